@@ -1,0 +1,115 @@
+"""The configuration's checks and the digests that decide what runs again."""
+
+import ast
+from pathlib import Path
+
+import pytest
+import yaml
+from stepscope import study
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "workflow/src/stepscope"
+SCHEMA = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
+
+
+def small() -> dict:
+    return {
+        "study": "s",
+        "models": {"m": {"folder": "models/m"}},
+        "datasets": {"d": {"prompts": "p.tsv"}},
+        "samplings": {"uniform": {"kind": "uniform", "steps": 4}},
+    }
+
+
+def source(name: str) -> str | None:
+    path = PACKAGE / f"{name}.py"
+    return path.read_text() if path.exists() else None
+
+
+def test_defaults_are_filled_at_every_depth():
+    config = small() | {"explain": {"mine": {"function": "own:map"}}}
+    study.check(config, SCHEMA, "mine.yaml")
+    assert config["storage"] == {"forward_batch": 8, "derived": "float16"}
+    assert config["datasets"]["d"]["batches"] == 1
+    assert config["models"]["m"]["dtype"] == "float32"
+    assert config["explain"]["mine"]["steps"] is None
+
+
+def test_default_study_is_valid():
+    config = yaml.safe_load((ROOT / "config/config.yaml").read_text())
+    study.check(config, SCHEMA, "config.yaml")
+    study.check_references(config, "config.yaml")
+    study.check_methods(config["explain"], source, "config.yaml")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"guidence": 3}, "mine.yaml: guidence: the key is not known, did you mean guidance."),
+        ({"storage": {"batch": 3}}, "mine.yaml: storage/batch: the key is not known."),
+        ({"guidance": "high"}, "mine.yaml: guidance: 'high' is not of type 'number'."),
+        ({"models": {"m": {"repo": "a/b"}}}, "mine.yaml: models/m: {"),
+        ({"models": {"m": {"folder": "x", "revison": "a"}}}, "mine.yaml: models/m/revison: the key"),
+        ({"samplings": {"e": {"kind": "early", "steps": 3}}}, "samplings/e: 'gamma' is a required"),
+        ({"explain": {"m": {"function": "no colon"}}}, "explain/m/function: 'no colon' does not match"),
+        ({"explain": {"m": {"function": "a:b", "x": {"deep": 1}}}}, "mine.yaml: explain/m/x: "),
+    ],
+)
+def test_refusals_name_file_and_key(change, message):
+    with pytest.raises(ValueError, match="mine.yaml") as caught:
+        study.check(small() | change, SCHEMA, "mine.yaml")
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ({"samplings": ["latter"]}, "explain/m/samplings: there is no sampling 'latter'."),
+        ({"steps": [5]}, "explain/m/steps: sampling uniform has 4 steps, not 5."),
+    ],
+)
+def test_references(entry, message):
+    config = small() | {"explain": {"m": {"function": "own:map", **entry}}}
+    study.check(config, SCHEMA, "mine.yaml")
+    with pytest.raises(ValueError, match=message.replace(".", r"\.")):
+        study.check_references(config, "mine.yaml")
+
+
+def test_parameter_that_a_method_does_not_take():
+    text = "def df_rise(denoiser, step, masks=500, *, seed=0): ..."
+    explain = {"df_rise": {"function": "stepscope.perturbation:df_rise", "mask": 3}}
+    with pytest.raises(ValueError, match="explain/df_rise/mask: .*did you mean masks"):
+        study.check_methods(explain, lambda name: text, "c.yaml")
+    explain = {"df_rise": {"function": "stepscope.perturbation:df_ris"}}
+    with pytest.raises(ValueError, match="stepscope.perturbation has no function 'df_ris'"):
+        study.check_methods(explain, lambda name: text, "c.yaml")
+
+
+def test_digest_ignores_comments_layout_and_docstrings_but_not_imported_code():
+    modules = {"a": "from stepscope import b\nx = 1\n", "b": "y = 2\n", "c": "z = 3\n"}
+    before = study.digest(["a"], modules.get)
+    assert study.digest(["a"], (modules | {"c": "z = 4"}).get) == before
+    prose = modules | {"a": '"""Doc."""\nfrom stepscope import b\n\nx = 1  # why\n'}
+    assert study.digest(["a"], (prose | {"b": "# reason\ny = 2"}).get) != study.digest(["b"], prose.get)
+    assert study.digest(["a"], (modules | {"b": "y = 3"}).get) != before
+    assert study.digest(["a"], (modules | {"a": modules["a"] + "# why\n"}).get) == before
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["import stepscope.b", "from stepscope.b import y", "from . import b", "from .b import y",
+     "def f():\n    from stepscope import b"],
+)
+def test_every_kind_of_import_is_followed(text):
+    assert "b" in study.imported(ast.parse(text))
+
+
+def test_fingerprint_is_of_content_not_of_place_or_time(tmp_path):
+    for name in ("one", "two"):
+        (tmp_path / name / "unet").mkdir(parents=True)
+        (tmp_path / name / "unet" / "w.safetensors").write_bytes(b"x" * 3_000_000)
+    one, two = study.fingerprint(tmp_path / "one"), study.fingerprint(tmp_path / "two")
+    assert one == two
+    (tmp_path / "two" / "unet" / "config.json").write_text("{}")
+    assert study.fingerprint(tmp_path / "two") != one

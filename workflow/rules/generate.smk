@@ -1,0 +1,27 @@
+# Pictures with tracing: one job a batch, the model loaded once.
+
+
+rule generate:
+    input:
+        fetched,
+    output:
+        directory("<traces>"),
+    log:
+        "<logs>/generate/<batch>.log",
+    benchmark:
+        "<benchmarks>/generate/<batch>.jsonl"
+    conda:
+        "../../envs/generate.yaml"
+    threads: 1
+    resources:
+        gpu=GPU,
+        mem="4GB",
+        runtime="4h",
+    params:
+        model=spec("models", "{model}"),
+        study=generation_of,
+        prompts=prompts_in_batch,
+        partial=subpath(output[0], ancestor=4),
+        code=code("generation"),
+    script:
+        "../scripts/generate.py"

@@ -1,0 +1,17 @@
+"""Decode the clean predictions of every stored step and the final latents to pictures."""
+
+import os
+import sys
+
+sys.path.insert(0, os.environ["STEPSCOPE"])  # the package's folder, set by common.smk
+
+from stepscope.decoding import decode
+from stepscope.joblog import joblog
+
+with joblog(snakemake.log[0]):
+    decode(
+        snakemake.output[0],
+        traces=snakemake.input[0],
+        model=snakemake.params.model,
+        side=snakemake.params.side,
+    )

@@ -1,0 +1,19 @@
+"""Generate the pictures of a batch with tracing and store their traces."""
+
+import os
+import sys
+
+sys.path.insert(0, os.environ["STEPSCOPE"])  # the package's folder, set by common.smk
+
+from stepscope.generation import generate
+from stepscope.joblog import joblog
+
+with joblog(snakemake.log[0]):
+    generate(
+        snakemake.output[0],
+        partial=snakemake.params.partial,
+        model=snakemake.params.model,
+        study=snakemake.params.study,
+        prompts=snakemake.params.prompts,
+        code=snakemake.params.code,
+    )

@@ -1,0 +1,230 @@
+"""Replay of a stored step: the network, guidance and one scheduler step, without any state."""
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import torch
+from diffusers import DiffusionPipeline
+from jaxtyping import Float
+from torch import Tensor
+
+from stepscope import prediction, samplings
+from stepscope.words import Word
+
+Latents = Float[Tensor, "batch channel y x"]
+Halves = Float[Tensor, "batch 2 channel y x"]
+
+
+@dataclass
+class Step:
+    """One step of one sample's trace; tensors are on the CPU as they were stored.
+
+    ``latent`` and ``after`` (C, h, w) are in the scheduler's scale; ``outputs`` (2, C, h, w) are
+    the raw [uncond, cond] halves, uncond NaN without guidance; ``conditioning`` has the same
+    halves; ``attention`` is {(h, w): (J, h, w)}; ``mask`` (h, w) the objects' share of each cell's
+    area, or None; ``history`` (order - 1, C, h, w) what a multistep solver remembers, oldest first.
+    """
+
+    number: int
+    timestep: float
+    log_snr: float
+    latent: Tensor
+    after: Tensor
+    outputs: Tensor
+    denoised: Tensor
+    conditioning: dict[str, Tensor]
+    words: tuple[Word, ...]
+    prompt: str
+    negative_prompt: str
+    prompt_id: str
+    seed: int
+    attention: dict[tuple[int, int], Tensor] = field(default_factory=dict)
+    mask: Tensor | None = None
+    history: Tensor | None = None
+
+
+class Denoiser:
+    """A pipeline's network and scheduler as functions of a latent and a stored step.
+
+    Nothing is remembered between calls, so steps replay in any order. Gradients flow wherever the
+    caller enables them. Latents keep the scheduler's scale, as traces store them.
+    """
+
+    def __init__(
+        self,
+        pipeline: DiffusionPipeline,
+        *,
+        sampling: dict,
+        scheduler: dict | None = None,
+        guidance: float,
+        guidance_rescale: float = 0.0,
+    ) -> None:
+        """``scheduler`` None takes the pipeline's own, as it is configured."""
+        self.pipeline = pipeline
+        self.unet = pipeline.unet
+        self.guidance = guidance
+        self.guidance_rescale = guidance_rescale
+        config = pipeline.scheduler.config
+        self._scheduler = (
+            type(pipeline.scheduler).from_config(config)
+            if scheduler is None
+            else samplings.make_scheduler(scheduler, config)
+        )
+        samplings.schedule(self._scheduler, sampling, device=self.unet.device)
+        self.prediction_type = self._scheduler.config.prediction_type
+
+    def outputs(
+        self, latents: Latents, step: Step, conditioning: Mapping[str, Tensor] | None = None
+    ) -> Halves:
+        """Raw outputs of both guidance halves for latents at a step's noise level and prompt.
+
+        Both halves are one call of the network, as in the pipeline: with a batch of the traced
+        shape they equal the traced outputs bit by bit. Without guidance uncond is NaN.
+        """
+        given = step.conditioning if conditioning is None else conditioning
+        count = len(latents)
+        halves = slice(None) if self.guidance > 1 else slice(1, None)
+        z = self._network_input(latents, step)
+        output = self.unet(
+            torch.cat([z] * len(range(2)[halves])),
+            self._scheduler.timesteps[step.number - 1],
+            **_arguments(
+                {
+                    name: tensor[halves].to(latents.device).repeat_interleave(count, 0)
+                    for name, tensor in given.items()
+                }
+            ),
+            return_dict=False,
+        )[0]
+        if self.guidance > 1:
+            return torch.stack(output.chunk(2), 1)
+        return torch.stack([torch.full_like(output, torch.nan), output], 1)
+
+    def guided(self, outputs: Halves) -> Latents:
+        """Guided output, by this denoiser's guidance and rescaling."""
+        return prediction.guided(outputs, self.guidance, self.guidance_rescale)
+
+    def noise(self, latents: Latents, output: Latents, step: Step) -> Latents:
+        """Noise that an output stands for, whatever the prediction type."""
+        z = self._network_input(latents, step)
+        return prediction.noise(z, output, step.log_snr, self.prediction_type)
+
+    def clean(self, latents: Latents, output: Latents, step: Step) -> Latents:
+        """Clean latent x0 that an output stands for, whatever the prediction type."""
+        z = self._network_input(latents, step)
+        return prediction.clean(z, output, step.log_snr, self.prediction_type)
+
+    def advance(
+        self,
+        latents: Latents,
+        output: Latents,
+        step: Step,
+        generator: torch.Generator | None = None,
+    ) -> Latents:
+        """Latents after the step, by the library's scheduler with the step's own history.
+
+        ``generator`` feeds schedulers that draw noise (ddpm).
+        """
+        scheduler = self._at(step)
+        options = {} if generator is None else {"generator": generator}
+        timestep = scheduler.timesteps[step.number - 1]
+        return scheduler.step(output, timestep, latents, **options, return_dict=False)[0]
+
+    def decode(self, latents: Latents) -> Float[Tensor, "batch 3 height width"]:
+        """Pictures in [0, 1] of clean latents."""
+        vae = self.pipeline.vae
+        scaled = latents / vae.config.scaling_factor
+        if getattr(vae.config, "latents_mean", None) is not None:
+            mean, std = (
+                latents.new_tensor(values).view(1, -1, 1, 1)
+                for values in (vae.config.latents_mean, vae.config.latents_std)
+            )
+            scaled = scaled * std + mean
+        # XL's half-precision decoder overflows: the library decodes in float32, and so do we
+        dtype = vae.dtype
+        upcast = dtype == torch.float16 and hasattr(self.pipeline, "upcast_vae")
+        if upcast:
+            vae.to(torch.float32)
+        try:
+            pictures = vae.decode(scaled.to(vae.dtype), return_dict=False)[0]
+        finally:
+            if upcast:
+                vae.to(dtype)
+        return (pictures * 0.5 + 0.5).clamp(0, 1)
+
+    def without(self, step: Step, *words: Word) -> dict[str, Tensor]:
+        """Conditioning with the tokens of ``words`` replaced by padding, positions kept.
+
+        Only the cond half changes: the prompt is encoded again by the pipeline's text encoders.
+        """
+        places = [token for word in words for token in word.tokens]
+        encoded = self.encode(step.prompt, padded=places)
+        return step.conditioning | {
+            name: torch.stack([step.conditioning[name][0], new.to(step.conditioning[name])])
+            for name, new in encoded.items()
+        }
+
+    @torch.no_grad()
+    def encode(self, prompt: str, padded: list[int] | None = None) -> dict[str, Tensor]:
+        """Conditioning of one prompt (no batch axis), some token positions filled with padding.
+
+        Every text encoder of the pipeline takes part, in the layer its pipeline reads: the last
+        hidden state, or of XL's two the one before it and the second's pooled text.
+        """
+        pipeline = self.pipeline
+        prompt = pipeline.maybe_convert_prompt(prompt, pipeline.tokenizer)
+        embeds, pooled = [], None
+        several = getattr(pipeline, "text_encoder_2", None) is not None
+        for suffix in ("", "_2") if several else ("",):
+            tokenizer = getattr(pipeline, f"tokenizer{suffix}")
+            encoder = getattr(pipeline, f"text_encoder{suffix}")
+            inputs = tokenizer(
+                prompt,
+                padding="max_length",
+                max_length=tokenizer.model_max_length,
+                truncation=True,
+                return_tensors="pt",
+            )
+            ids = inputs.input_ids
+            ids[:, padded or []] = tokenizer.pad_token_id
+            ids = ids.to(encoder.device)
+            if several:
+                found = encoder(ids, output_hidden_states=True)
+                embeds.append(found.hidden_states[-2][0])
+                pooled = found[0][0]
+            else:
+                masked = getattr(encoder.config, "use_attention_mask", False)
+                mask = inputs.attention_mask.to(encoder.device) if masked else None
+                embeds.append(encoder(ids, attention_mask=mask)[0][0])
+        prompt_embeds = torch.cat(embeds, -1)
+        if several:
+            return {"prompt_embeds": prompt_embeds, "text_embeds": pooled}
+        return {"prompt_embeds": prompt_embeds}
+
+    def _at(self, step: Step):
+        """A scheduler of its own, standing before the step with what it remembered there."""
+        scheduler = copy.copy(self._scheduler)
+        scheduler._step_index = step.number - 1
+        order = getattr(scheduler.config, "solver_order", 1)
+        if hasattr(scheduler, "model_outputs"):
+            known = min(step.number - 1, order)
+            remembered = [None] * order
+            if order > 1:
+                for back in range(1, min(known, order - 1) + 1):
+                    remembered[-back] = step.history[-back].to(self.unet.device)[None]
+            scheduler.model_outputs = remembered
+            scheduler.lower_order_nums = known
+        return scheduler
+
+    def _network_input(self, latents: Latents, step: Step) -> Latents:
+        scheduler = self._at(step)
+        return scheduler.scale_model_input(latents, scheduler.timesteps[step.number - 1])
+
+
+def _arguments(conditioning: Mapping[str, Tensor]) -> dict:
+    """The network's keyword arguments for named conditioning tensors."""
+    added = dict(conditioning)
+    arguments = {"encoder_hidden_states": added.pop("prompt_embeds")}
+    arguments |= {"timestep_cond": added.pop("timestep_cond")} if "timestep_cond" in added else {}
+    return arguments | {"added_cond_kwargs": added or None}

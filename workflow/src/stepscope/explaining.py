@@ -1,0 +1,234 @@
+"""The explain job: one method on the stored steps of a batch, gathered into maps."""
+
+import importlib
+import inspect
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+import xarray as xr
+
+from stepscope import masks, models, store
+from stepscope.denoiser import Denoiser
+from stepscope.joblog import bar
+
+OBJECTS = ("subject", "object")  # roles whose words are things with a region
+
+
+@dataclass(frozen=True)
+class Layers:
+    """Maps (layer, y, x) with the layers' names; NaN where a layer says nothing."""
+
+    names: tuple[str, ...]
+    maps: np.ndarray
+
+
+def described(
+    *, calls: Callable[[int, dict], float], target: str, features: str, held_fixed: str
+) -> Callable:
+    """Decorate a method with what it attributes, to what, and its cost.
+
+    ``calls(words, parameters)`` is the number of guided denoiser calls of one step; half a guided
+    call is one of the conditional half, and a backward pass counts as two forward ones.
+    """
+
+    def decorate(function: Callable) -> Callable:
+        function.calls = calls
+        function.about = {"target": target, "features": features, "held_fixed": held_fixed}
+        return function
+
+    return decorate
+
+
+def resolve(name: str) -> Callable:
+    """The function behind "package.module:function"."""
+    module, _, function = name.partition(":")
+    return getattr(importlib.import_module(module), function)
+
+
+def parameters_of(entry: dict) -> tuple[Callable, dict]:
+    """A config entry's function, and its parameters with the function's own defaults filled in."""
+    function = resolve(entry["function"])
+    given = {
+        key: value
+        for key, value in entry.items()
+        if key not in ("function", "samplings", "steps", "samples")
+    }
+    bound = inspect.signature(function).bind(None, None, **given)
+    bound.apply_defaults()
+    return function, dict(list(bound.arguments.items())[2:])
+
+
+def chosen(tree: xr.DataTree, steps: Sequence[int] | None, samples: int | None) -> list:
+    """(sample, step number) pairs of a batch: the first ``samples`` seed by seed, named steps only.
+
+    Seed by seed means every prompt's first seed, then every second one, so that n samples are
+    spread over prompts. None takes all.
+    """
+    seen: dict[str, int] = {}
+    ranks = []
+    for prompt in tree["prompt_id"].values:
+        ranks.append(seen.setdefault(prompt, 0))
+        seen[prompt] += 1
+    order = sorted(range(len(ranks)), key=lambda sample: (ranks[sample], sample))[:samples]
+    known = [int(number) for number in tree["step"].values]
+    if missing := sorted(set(steps or []) - set(known)):
+        raise ValueError(f"steps: {missing[0]} is not among the trace's steps 1 to {known[-1]}.")
+    return [(sample, number) for sample in sorted(order) for number in steps or known]
+
+
+def budget(tree: xr.DataTree, function: Callable, parameters: dict, pairs: list) -> str:
+    """One line that says what a method will cost on the chosen steps."""
+    where = f"{len({sample for sample, _ in pairs})} samples, {len(pairs)} steps"
+    if not hasattr(function, "calls"):
+        return f"Budget: {where}; the method does not state its denoiser calls."
+    words = [len(row) for row in tree.attrs["words"]]
+    total = sum(function.calls(words[sample], parameters) for sample, _ in pairs)
+    return f"Budget: {where}, {total:,.0f} guided denoiser calls."
+
+
+def explain_batch(
+    traces: str, *, model: dict, method: str, entry: dict, mask_path: str | None = None
+) -> tuple[dict[str, xr.DataArray], xr.DataTree, dict]:
+    """Maps of one method on a trace store: {name: (sample, step, [word | layer], y, x) float32}.
+
+    ``entry`` is the method's part of the config. A method's result may be a map (y, x), one a word
+    (word, y, x), ``Layers``, a pair of a map and its standard error, or a dict of these by variant;
+    variant "" keeps the method's name, ``v`` becomes ``method_v``. Also returns the opened trace
+    and what the maps' store says about them.
+    """
+    tree = store.open_trace(traces)
+    function, parameters = parameters_of(entry)
+    pairs = chosen(tree, entry.get("steps"), entry.get("samples"))
+    print(budget(tree, function, parameters, pairs), flush=True)
+    denoiser = denoiser_of(tree, models.load(without_fingerprint(model)))
+    objects = object_masks(mask_path, tree) if mask_path else {}
+    gathered = Gathered(tree)
+    for sample, number in bar(pairs, method, len(pairs)):
+        step = store.step(tree, sample, number, objects.get(sample))
+        for name, result in variants(method, function(denoiser, step, **parameters)):
+            gathered.put(name, sample, number, result)
+    attrs = {
+        "method": method,
+        "function": entry["function"],
+        "parameters": parameters,
+        "model": tree.attrs["model"],
+        **getattr(function, "about", {"target": inspect.getdoc(function) or "not stated"}),
+    }
+    return gathered.arrays(), tree, attrs
+
+
+def explain(
+    path: str,
+    *,
+    traces: str,
+    model: dict,
+    method: str,
+    entry: dict,
+    mask_path: str | None,
+    code: object,
+) -> None:
+    """Write the map store of one method and batch (see ``explain_batch``)."""
+    maps, tree, attrs = explain_batch(
+        traces, model=model, method=method, entry=entry, mask_path=mask_path
+    )
+    store.write_maps(path, maps, tree, attrs | {"code": code})
+
+
+def without_fingerprint(spec: dict) -> dict:
+    """A model's entry as ``models.load`` takes it: the fingerprint only makes rules run again."""
+    return {key: value for key, value in spec.items() if key != "fingerprint"}
+
+
+def denoiser_of(tree: xr.DataTree, pipeline: object) -> Denoiser:
+    """The denoiser that replays a trace: its sampling, scheduler and guidance."""
+    names = ("sampling", "scheduler", "guidance", "guidance_rescale")
+    return Denoiser(pipeline, **{name: tree.attrs[name] for name in names})
+
+
+def object_masks(path: str, tree: xr.DataTree) -> dict[int, torch.Tensor]:
+    """Share of each latent cell covered by a subject or object, (h, w) a sample that has any."""
+    words = store.open_masks(path)
+    size = tree["latent/value"].shape[-2:]
+    found = {}
+    for sample, roles in enumerate(words["word_role"].values):
+        chosen = words[sample].values[np.isin(roles, OBJECTS)]
+        if chosen.size and not np.isnan(chosen).all():
+            found[sample] = torch.as_tensor(masks.onto(np.nanmax(chosen, axis=0), size))
+    return found
+
+
+def variants(method: str, result: object) -> Iterator[tuple[str, object]]:
+    """(name, result) pairs of what a method returned; a standard error's name ends in "_se"."""
+    for variant, value in (result if isinstance(result, dict) else {"": result}).items():
+        name = f"{method}_{variant}" if variant else method
+        if isinstance(value, tuple):
+            yield name, value[0]
+            yield f"{name}_se", value[1]
+        else:
+            yield name, value
+
+
+class Gathered:
+    """Results of single steps, put together into arrays over all samples and steps of a trace."""
+
+    def __init__(self, tree: xr.DataTree) -> None:
+        self.tree = tree
+        self.size = tuple(tree["latent/value"].shape[-2:])
+        self.words = max(map(len, tree.attrs["words"]))
+        self.values: dict[str, np.ndarray] = {}
+        self.layers: dict[str, tuple[str, ...]] = {}
+
+    def put(self, name: str, sample: int, number: int, result: object) -> None:
+        """Place one step's result; refuse one that is not on the latent grid."""
+        if isinstance(result, Layers):
+            if self.layers.setdefault(name, result.names) != result.names:
+                raise ValueError(f"{name}: its layers differ between steps.")
+            result = result.maps
+        result = np.asarray(getattr(result, "cpu", lambda: result)(), dtype=np.float32)
+        if result.shape[-2:] != self.size or result.ndim not in (2, 3):
+            raise ValueError(
+                f"{name}: a map has shape {result.shape}, but the latent grid is {self.size}."
+            )
+        extra = () if result.ndim == 2 else (result.shape[0],)
+        if extra and name not in self.layers:
+            expected = len(self.tree.attrs["words"][sample])
+            if extra != (expected,):
+                raise ValueError(f"{name}: {extra[0]} maps for the {expected} words of a prompt.")
+            extra = (self.words,)
+        if name not in self.values:
+            shape = (self.tree.sizes["sample"], self.tree.sizes["step"], *extra, *self.size)
+            self.values[name] = np.full(shape, np.nan, dtype=np.float32)
+        place = self.values[name][sample, number - 1]
+        place[: len(result)] = result
+
+    def arrays(self) -> dict[str, xr.DataArray]:
+        """DataArrays with named axes; the trace's coordinates are added where they are stored."""
+        arrays = {}
+        for name, values in self.values.items():
+            middle = () if values.ndim == 4 else ("layer" if name in self.layers else "word",)
+            coords = {"sample": self.tree["sample"].values, "step": self.tree["step"].values}
+            if name in self.layers:
+                coords["layer"] = np.array(self.layers[name], dtype=object)
+            arrays[name] = xr.DataArray(values, coords, ("sample", "step", *middle, "y", "x"))
+        return arrays
+
+
+def flat(maps: dict[str, xr.DataArray]) -> dict[str, xr.DataArray]:
+    """One map (sample, step, y, x) a method: layers summed, words averaged over those with a role.
+
+    Word maps need the coordinate ``word_role`` (sample, word); a prompt without roles averages all
+    its words. NaN stays where nothing was computed.
+    """
+    reduced = {}
+    for name, values in maps.items():
+        if "layer" in values.dims:
+            reduced[name] = values.sum("layer", min_count=1)
+        elif "word" in values.dims:
+            with_role = values["word_role"] != ""
+            used = with_role | ~with_role.any("word")
+            reduced[name] = values.where(used).mean("word")
+        else:
+            reduced[name] = values
+    return reduced

@@ -1,0 +1,113 @@
+"""RQ2: does a word's map find the word's region? Pointing game, IoU and average precision."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import sklearn
+import xarray as xr
+from skimage.filters import threshold_otsu
+from sklearn.metrics import average_precision_score
+
+from stepscope import baselines, store, tables
+from stepscope import masks as regions
+from stepscope.joblog import bar
+
+SCORES = ("pointing", "iou", "average_precision")
+
+
+def pointing(saliency: np.ndarray, region: np.ndarray) -> float:
+    """Share of the map's largest cells that are in the region: 1 or 0 unless cells tie.
+
+    The pointing game of Zhang et al. (2016) on the latent grid, without tolerance.
+    """
+    return float(region[saliency == saliency.max()].mean())
+
+
+def iou(saliency: np.ndarray, region: np.ndarray) -> float:
+    """Overlap of the region with the map's cells above Otsu's threshold, over their union.
+
+    Otsu's threshold splits the map's own values into two classes: it looks at no region, so no
+    scored picture chooses it.
+    """
+    above = saliency > threshold_otsu(saliency)
+    return float((above & region).sum() / (above | region).sum())
+
+
+def average_precision(saliency: np.ndarray, region: np.ndarray) -> float:
+    """Average precision of the map's values as scores of being in the region (scikit-learn)."""
+    return float(average_precision_score(region.ravel(), saliency.ravel()))
+
+
+def score(saliency: np.ndarray, region: np.ndarray) -> tuple[float, float, float]:
+    """Pointing, IoU and average precision of a map (y, x) against a region (y, x) bool.
+
+    Pointing and IoU use max(map, 0), average precision ranks the signed map. A constant map, and a
+    region that is empty or everything, scores NaN: there is nothing to find.
+    """
+    positive = np.maximum(saliency, 0)
+    nothing = (np.nan,) * 3
+    if not saliency.max() > saliency.min() or region.all() or not region.any():
+        return nothing
+    precision = average_precision(saliency, region)
+    if not positive.max() > positive.min():
+        return (np.nan, np.nan, precision)
+    return pointing(positive, region), iou(positive, region), precision
+
+
+def scores(maps: xr.DataArray, masks: np.ndarray) -> xr.Dataset:
+    """The three scores (sample, step, word) of maps (sample, step, [word], y, x).
+
+    masks (sample, word, y, x) are shares of the latent grid's cells: half or more is inside, NaN
+    is no region. A map without words is scored for every word.
+    """
+    values = maps.transpose("sample", "step", ..., "y", "x").to_numpy().astype(np.float64)
+    found = np.full((3, *values.shape[:2], masks.shape[1]), np.nan)
+    known = np.isfinite(values).all((-2, -1))
+    for sample, word in zip(*np.nonzero(np.isfinite(masks).all((-2, -1))), strict=True):
+        region = masks[sample, word] >= 0.5
+        for step in range(values.shape[1]):
+            at = (sample, step, word)[: values.ndim - 2]
+            if known[at]:
+                found[:, sample, step, word] = score(values[at], region)
+    return xr.Dataset(
+        {name: (("sample", "step", "word"), each) for name, each in zip(SCORES, found, strict=True)}
+    )
+
+
+def table(
+    maps: dict[str, xr.DataArray], tree: xr.DataTree, masks: xr.DataArray, keys: dict[str, str]
+) -> pd.DataFrame:
+    """rq2_grounding of a batch: a row per sample, step, word with a region, and method.
+
+    Methods that map words, and those named random and centre beside them. Rows whose scores are
+    NaN are constant maps, or regions that are empty on the latent grid.
+    """
+    frames = []
+    coords = tables.who_and_when(tree) | store.word_coordinates(tree)
+    chosen = {
+        name: values
+        for name, values in maps.items()
+        if "word" in values.dims or name in baselines.NAMES
+    }
+    for method, values in bar(list(chosen.items()), "methods grounded"):
+        cells = regions.onto(masks.to_numpy(), (values.sizes["y"], values.sizes["x"]))
+        found = scores(values, cells).assign_coords(coords)
+        mapped = np.isfinite(values.reset_coords(drop=True)).all(("y", "x"))
+        region = xr.DataArray(np.isfinite(cells).all((-2, -1)), dims=("sample", "word"))
+        kept = (mapped & region).transpose("sample", "step", "word")
+        frame = tables.tidy(found, keys).assign(method=method)
+        frames.append(frame[kept.to_numpy().ravel()])
+    return tables.ordered(pd.concat(frames), "rq2_grounding")
+
+
+def write(
+    path: str, *, traces: str, masks: str, maps: Sequence[str], keys: dict[str, str], seed: int
+) -> None:
+    """Write a batch's part of rq2_grounding, over all methods' stores and the two baselines."""
+    tree = store.open_trace(traces)
+    found = baselines.maps(tree, seed)
+    for each in maps:
+        found |= store.read_maps(each)
+    with sklearn.config_context(assume_finite=True, skip_parameter_validation=True):
+        tables.write(path, table(found, tree, store.open_masks(masks), keys))

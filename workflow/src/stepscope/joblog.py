@@ -1,0 +1,66 @@
+"""A job's own log: everything it prints, and a progress bar that stays on the terminal."""
+
+import io
+import logging
+import os
+import sys
+import traceback
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+from tqdm import tqdm
+
+_terminal = None  # the job's stderr as it was before the redirection; None outside a job
+
+
+@contextmanager
+def joblog(path: str) -> Iterator[None]:
+    """Send stdout, stderr, logging and tracebacks of the block to the file ``path``.
+
+    File descriptors are redirected, not only ``sys.stdout``, so that what libraries print from C
+    arrives too. An exception is logged with its traceback, shown as one line on the terminal and
+    ends the process with status 1.
+    """
+    global _terminal
+    sys.stdout.flush()
+    sys.stderr.flush()
+    saved = os.dup(1), os.dup(2)
+    _terminal = os.fdopen(os.dup(2), "w", buffering=1)
+    with open(path, "w") as log:
+        os.dup2(log.fileno(), 1)
+        os.dup2(log.fileno(), 2)
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(name)s: %(message)s"))
+    logging.captureWarnings(True)
+    root = logging.getLogger()
+    root.addHandler(handler)
+    level = root.level
+    root.setLevel(logging.INFO)
+    try:
+        yield
+    except Exception as error:
+        traceback.print_exc()
+        print(f"{type(error).__name__}: {error} (log: {path})", file=_terminal)
+        raise SystemExit(1) from error
+    finally:
+        root.removeHandler(handler)
+        root.setLevel(level)
+        logging.captureWarnings(False)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os.dup2(saved[0], 1)
+        os.dup2(saved[1], 2)
+        for descriptor in saved:
+            os.close(descriptor)
+        _terminal.close()
+        _terminal = None
+
+
+def bar(items: Iterable, what: str, total: int | None = None) -> Iterator:
+    """Iterate over ``items`` with a progress bar on the terminal and its last line in the log."""
+    # a bar redraws its line, which only a terminal can show
+    file = io.StringIO() if _terminal is not None and not _terminal.isatty() else _terminal
+    progress = tqdm(items, desc=what, total=total, file=file, leave=False, mininterval=1)
+    yield from progress
+    if _terminal is not None:
+        print(progress)

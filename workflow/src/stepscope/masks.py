@@ -1,0 +1,156 @@
+"""Regions of words: masks from a segmenter or from files, and their shares of the latent grid."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+import xarray as xr
+from PIL import Image
+
+from stepscope import models, store
+from stepscope.joblog import bar
+from stepscope.words import Word
+
+OBJECTS = ("subject", "object")
+NOT_THINGS = ("relation", "attribute", "background")
+TOGETHER = 16  # pictures segmented at once; a fixed number, so that a rerun gives the same bits
+
+
+def onto(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Average masks (..., y, x) over the cells of a grid of ``size`` (h, w) by exact area, f4."""
+    rows, columns = (_overlaps(*pair) for pair in zip(mask.shape[-2:], size, strict=True))
+    return (rows @ mask @ columns.T).astype(np.float32)
+
+
+def _overlaps(fine: int, coarse: int) -> np.ndarray:
+    """Share of each coarse cell that each fine one covers, (coarse, fine); rows sum to 1."""
+    ends = np.arange(1, coarse + 1)[:, None] / coarse
+    starts = ends - 1 / coarse
+    upper, lower = np.arange(1, fine + 1) / fine, np.arange(fine) / fine
+    return (np.minimum(ends, upper) - np.maximum(starts, lower)).clip(min=0) * coarse
+
+
+def object_mask(masks: xr.DataArray) -> np.ndarray:
+    """Where the objects of each sample are, (sample, y, x) in [0, 1]; NaN where none has a mask.
+
+    The largest over the words that are subject or object; in a prompt without these roles, over
+    all words with a mask that are not attributes or background. masks: (sample, word, y, x).
+    """
+    values, roles = masks.to_numpy(), masks["word_role"].to_numpy()
+    named = np.isin(roles, OBJECTS)
+    chosen = np.where(named.any(axis=1, keepdims=True), named, ~np.isin(roles, NOT_THINGS))
+    chosen = np.where(chosen[..., None, None], values, np.nan)
+    return np.fmax.reduce(chosen, axis=1)
+
+
+def fill(
+    words: Sequence[Word], known: dict[int, np.ndarray], size: tuple[int, int]
+) -> np.ndarray:
+    """Masks (word, y, x) of a prompt's words from those known by word index; NaN: has none.
+
+    The background is what no object covers, unknown while an object's own mask is; an attribute
+    covers what the next object or background word after it covers ("a big cat on a blue ...").
+    """
+    masks = np.full((len(words), *size), np.nan, dtype=np.float32)
+    things = [word for word in words if word.role not in NOT_THINGS and word.index in known]
+    lacking = any(word.role in OBJECTS and word.index not in known for word in words)
+    outside = None
+    if things and not lacking:
+        outside = 1 - np.max([known[word.index] for word in things], axis=0)
+    following = None  # mask of the next object or background, walking backwards
+    for word in reversed(words):
+        mask = known.get(word.index)
+        if mask is None and _is_background(word):
+            mask = outside
+        if mask is None and word.role == "attribute":
+            mask = following
+        if mask is not None:
+            masks[word.index] = mask
+        if word.role in OBJECTS or _is_background(word) or word in things:
+            following = mask
+    return masks
+
+
+def _is_background(word: Word) -> bool:
+    return word.role == "background" or (not word.role and word.text.lower() == "background")
+
+
+def segmented(model: torch.nn.Module, pictures: np.ndarray) -> np.ndarray:
+    """Label of every pixel (B, y, x) of pictures (B, y, x, rgb) u1, by a semantic segmenter."""
+    device = next(model.parameters()).device
+    found = []
+    with torch.inference_mode():
+        for start in range(0, len(pictures), TOGETHER):
+            some = torch.from_numpy(pictures[start : start + TOGETHER]).to(device)
+            logits = model(pixel_values=some.permute(0, 3, 1, 2).float() / 255).logits
+            logits = torch.nn.functional.interpolate(logits, pictures.shape[1:3], mode="bilinear")
+            found.append(logits.argmax(1).cpu().numpy())
+    return np.concatenate(found)
+
+
+def label_of(text: str, labels: dict[int, str]) -> int | None:
+    """The label that a word names, by itself or as a plural; labels may list synonyms."""
+    text = text.lower()
+    for number, label in labels.items():
+        for name in label.lower().replace(";", ",").split(","):
+            if text in (name.strip(), f"{name.strip()}s", f"{name.strip()}es"):
+                return number
+    return None
+
+
+def by_segmenter(
+    words: Sequence[Word], found: np.ndarray, labels: dict[int, str]
+) -> dict[int, np.ndarray]:
+    """Masks (y, x) by index of the words that name a label; ``found``: label of every pixel."""
+    numbers = {
+        word.index: label_of(word.text, labels) for word in words if word.role not in NOT_THINGS
+    }
+    return {
+        index: (found == number).astype(np.float32)
+        for index, number in numbers.items()
+        if number is not None
+    }
+
+
+def by_files(
+    words: Sequence[Word], folder: str, size: tuple[int, int]
+) -> dict[int, np.ndarray]:
+    """Masks (y, x) in [0, 1] by index of the words with a file ``<word>.png`` in the folder."""
+    paths = {word.index: Path(folder) / f"{word.text.lower()}.png" for word in words}
+    return {
+        index: onto(np.asarray(Image.open(path).convert("L"), dtype=np.float32) / 255, size)
+        for index, path in paths.items()
+        if path.is_file()
+    }
+
+
+def ground(path: str, *, traces: str, previews: str, ground: dict, folders: dict[str, str]) -> None:
+    """Write the masks of a batch at image size, from the segmenter or the dataset's files.
+
+    ``ground`` is the config's entry; ``folders`` has the mask folder of each prompt_id, if any.
+    """
+    tree, pictures = store.open_trace(traces), store.open_previews(previews)["image"].to_numpy()
+    find = _finder(ground, folders, tree, pictures)
+    rows = store.words_of(tree)
+    size = pictures.shape[1:3]
+    masks = np.full((len(rows), max(map(len, rows)), *size), np.nan, dtype=np.float32)
+    for sample, words in bar(list(enumerate(rows)), "samples masked"):
+        masks[sample, : len(words)] = fill(words, find(sample, words), size)
+    store.write_masks(path, masks, tree, {"ground": ground["kind"]})
+
+
+def _finder(
+    ground: dict, folders: dict[str, str], tree: xr.DataTree, pictures: np.ndarray
+) -> Callable[[int, Sequence[Word]], dict[int, np.ndarray]]:
+    """A function of (sample, words) that returns the masks which are known directly."""
+    if ground["kind"] == "segmenter":
+        model, labels = models.load_segmenter({"folder": ground["folder"]})
+        found = segmented(model, pictures)
+        return lambda sample, words: by_segmenter(words, found[sample], labels)
+    names = tree["prompt_id"].to_numpy()
+    return lambda sample, words: (
+        by_files(words, folders[names[sample]], pictures.shape[1:3])
+        if names[sample] in folders
+        else {}
+    )

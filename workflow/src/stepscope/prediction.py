@@ -1,0 +1,77 @@
+"""What a network's output says: guided output, noise and clean latent, on one scale.
+
+Throughout, ``z`` is the latent as the network sees it: z = alpha x0 + sigma eps with
+alpha^2 + sigma^2 = 1 and log-SNR = 2 log(alpha / sigma). Outputs are of the network's own type
+(epsilon, v_prediction or sample).
+"""
+
+import math
+
+import torch
+from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import rescale_noise_cfg
+from jaxtyping import Float
+from torch import Tensor
+
+
+def levels(log_snr: float) -> tuple[float, float]:
+    """Signal level alpha and noise level sigma of a log-SNR."""
+    alpha_squared = 1 / (1 + math.exp(-log_snr))
+    return math.sqrt(alpha_squared), math.sqrt(1 / (1 + math.exp(log_snr)))
+
+
+def log_snr_of(sigma: float) -> float:
+    """Log-SNR of a ratio sigma = noise / signal, the schedulers' own sigma; infinite at 0."""
+    return -2 * math.log(sigma) if sigma > 0 else math.inf
+
+
+def guided(
+    outputs: Float[Tensor, "batch 2 channel y x"], guidance: float, rescale: float = 0.0
+) -> Float[Tensor, "batch channel y x"]:
+    """Guided output e_u + w (e_c - e_u), rescaled as the library does (arXiv 2305.08891, 3.4).
+
+    Without guidance (w <= 1) it is the output for the prompt.
+    """
+    uncond, cond = outputs.unbind(1)
+    if guidance <= 1:
+        return cond
+    mixed = uncond + guidance * (cond - uncond)
+    return rescale_noise_cfg(mixed, cond, guidance_rescale=rescale) if rescale > 0 else mixed
+
+
+def clean(z: Tensor, output: Tensor, log_snr: float, prediction_type: str) -> Tensor:
+    """Clean latent x0 that an output stands for; any leading axes."""
+    alpha, sigma = levels(log_snr)
+    match prediction_type:
+        case "epsilon":
+            return (z - sigma * output) / alpha
+        case "v_prediction":
+            return alpha * z - sigma * output
+        case "sample":
+            return output
+    raise ValueError(f"prediction_type: {prediction_type!r} is not supported.")
+
+
+def noise(z: Tensor, output: Tensor, log_snr: float, prediction_type: str) -> Tensor:
+    """Noise eps that an output stands for; any leading axes."""
+    alpha, sigma = levels(log_snr)
+    match prediction_type:
+        case "epsilon":
+            return output
+        case "v_prediction":
+            return alpha * output + sigma * z
+        case "sample":
+            return (z - alpha * output) / sigma
+    raise ValueError(f"prediction_type: {prediction_type!r} is not supported.")
+
+
+def output_of(z: Tensor, eps: Tensor, log_snr: float, prediction_type: str) -> Tensor:
+    """Output of a network of this type that predicts the noise ``eps``; inverse of ``noise``."""
+    alpha, sigma = levels(log_snr)
+    match prediction_type:
+        case "epsilon":
+            return eps
+        case "v_prediction":
+            return (eps - sigma * z) / alpha
+        case "sample":
+            return (z - sigma * eps) / alpha
+    raise ValueError(f"prediction_type: {prediction_type!r} is not supported.")

@@ -1,0 +1,89 @@
+"""RQ2: how much each word of a prompt matters at each step, and RQ3: how much each role does."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from stepscope import store, tables
+
+METHOD = "relevance"  # whose word scores are summed by role
+
+
+def minmax(values: np.ndarray) -> np.ndarray:
+    """Scale (..., word) to 0..1 over a prompt's words, as the authors do; NaN where all are equal.
+
+    Comparable within a step only: one word is always 1 and one 0. NaN entries are no words.
+    """
+    low = np.fmin.reduce(values, axis=-1, keepdims=True)
+    span = np.fmax.reduce(values, axis=-1, keepdims=True) - low
+    return (values - low) / np.where(span > 0, span, np.nan)
+
+
+def scores(maps: xr.DataArray) -> xr.Dataset:
+    """Relevance of words, (sample, step, word): the raw sum of each word's map over image tokens.
+
+    maps are (sample, step, word, y, x), signed as the method made them.
+    """
+    total = maps.astype(np.float64).sum(("y", "x"), skipna=False)
+    total = total.transpose("sample", "step", "word")
+    return xr.Dataset({"relevance": total, "relevance_minmax": (total.dims, minmax(total.values))})
+
+
+def table(
+    maps: dict[str, xr.DataArray], tree: xr.DataTree, keys: dict[str, str]
+) -> pd.DataFrame:
+    """rq2_relevance of a batch: a row per sample, step, word and method that maps words."""
+    frames = []
+    coords = tables.who_and_when(tree) | store.word_coordinates(tree)
+    for method, values in maps.items():
+        if "word" in values.dims:
+            found = scores(values.reset_coords(drop=True)).assign_coords(coords)
+            frame = tables.tidy(found, keys).assign(method=method)
+            frames.append(frame[frame["relevance"].notna()])
+    empty = pd.DataFrame(columns=tables.COLUMNS["rq2_relevance"])
+    return tables.ordered(pd.concat(frames) if frames else empty, "rq2_relevance")
+
+
+def share(frame: pd.DataFrame) -> pd.Series:
+    """Each word's part of its step's relevance over all words; negative relevance counts as none.
+
+    Raw scores are gradients, whose size changes from step to step; their shares compare. ``frame``
+    has the columns of rq2_relevance.
+    """
+    positive = frame["relevance"].clip(lower=0)
+    keys = [*tables.SAMPLE, "step", "method"]
+    total = positive.groupby([frame[key] for key in keys]).transform("sum")
+    return positive / total.where(total > 0)
+
+
+def by_role(frame: pd.DataFrame, method: str = METHOD) -> pd.DataFrame:
+    """rq3_roles: the share of relevance of each role, averaged over log-SNR.
+
+    Shares are summed over the words of a role and integrated over log-SNR by the trapezoidal rule;
+    the integral is divided by the range it covers, since samplings end at different noise levels.
+    Words without a role are in the total but get no row.
+    """
+    frame = frame[frame["method"] == method]
+    frame = frame.assign(share=share(frame))
+    summed = frame[frame["role"] != ""].groupby([*tables.SAMPLE, "role", "log_snr"])["share"].sum()
+    rows = []
+    for key, curve in summed.groupby(level=[*tables.SAMPLE, "role"]):
+        when, values = curve.index.get_level_values("log_snr").to_numpy(), curve.to_numpy()
+        mean = np.trapezoid(values, when) / (when[-1] - when[0]) if len(when) > 1 else values[0]
+        rows.append((*key, mean))
+    return pd.DataFrame(rows, columns=tables.COLUMNS["rq3_roles"])
+
+
+def write(path: str, *, traces: str, maps: Sequence[str], keys: dict[str, str]) -> None:
+    """Write a batch's part of rq2_relevance."""
+    found: dict[str, xr.DataArray] = {}
+    for each in maps:
+        found |= store.read_maps(each)
+    tables.write(path, table(found, store.open_trace(traces), keys))
+
+
+def write_roles(path: str, *, relevance: str) -> None:
+    """Write a batch's part of rq3_roles from its part of rq2_relevance."""
+    tables.write(path, by_role(tables.read(relevance)))

@@ -1,0 +1,101 @@
+"""Ways of choosing time steps, and the schedulers that walk through them."""
+
+import math
+
+from diffusers import DDPMScheduler, DPMSolverMultistepScheduler, EulerDiscreteScheduler
+
+TRAINED = 1000  # time steps of the noise schedule the models were trained on
+SCHEDULERS = {
+    "dpmsolver++": DPMSolverMultistepScheduler,
+    "euler": EulerDiscreteScheduler,
+    "ddpm": DDPMScheduler,
+}
+
+
+def timesteps(sampling: dict) -> list[int] | None:
+    """Time steps of a sampling from noisy to clean; None where the scheduler spaces them itself.
+
+    Kinds: uniform, early and latter (exponential, paper section 3.4, denser at the noisy and at
+    the clean end), custom. ``sampling`` has kind, steps, gamma, timesteps as the kind needs them.
+    """
+    match sampling["kind"]:
+        case "uniform":
+            return None
+        case "custom":
+            chosen = list(sampling["timesteps"])
+            if any(a <= b for a, b in zip(chosen[:-1], chosen[1:], strict=True)):
+                raise ValueError("timesteps: a custom sampling must descend without repeating.")
+            return chosen
+        case "early" | "latter" as kind:
+            steps, gamma = sampling["steps"], sampling["gamma"]
+            chosen = _exponential(kind, steps, gamma)
+            if len(set(chosen)) < steps:
+                raise ValueError(
+                    f"gamma: {gamma} makes {kind} sampling with {steps} steps repeat a time step; "
+                    + _remedy(kind, steps)
+                )
+            return chosen
+    raise ValueError(
+        f"kind: {sampling['kind']!r} is no sampling (uniform, early, latter or custom)."
+    )
+
+
+def _exponential(kind: str, steps: int, gamma: float) -> list[int]:
+    """Time steps e_k = floor(T^((k + gamma) / (N + gamma))), k = 1..N, or T - e_k reversed."""
+    # T^(N + gamma over N + gamma) is T itself, which floating point may miss from below
+    powers = [math.floor(TRAINED ** ((k + gamma) / (steps + gamma))) for k in range(1, steps)]
+    if kind == "latter":
+        return [TRAINED - 1, *sorted(powers, reverse=True)]
+    return [TRAINED - 1, *(TRAINED - power for power in powers)]
+
+
+def _remedy(kind: str, steps: int) -> str:
+    for gamma in range(10 * TRAINED):
+        if len(set(_exponential(kind, steps, gamma))) == steps:
+            return f"the smallest that works is {gamma}."
+    return "no gamma works with so many steps."
+
+
+def make_scheduler(
+    spec: dict, config: dict
+) -> DPMSolverMultistepScheduler | EulerDiscreteScheduler | DDPMScheduler:
+    """Scheduler named by ``spec`` with the betas and prediction type of a model's ``config``.
+
+    ``spec`` is {"name": "dpmsolver++", "order": 1}, or name euler or ddpm. Linear spacing without
+    an offset is set whatever the hub's config carries: only this reaches the last log-SNR of the
+    paper. First-order DPM-Solver++ is DDIM with eta 0.
+    """
+    name = spec["name"]
+    if name not in SCHEDULERS:
+        raise ValueError(
+            f"scheduler/name: {name!r} is not supported ({', '.join(SCHEDULERS)}): DDIM assumes a "
+            "constant stride and PNDM takes no time steps, use dpmsolver++ with order 1 for both."
+        )
+    for key in ("clip_sample", "thresholding"):
+        if spec.get(key):
+            raise ValueError(f"scheduler/{key}: it would clip latents, which are no pictures.")
+    options = {
+        "num_train_timesteps": config["num_train_timesteps"],
+        "beta_start": config["beta_start"],
+        "beta_end": config["beta_end"],
+        "beta_schedule": config["beta_schedule"],
+        "trained_betas": config.get("trained_betas"),
+        "prediction_type": config.get("prediction_type", "epsilon"),
+        "rescale_betas_zero_snr": config.get("rescale_betas_zero_snr", False),
+        "timestep_spacing": "linspace",
+        "steps_offset": 0,
+    }
+    if name == "dpmsolver++":
+        options |= {"algorithm_type": "dpmsolver++", "solver_order": spec.get("order", 1)}
+    if name == "ddpm":
+        options |= {"clip_sample": False}
+    return SCHEDULERS[name](**options)
+
+
+def schedule(scheduler, sampling: dict, device: str = "cpu") -> None:
+    """Set a scheduler's time steps to those of a sampling, in place."""
+    chosen = timesteps(sampling)
+    if chosen is None:
+        scheduler.set_timesteps(sampling["steps"], device=device)
+    else:
+        scheduler.set_timesteps(timesteps=chosen, device=device)

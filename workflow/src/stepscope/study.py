@@ -1,0 +1,170 @@
+"""A study's configuration: checks, defaults, batches and source digests, without the science stack.
+
+A Snakefile imports this module, so it uses only what Snakemake itself needs.
+"""
+
+import ast
+import hashlib
+from collections.abc import Callable
+from difflib import get_close_matches
+from pathlib import Path
+
+import jsonschema
+
+SMALL = 2**20  # a model's files up to this size are hashed whole
+ENDS = 2**16  # of larger ones, this much of both ends: safetensors keep their header in front
+
+
+def check(config: dict, schema: dict, place: str) -> None:
+    """Fill the schema's defaults into ``config`` and refuse what it does not allow.
+
+    The ValueError is one sentence that names the file and the key.
+    """
+    _fill(config, schema, schema)
+    error = jsonschema.exceptions.best_match(
+        jsonschema.Draft202012Validator(schema).iter_errors(config)
+    )
+    if error is None:
+        return
+    key = "/".join(map(str, error.absolute_path))
+    if error.validator == "additionalProperties":
+        known = error.schema.get("properties", {})
+        name = next(name for name in error.instance if name not in known)
+        hint = "".join(f", did you mean {near}" for near in get_close_matches(name, known, 1))
+        at = f"{key}/{name}" if key else name
+        raise ValueError(f"{place}: {at}: the key is not known{hint}.")
+    if error.validator in ("oneOf", "anyOf"):
+        message = f"{error.instance!r} is not {error.schema['description']}"
+    else:
+        message = error.message
+    raise ValueError(f"{place}: {key + ': ' if key else ''}{message}.")
+
+
+def _fill(value: object, schema: dict, root: dict) -> None:
+    """Set missing keys of nested mappings to their defaults, in place."""
+    if "$ref" in schema:
+        schema = root["$defs"][schema["$ref"].rsplit("/", 1)[1]]
+    if not isinstance(value, dict):
+        return
+    for name, inner in schema.get("properties", {}).items():
+        if "default" in inner and name not in value:
+            value[name] = _copy(inner["default"])
+        if name in value:
+            _fill(value[name], inner, root)
+    extra = schema.get("additionalProperties")
+    if isinstance(extra, dict):
+        for name in value.keys() - schema.get("properties", {}).keys():
+            _fill(value[name], extra, root)
+
+
+def _copy(value: object) -> object:
+    """A default's own copy, so that one study's change never reaches the schema."""
+    if isinstance(value, dict):
+        return {key: _copy(item) for key, item in value.items()}
+    return list(value) if isinstance(value, list) else value
+
+
+def check_references(config: dict, place: str) -> None:
+    """Refuse names of samplings that the study does not define, and steps that it does not have."""
+    samplings = config["samplings"]
+    places = {f"explain/{name}": entry for name, entry in config["explain"].items()}
+    for key, entry in {**places, "games": config["games"]}.items():
+        for name in entry["samplings"] or ():
+            if name not in samplings:
+                raise ValueError(f"{place}: {key}/samplings: there is no sampling {name!r}.")
+        for name in entry["samplings"] or samplings:
+            count = samplings[name].get("steps") or len(samplings[name]["timesteps"])
+            for number in entry["steps"] or ():
+                if number > count:
+                    raise ValueError(
+                        f"{place}: {key}/steps: sampling {name} has {count} steps, not {number}."
+                    )
+
+
+def check_methods(explain: dict, source: Callable[[str], str | None], place: str) -> None:
+    """Refuse parameters that a package method's function does not take, without importing it."""
+    for name, entry in explain.items():
+        module, _, function = entry["function"].partition(":")
+        text = source(module.removeprefix("stepscope.")) if module.startswith("stepscope.") else None
+        if text is None:
+            continue  # a user's module: the first job that imports it checks
+        found = [
+            node
+            for node in ast.parse(text).body
+            if isinstance(node, ast.FunctionDef) and node.name == function
+        ]
+        if not found:
+            raise ValueError(
+                f"{place}: explain/{name}/function: {module} has no function {function!r}."
+            )
+        arguments = found[0].args
+        taken = {item.arg for item in arguments.args[2:] + arguments.kwonlyargs}
+        for key in entry.keys() - {"function", "samplings", "steps", "samples"} - taken:
+            hint = "".join(f", did you mean {near}" for near in get_close_matches(key, taken, 1))
+            raise ValueError(f"{place}: explain/{name}/{key}: {function} has no such key{hint}.")
+
+
+def digest(modules: list[str], source: Callable[[str], str | None]) -> str:
+    """Digest of package modules and all that they import from the package.
+
+    Comments, layout and docstrings do not count: they must not regenerate traces.
+    """
+    todo, seen = list(modules), {}
+    while todo:
+        module = todo.pop()
+        if module in seen or (text := source(module)) is None:
+            continue
+        tree = ast.parse(text)
+        seen[module] = _without_docstrings(tree)
+        todo += imported(tree)
+    whole = "".join(f"{module}:{seen[module]};" for module in sorted(seen))
+    return hashlib.sha256(whole.encode()).hexdigest()[:12]
+
+
+def imported(tree: ast.AST) -> list[str]:
+    """Names of the package's modules that a syntax tree imports, wherever it does."""
+    names = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = "stepscope" * bool(node.level) + "." * bool(node.level and node.module)
+            base += node.module or ""
+            names += [base, *(f"{base}.{alias.name}" for alias in node.names)]
+    return [name.split(".")[1] for name in names if name.startswith("stepscope.")]
+
+
+def _without_docstrings(tree: ast.AST) -> str:
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if (
+            isinstance(body, list)
+            and body
+            and isinstance(body[0], ast.Expr)
+            and isinstance(body[0].value, ast.Constant)
+            and isinstance(body[0].value.value, str)
+        ):
+            body[:1] = [ast.Pass()]
+    return ast.dump(tree)
+
+
+def fingerprint(folder: Path) -> str:
+    """Digest of a model folder: names and sizes, small files whole, large ones by both ends.
+
+    Read whenever the workflow is parsed, so it must not read gigabytes; independent of where the
+    folder lies and of modification times, so a moved clone regenerates nothing.
+    """
+    whole = hashlib.sha256()
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        if path.suffix == ".md":
+            continue  # a model card is prose
+        size = path.stat().st_size
+        whole.update(f"{path.relative_to(folder).as_posix()}:{size};".encode())
+        with path.open("rb") as file:
+            if size <= SMALL:
+                whole.update(file.read())
+            else:
+                whole.update(file.read(ENDS))
+                file.seek(-ENDS, 2)
+                whole.update(file.read(ENDS))
+    return whole.hexdigest()[:12]
