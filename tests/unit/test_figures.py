@@ -1,10 +1,22 @@
-"""Figures are drawn from tables and pictures alone, whatever the study's size, and are the same in every run."""
+"""Figures are drawn from tables and pictures alone, and are the same in every run."""
 
 import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
-from stepscope import figures_games, figures_rq1, figures_rq2, figures_rq3, plotting
+from matplotlib.axes import Axes
+from matplotlib.text import Text
+
+from stepscope import (
+    figures_games,
+    figures_rq1,
+    figures_rq2,
+    figures_rq3,
+    pictures,
+    plotting,
+    tables,
+    writing,
+)
 
 BOOTSTRAP = {"draws": 50, "confidence": 0.95, "seed": 0}
 UNIT = {"model": "embedded", "dataset": "scenes"}
@@ -30,7 +42,7 @@ def times(steps=20, last=3.4, power=1.0):
 
 
 def crossed(**axes):
-    """A table of all combinations."""
+    """Make a table of all combinations."""
     return pd.MultiIndex.from_product(axes.values(), names=axes.keys()).to_frame(index=False)
 
 
@@ -97,11 +109,7 @@ def game_tables(rng, methods=("df_rise", "df_cam", "random"), prompts=8, side=16
         similarity="",
         score="clip",
     )
-    base["similarity"] = (
-        base["method"]
-        .where(~base["method"].str.startswith("df_rise"), "structure")
-        .where(base["method"].str.startswith("df_rise"), None)
-    )
+    base["similarity"] = np.where(base["method"].str.startswith("df_rise"), "structure", "")
     base["substrate"] = base["game"].map({"deletion": "zero", "insertion": "blur"})
     curves = np.array(curves)
     areas = base.assign(auc_distance=curves.mean(axis=1), auc_similarity=np.nan)
@@ -112,7 +120,7 @@ def game_tables(rng, methods=("df_rise", "df_cam", "random"), prompts=8, side=16
 
 
 def scene(rng, sharp, size=64):
-    """A coloured picture with a disc, blurred into noise as `sharp` falls to 0."""
+    """Draw a coloured picture with a disc, blurred into noise as `sharp` falls to 0."""
     y, x = (np.mgrid[:size, :size] + 0.5) / size
     disc = np.clip((0.3 - np.hypot(y - 0.55, x - 0.45)) * (4 + 60 * sharp), 0, 1)[..., None]
     colour = np.array([60, 110, 220]) * (1 - disc) + np.array([230, 150, 60]) * disc
@@ -184,7 +192,7 @@ def relevance_table(rng, prompts=3):
             )
         )
         peak = rng.uniform(-5, 3, len(words))
-        height = np.where(role.notna(), 3, 0.7)
+        height = np.where(role != "", 3, 0.7)
         relevance = (
             height
             * (0.3 + np.exp(-((keys["log_snr"] - peak[keys["word_index"]]) ** 2) / 4))
@@ -266,3 +274,216 @@ def sampling_pictures(rng, prompts=6):
         },
         attrs=UNIT,
     )
+
+
+def texts(figure):
+    """All text of a figure."""
+    return "\n".join(text.get_text() for text in figure.findobj(Text) if text.get_visible())
+
+
+def drawn(figure):
+    """Lay a figure out without writing it, and return its text."""
+    figure.draw_without_rendering()
+    return texts(figure)
+
+
+def test_the_same_figure_is_the_same_bytes(rng, tmp_path):
+    table = recovery_table(rng, prompts=3).query("sampling == 'uniform'")
+    for run in "ab":
+        figure = figures_rq1.recovery(table, **BOOTSTRAP)
+        plotting.save(figure, f"{tmp_path}/{run}.pdf", f"{tmp_path}/{run}.png")
+    for form in ("pdf", "png"):
+        assert (tmp_path / f"a.{form}").read_bytes() == (tmp_path / f"b.{form}").read_bytes()
+
+
+def test_interval_averages_seeds_first_and_covers_the_mean():
+    frame = pd.DataFrame(
+        {
+            "prompt_id": ["a", "a", "a", "b", "c"],
+            "step": 1,
+            "value": [0.0, 0.0, 3.0, 5.0, np.nan],
+        }
+    )
+    (row,) = plotting.intervals(frame, ["step"], "value", **BOOTSTRAP).itertuples()
+    assert (row.n, row.estimate) == (2, 3.0)  # the mean of 1 and 5
+    assert 1 <= row.ci_low <= 3 <= row.ci_high <= 5
+
+
+def test_recovery_names_regions_bands_samplings_and_n(rng):
+    text = drawn(figures_rq1.recovery(recovery_table(rng, prompts=4), **BOOTSTRAP))
+    for part in ("object", "border", "high frequencies", "latter", "log-SNR", "step", "n = 4"):
+        assert part in text
+
+
+def test_several_models_are_drawn_apart(rng):
+    table = recovery_table(rng, prompts=3)
+    both = pd.concat([table, table.assign(model="other")])
+    text = drawn(figures_rq1.recovery(both, **BOOTSTRAP))
+    assert "embedded · scenes" in text
+    assert "other · scenes" in text
+
+
+def test_auc_says_which_way_is_better(rng):
+    text = drawn(figures_games.auc(*game_tables(rng, prompts=3), **BOOTSTRAP))
+    for part in ("deletion (substrate: zero): higher", "insertion (substrate: blur): lower"):
+        assert part in text
+    for part in ("DF-RISE", "random map", "step 15", "n = 3", "AUC of the distance (clip)"):
+        assert part in text
+
+
+def test_similarities_of_a_method_are_told_apart(rng):
+    curves, areas = game_tables(rng, methods=("df_rise", "random"), prompts=2)
+    other = [
+        each[each["method"] == "df_rise"].assign(similarity="cosine") for each in (curves, areas)
+    ]
+    both = map(pd.concat, zip((curves, areas), other, strict=True))
+    text = texts(figures_games.auc(*both, **BOOTSTRAP))
+    assert "DF-RISE · structure" in text
+    assert "DF-RISE · cosine" in text
+
+
+@pytest.mark.parametrize(
+    ("game", "kind", "better"),
+    [
+        ("deletion", "distance", "higher"),
+        ("insertion", "distance", "lower"),
+        ("deletion", "similarity", "lower"),
+        ("insertion", "similarity", "higher"),
+    ],
+)
+def test_direction_of_a_game(game, kind, better):
+    assert figures_games.direction(game, kind) == better
+
+
+def test_maps_over_time_show_only_steps_with_a_map(rng):
+    samples = [sample(rng, 0), sample(rng, 1, steps=(2, 8))]
+    text = drawn(figures_rq1.maps_over_time(samples, "df_rise"))
+    for part in ("step 2", "step 15", "log-SNR -4.7", "final picture", PROMPTS[1], "DF-RISE map"):
+        assert part in text
+    assert "step 9" not in text
+
+
+def test_reigns_begin_where_the_top_word_changes():
+    mean = pd.DataFrame(
+        {0: [3, 3, 1, 1, 1], 1: [1, 1, 2, 2, 0], 2: [0, 0, 0, 0, 4]}, index=range(1, 6)
+    )
+    assert figures_rq2.reigns(mean)[["step", "word_index", "length"]].to_numpy().tolist() == [
+        [1, 0, 2],
+        [3, 1, 2],
+        [5, 2, 1],
+    ]
+
+
+def test_words_marks_repeats_roles_and_seeds(rng):
+    samples = [sample(rng, 0, words=12, steps=range(1, 21))]
+    figure = figures_rq2.words(samples, relevance_table(rng, 1), "relevance", "df_cam_word")
+    text = drawn(figure)
+    for part in ("a (2)", "cat [subject]", "n = 3 seeds", "DF-CAM, word map", "log-SNR"):
+        assert part in text
+
+
+def test_emergence_names_families_predictions_and_chance(rng):
+    given = concept_tables(rng, prompts=3, families={"object": 3, "size": 2})
+    figure = figures_rq3.emergence(*given, **BOOTSTRAP)
+    text = drawn(figure)
+    for part in ("object", "size", "e_u", "guided", "chance", "n = 3 prompts", "onset"):
+        assert part in text
+    levels = {
+        round(float(line.get_ydata()[0]), 3)
+        for axes in figure.findobj(Axes)
+        for line in axes.lines
+        if line.get_label().startswith("chance")
+    }
+    assert levels == {0.333, 0.5}
+
+
+def test_samplings_show_prompts_seeds_and_schedules(rng):
+    text = drawn(figures_rq3.samplings([sampling_pictures(rng, prompts=2)]))
+    for part in ("uniform", "early", "latter", "seed 0", "log-SNR", "20"):
+        assert part in text
+
+
+def stored(folder, rng, sampling, samples=3):
+    """Write stores of previews, masks and maps, with their keys as the workflow writes them."""
+    coords = {
+        "sample": np.arange(samples),
+        "step": np.arange(1, 5),
+        "prompt_id": ("sample", np.array([f"p{i}" for i in range(samples)], dtype=object)),
+        "seed": ("sample", np.arange(samples)),
+        "timestep": ("step", np.linspace(999, 100, 4)),
+        "log_snr": ("step", np.linspace(-5, SAMPLINGS[sampling], 4)),
+    }
+    roles = np.array([["", "subject", "object"]] * samples, dtype=object)
+    words = {"word_role": (("sample", "word"), roles)}
+    masks = np.zeros((samples, 3, 8, 8), np.float32)
+    masks[:, 0], masks[:, 1, :4], masks[:, 2] = 1, 1, np.nan
+    maps = rng.normal(size=(samples, 4, 3, 4, 4)).astype(np.float32)
+    maps[2:] = np.nan
+    size = (samples, 4, 3, 8, 8, 3)
+    given = {
+        "previews": {
+            "preview": (
+                ("sample", "step", "prediction", "y", "x", "rgb"),
+                rng.integers(0, 255, size).astype("u1"),
+            ),
+            "image": (
+                ("sample", "image_y", "image_x", "rgb"),
+                rng.integers(0, 255, (samples, 8, 8, 3)).astype("u1"),
+            ),
+        },
+        "masks": {"mask": (("sample", "word", "y", "x"), masks)},
+        "maps": {"df_cam_word": (("sample", "step", "word", "y", "x"), maps)},
+    }
+    paths = {}
+    for kind, variables in given.items():
+        predictions = {"prediction": np.array(["e_u", "e_c", "guided"], dtype=object)}
+        extra = predictions if kind == "previews" else words
+        paths[kind] = f"{folder}/{sampling}_{kind}.zarr"
+        writing.write_dataset(paths[kind], xr.Dataset(variables, {**coords, **extra}))
+    return paths
+
+
+def record(sampling, number):
+    """Say what a rule says of a sample that it draws."""
+    return {
+        **UNIT,
+        "sampling": sampling,
+        "prompt_id": f"p{number}",
+        "prompt": PROMPTS[number],
+        "seed": number,
+    }
+
+
+def test_samples_are_read_by_prompt_and_seed_and_left_out_without_a_map(rng, tmp_path):
+    paths = stored(tmp_path, rng, "uniform")
+    records = [record("uniform", number) for number in (1, 2)]
+    given = [[path] * 2 for path in paths.values()]
+    (found,) = pictures.load(records, *given, "df_cam_word", per_word=True)
+    assert found.attrs["prompt_id"] == "p1"
+    assert found["map"].sizes == {"step": 4, "word": 3, "map_y": 4, "map_x": 4}
+    assert found["mask"].mean() == 0.5  # the subject's half; a word without a role does not count
+    assert np.array_equal(found["image"], xr.open_zarr(paths["previews"])["image"][1])
+    (flat,) = pictures.load(records, *given, "df_cam_word")
+    assert flat["map"].sizes == {"step": 4, "map_y": 4, "map_x": 4}
+
+
+def test_pictures_by_sampling_keep_their_places(rng, tmp_path):
+    paths = {name: stored(tmp_path, rng, name)["previews"] for name in ("uniform", "early")}
+    records = [record(name, number) for number in (0, 1) for name in paths]
+    (found,) = pictures.by_sampling(records, [paths[each["sampling"]] for each in records])
+    assert dict(found.sizes) == {"prompt": 2, "sampling": 2, "y": 8, "x": 8, "rgb": 3, "step": 4}
+    there = found["image"].isel(prompt=1).sel(sampling="early")
+    assert np.array_equal(there, xr.open_zarr(paths["early"])["image"][1])
+    assert "uniform" in texts(figures_rq3.samplings([found]))
+
+
+def test_columns_that_figures_read_are_the_tables():
+    for columns, table in [
+        (figures_rq1.RECOVERY, "rq1_recovery"),
+        (figures_games.CURVES, "rq1_curves"),
+        (figures_games.AREAS, "rq1_auc"),
+        (figures_rq2.RELEVANCE, "rq2_relevance"),
+        (figures_rq3.CONCEPTS, "rq3_concepts"),
+        (figures_rq3.ONSETS, "rq3_emergence"),
+    ]:
+        assert set(columns) <= set(tables.COLUMNS[table])

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+
 from stepscope import study
 
 ROOT = Path(__file__).parents[2]
@@ -49,9 +50,9 @@ def test_default_study_is_valid():
         ({"storage": {"batch": 3}}, "mine.yaml: storage/batch: the key is not known."),
         ({"guidance": "high"}, "mine.yaml: guidance: 'high' is not of type 'number'."),
         ({"models": {"m": {"repo": "a/b"}}}, "mine.yaml: models/m: {"),
-        ({"models": {"m": {"folder": "x", "revison": "a"}}}, "mine.yaml: models/m/revison: the key"),
+        ({"models": {"m": {"folder": "x", "revison": "a"}}}, "models/m/revison: the key"),
         ({"samplings": {"e": {"kind": "early", "steps": 3}}}, "samplings/e: 'gamma' is a required"),
-        ({"explain": {"m": {"function": "no colon"}}}, "explain/m/function: 'no colon' does not match"),
+        ({"explain": {"m": {"function": "no colon"}}}, "m/function: 'no colon' does not match"),
         ({"explain": {"m": {"function": "a:b", "x": {"deep": 1}}}}, "mine.yaml: explain/m/x: "),
     ],
 )
@@ -91,15 +92,20 @@ def test_digest_ignores_comments_layout_and_docstrings_but_not_imported_code():
     before = study.digest(["a"], modules.get)
     assert study.digest(["a"], (modules | {"c": "z = 4"}).get) == before
     prose = modules | {"a": '"""Doc."""\nfrom stepscope import b\n\nx = 1  # why\n'}
-    assert study.digest(["a"], (prose | {"b": "# reason\ny = 2"}).get) != study.digest(["b"], prose.get)
+    assert study.digest(["a"], prose.get) == before
     assert study.digest(["a"], (modules | {"b": "y = 3"}).get) != before
     assert study.digest(["a"], (modules | {"a": modules["a"] + "# why\n"}).get) == before
 
 
 @pytest.mark.parametrize(
     "text",
-    ["import stepscope.b", "from stepscope.b import y", "from . import b", "from .b import y",
-     "def f():\n    from stepscope import b"],
+    [
+        "import stepscope.b",
+        "from stepscope.b import y",
+        "from . import b",
+        "from .b import y",
+        "def f():\n    from stepscope import b",
+    ],
 )
 def test_every_kind_of_import_is_followed(text):
     assert "b" in study.imported(ast.parse(text))

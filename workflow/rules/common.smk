@@ -181,6 +181,11 @@ def spec(*keys):
     return get
 
 
+def at_hand(wildcards):
+    """Models by name, with the place of their folder where they have one."""
+    return {name: spec("models", name)() for name in config["models"]}
+
+
 def checked_study():
     """File name of the study and its prompt tables; one sentence says what is wrong with them."""
     names = [os.path.relpath(path) for path in workflow.configfiles]

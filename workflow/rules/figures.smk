@@ -70,7 +70,7 @@ rule plot_rq1_auc:
     params:
         games=lookup(dpath="games", within=config),
         bootstrap=lookup(dpath="statistics", within=config),
-        code=code("figures_games"),
+        code=code("figures_games", "tables"),
     script:
         "../scripts/plot_rq1_auc.py"
 
@@ -99,7 +99,7 @@ rule plot_rq1_recovery:
         "../../envs/analyse.yaml"
     params:
         bootstrap=lookup(dpath="statistics", within=config),
-        code=code("figures_rq1"),
+        code=code("figures_rq1", "tables"),
     script:
         "../scripts/plot_rq1_recovery.py"
 
@@ -133,7 +133,7 @@ rule plot_rq2_words:
         records=BY_WORD,
         method=SHOWN_RELEVANCE,
         map_method=SHOWN_WORD_MAP,
-        code=code("figures_rq2", "pictures"),
+        code=code("figures_rq2", "pictures", "tables"),
     script:
         "../scripts/plot_rq2_words.py"
 
@@ -164,7 +164,7 @@ rule plot_rq3_emergence:
     params:
         families=lookup(dpath="probe/families", within=config),
         bootstrap=lookup(dpath="statistics", within=config),
-        code=code("figures_rq3"),
+        code=code("figures_rq3", "tables"),
     script:
         "../scripts/plot_rq3_emergence.py"
 

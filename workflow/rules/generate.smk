@@ -21,7 +21,7 @@ rule generate:
         model=spec("models", "{model}"),
         study=generation_of,
         prompts=prompts_in_batch,
-        partial=subpath(output[0], ancestor=4),
+        results=subpath(output[0], ancestor=5),
         code=code("generation"),
     script:
         "../scripts/generate.py"

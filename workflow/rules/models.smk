@@ -1,9 +1,9 @@
-# Models from the hub, fetched once at their pinned revision; jobs then work without a network.
+# Models from the hub: fetched once at their pinned revision, so that jobs need no network.
 
 
 rule fetch_model:
     output:
-        touch("<results>/models/{model}.done"),
+        "<results>/models/{model}.json",
     log:
         "<logs>/fetch_model/{model}.log",
     conda:
@@ -12,5 +12,6 @@ rule fetch_model:
     retries: 3
     params:
         model=lookup(dpath="models/{model}", within=config),
+        code=code("fetching"),
     script:
         "../scripts/fetch_model.py"

@@ -11,7 +11,7 @@ from stepscope.joblog import joblog
 with joblog(snakemake.log[0]):
     generate(
         snakemake.output[0],
-        partial=snakemake.params.partial,
+        results=snakemake.params.results,
         model=snakemake.params.model,
         study=snakemake.params.study,
         prompts=snakemake.params.prompts,

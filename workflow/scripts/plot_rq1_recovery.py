@@ -5,10 +5,10 @@ import sys
 
 sys.path.insert(0, os.environ["STEPSCOPE"])  # the package's folder, set by common.smk
 
-from stepscope import figures_rq1, plotting
+from stepscope import figures_rq1, plotting, tables
 from stepscope.joblog import joblog
 
 with joblog(snakemake.log[0]):
-    table = plotting.read(snakemake.input[0], figures_rq1.RECOVERY)
+    table = tables.read(snakemake.input[0], figures_rq1.RECOVERY)
     figure = figures_rq1.recovery(table, **snakemake.params.bootstrap)
     plotting.save(figure, snakemake.output.pdf, snakemake.output.png)

@@ -5,7 +5,7 @@ import sys
 
 sys.path.insert(0, os.environ["STEPSCOPE"])  # the package's folder, set by common.smk
 
-from stepscope import figures_rq2, pictures, plotting
+from stepscope import figures_rq2, pictures, plotting, tables
 from stepscope.joblog import joblog
 
 with joblog(snakemake.log[0]):
@@ -13,6 +13,6 @@ with joblog(snakemake.log[0]):
     samples = pictures.load(
         params.records, given.previews, given.masks, given.maps, params.map_method, per_word=True
     )
-    table = plotting.read(given.relevance, figures_rq2.RELEVANCE)
+    table = tables.read(given.relevance, figures_rq2.RELEVANCE)
     figure = figures_rq2.words(samples, table, params.method, params.map_method)
     plotting.save(figure, snakemake.output.pdf, snakemake.output.png)

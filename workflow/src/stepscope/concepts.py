@@ -1,5 +1,6 @@
 """RQ3: which concept a step's clean prediction shows, read by a CLIP model, and since when."""
 
+import re
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -59,7 +60,7 @@ def scored(cosines: np.ndarray, scale: float) -> tuple[np.ndarray, np.ndarray]:
 
 
 def onset(top: np.ndarray, final: np.ndarray) -> np.ndarray:
-    """Index of the first step from which ``top`` (..., step) stays ``final`` (...), NaN if never."""
+    """Find the first index from which ``top`` (..., step) stays ``final`` (...), NaN if never."""
     same = top == final[..., None]
     stays = np.logical_and.accumulate(same[..., ::-1], axis=-1)[..., ::-1]
     return np.where(stays[..., -1], stays.argmax(-1), np.nan)
@@ -67,7 +68,7 @@ def onset(top: np.ndarray, final: np.ndarray) -> np.ndarray:
 
 def named(prompts: Sequence[str], concepts: Sequence[str]) -> np.ndarray:
     """Whether each prompt contains one of the concepts as words, (sample,) bool."""
-    padded = [f" {' '.join(prompt.lower().replace(',', ' ').split())} " for prompt in prompts]
+    padded = [" ".join(["", *re.findall(r"[^\W_]+", each.lower()), ""]) for each in prompts]
     return np.array([any(f" {each.lower()} " in text for each in concepts) for text in padded])
 
 
@@ -116,7 +117,7 @@ def probe(
     pictures = previews["preview"].isel(prediction=known).transpose("sample", "step", ...)
     flat = pictures.to_numpy().reshape(-1, *pictures.shape[3:])
     seen = features(model, preprocess, flat).reshape(*pictures.shape[:3], -1)
-    scale = float(model.logit_scale.exp())
+    scale = model.logit_scale.detach().exp().item()
     frames = []
     for name, family in families.items():
         texts = classifier(model, tokenizer, family["templates"], family["concepts"])
@@ -129,7 +130,7 @@ def probe(
         if family["only_named"]:
             frame = frame[named(prompts, family["concepts"])[frame["sample"]]]
         frames.append(frame)
-    return tables.ordered(pd.concat(frames), "rq3_concepts")
+    return tables.ordered(pd.concat(frames, ignore_index=True), "rq3_concepts")
 
 
 def write(
@@ -138,14 +139,13 @@ def write(
     *,
     traces: str,
     previews: str,
-    probe_config: dict,
+    model: dict,
+    families: dict[str, dict],
     keys: dict[str, str],
 ) -> None:
     """Write a batch's parts of rq3_concepts and rq3_emergence."""
     prompts = store.open_trace(traces).attrs["prompts"]
-    model = {key: value for key, value in probe_config["model"].items() if key != "fingerprint"}
-    clip = models.load_clip(model)
-    families = probe_config["families"]
+    clip = models.load_clip({key: value for key, value in model.items() if key != "fingerprint"})
     frame = probe(store.open_previews(previews), prompts, clip, families, keys)
     tables.write(concepts, frame)
     tables.write(onsets, emergence(frame))

@@ -84,7 +84,7 @@ def _record(row: dict[str, str], place: str, batches: int) -> dict:
             raise ValueError(f"{place}, column {name}: the cell is empty.")
     if not SLUG.fullmatch(row["prompt_id"]):
         raise ValueError(
-            f"{place}, column prompt_id: {row['prompt_id']!r} is no slug (letters, digits, - and _)."
+            f"{place}, column prompt_id: {row['prompt_id']!r} is no slug (letters, digits, -, _)."
         )
     if not SEEDS.fullmatch(row["seed"]):
         raise ValueError(
@@ -118,7 +118,7 @@ def _record(row: dict[str, str], place: str, batches: int) -> dict:
 
 def _split(text: str) -> list[str]:
     """Words of a text in lower case, without punctuation; a hyphen or apostrophe stays inside."""
-    return re.findall(r"\w+(?:[-'’]\w+)*", text.lower())
+    return re.findall(r"\w+(?:[-'\u2019]\w+)*", text.lower())
 
 
 def _image(name: str, place: str) -> str:

@@ -6,7 +6,7 @@ import xarray as xr
 from torch.nn.functional import interpolate
 
 from stepscope import models, store, writing
-from stepscope.denoiser import Denoiser
+from stepscope.denoiser import Denoiser, Step
 from stepscope.joblog import bar
 
 PREDICTIONS = ("e_u", "e_c", "guided")
@@ -23,7 +23,7 @@ def decode(path: str, *, traces: str, model: dict, side: int) -> None:
     """
     tree = store.open_trace(traces)
     denoiser = Denoiser(
-        models.load({key: value for key, value in model.items() if key != "fingerprint"}),
+        models.load(model),
         sampling=tree.attrs["sampling"],
         scheduler=tree.attrs["scheduler"],
         guidance=tree.attrs["guidance"],
@@ -54,7 +54,7 @@ def decode(path: str, *, traces: str, model: dict, side: int) -> None:
     writing.write_dataset(path, dataset.assign_coords({name: shared[name] for name in names}))
 
 
-def predictions(denoiser: Denoiser, step: store.Step) -> torch.Tensor:
+def predictions(denoiser: Denoiser, step: Step) -> torch.Tensor:
     """Clean latents (3, C, h, w) by the unconditional, the conditional and the guided output."""
     outputs = step.outputs[None].to(denoiser.unet.device)
     return torch.cat(

@@ -1,7 +1,7 @@
 """Replay of a stored step: the network, guidance and one scheduler step, without any state."""
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -9,7 +9,8 @@ from diffusers import DiffusionPipeline
 from jaxtyping import Float
 from torch import Tensor
 
-from stepscope import prediction, samplings
+from stepscope import encoding, prediction, samplings
+from stepscope.recording import Trace
 from stepscope.words import Word
 
 Latents = Float[Tensor, "batch channel y x"]
@@ -85,16 +86,16 @@ class Denoiser:
         given = step.conditioning if conditioning is None else conditioning
         count = len(latents)
         halves = slice(None) if self.guidance > 1 else slice(1, None)
-        z = self._network_input(latents, step)
+        own = {"device": self.unet.device, "dtype": self.unet.dtype}
+        z = self._network_input(latents, step).to(**own)
+        named = {
+            name: tensor[halves].to(**own).repeat_interleave(count, 0)
+            for name, tensor in given.items()
+        }
         output = self.unet(
             torch.cat([z] * len(range(2)[halves])),
             self._scheduler.timesteps[step.number - 1],
-            **_arguments(
-                {
-                    name: tensor[halves].to(latents.device).repeat_interleave(count, 0)
-                    for name, tensor in given.items()
-                }
-            ),
+            **_arguments(named),
             return_dict=False,
         )[0]
         if self.guidance > 1:
@@ -107,12 +108,12 @@ class Denoiser:
 
     def noise(self, latents: Latents, output: Latents, step: Step) -> Latents:
         """Noise that an output stands for, whatever the prediction type."""
-        z = self._network_input(latents, step)
+        z = self._network_input(latents.to(output.device), step)
         return prediction.noise(z, output, step.log_snr, self.prediction_type)
 
     def clean(self, latents: Latents, output: Latents, step: Step) -> Latents:
         """Clean latent x0 that an output stands for, whatever the prediction type."""
-        z = self._network_input(latents, step)
+        z = self._network_input(latents.to(output.device), step)
         return prediction.clean(z, output, step.log_snr, self.prediction_type)
 
     def advance(
@@ -129,6 +130,7 @@ class Denoiser:
         scheduler = self._at(step)
         options = {} if generator is None else {"generator": generator}
         timestep = scheduler.timesteps[step.number - 1]
+        latents = latents.to(output)  # what a store keeps as float32 may have been bfloat16
         return scheduler.step(output, timestep, latents, **options, return_dict=False)[0]
 
     def decode(self, latents: Latents) -> Float[Tensor, "batch 3 height width"]:
@@ -159,53 +161,23 @@ class Denoiser:
         Only the cond half changes: the prompt is encoded again by the pipeline's text encoders.
         """
         places = [token for word in words for token in word.tokens]
+        if not places:
+            return dict(step.conditioning)
         encoded = self.encode(step.prompt, padded=places)
         return step.conditioning | {
             name: torch.stack([step.conditioning[name][0], new.to(step.conditioning[name])])
             for name, new in encoded.items()
         }
 
-    @torch.no_grad()
-    def encode(self, prompt: str, padded: list[int] | None = None) -> dict[str, Tensor]:
-        """Conditioning of one prompt (no batch axis), some token positions filled with padding.
-
-        Every text encoder of the pipeline takes part, in the layer its pipeline reads: the last
-        hidden state, or of XL's two the one before it and the second's pooled text.
-        """
-        pipeline = self.pipeline
-        prompt = pipeline.maybe_convert_prompt(prompt, pipeline.tokenizer)
-        embeds, pooled = [], None
-        several = getattr(pipeline, "text_encoder_2", None) is not None
-        for suffix in ("", "_2") if several else ("",):
-            tokenizer = getattr(pipeline, f"tokenizer{suffix}")
-            encoder = getattr(pipeline, f"text_encoder{suffix}")
-            inputs = tokenizer(
-                prompt,
-                padding="max_length",
-                max_length=tokenizer.model_max_length,
-                truncation=True,
-                return_tensors="pt",
-            )
-            ids = inputs.input_ids
-            ids[:, padded or []] = tokenizer.pad_token_id
-            ids = ids.to(encoder.device)
-            if several:
-                found = encoder(ids, output_hidden_states=True)
-                embeds.append(found.hidden_states[-2][0])
-                pooled = found[0][0]
-            else:
-                masked = getattr(encoder.config, "use_attention_mask", False)
-                mask = inputs.attention_mask.to(encoder.device) if masked else None
-                embeds.append(encoder(ids, attention_mask=mask)[0][0])
-        prompt_embeds = torch.cat(embeds, -1)
-        if several:
-            return {"prompt_embeds": prompt_embeds, "text_embeds": pooled}
-        return {"prompt_embeds": prompt_embeds}
+    def encode(self, prompt: str, padded: Sequence[int] = ()) -> dict[str, Tensor]:
+        """Conditioning of one prompt (no batch axis), some token positions filled with padding."""
+        return encoding.encode(self.pipeline, prompt, padded)
 
     def _at(self, step: Step):
         """A scheduler of its own, standing before the step with what it remembered there."""
         scheduler = copy.copy(self._scheduler)
-        scheduler._step_index = step.number - 1
+        if hasattr(scheduler, "set_begin_index"):
+            scheduler.set_begin_index(step.number - 1)
         order = getattr(scheduler.config, "solver_order", 1)
         if hasattr(scheduler, "model_outputs"):
             known = min(step.number - 1, order)
@@ -228,3 +200,36 @@ def _arguments(conditioning: Mapping[str, Tensor]) -> dict:
     arguments = {"encoder_hidden_states": added.pop("prompt_embeds")}
     arguments |= {"timestep_cond": added.pop("timestep_cond")} if "timestep_cond" in added else {}
     return arguments | {"added_cond_kwargs": added or None}
+
+
+def steps_of(
+    trace: Trace,
+    sample: int,
+    *,
+    prompt_id: str = "",
+    seed: int = 0,
+    mask: Float[Tensor, "y x"] | None = None,
+) -> list[Step]:
+    """Steps of one sample of a trace in memory, from the noisiest."""
+    history = trace.solver.get("model_outputs")
+    return [
+        Step(
+            number=k + 1,
+            timestep=float(trace.timesteps[k]),
+            log_snr=float(trace.log_snr[k]),
+            latent=trace.latents[sample, k],
+            after=trace.latents[sample, k + 1],
+            outputs=trace.outputs[sample, k],
+            denoised=trace.denoised[sample, k],
+            conditioning={name: value[sample] for name, value in trace.conditioning.items()},
+            words=trace.words[sample],
+            prompt=trace.prompts[sample],
+            negative_prompt=trace.negative_prompts[sample],
+            prompt_id=prompt_id,
+            seed=seed,
+            attention={size: maps[sample, k] for size, maps in trace.attention.items()},
+            mask=mask,
+            history=None if history is None else history[sample, k],
+        )
+        for k in range(len(trace.timesteps))
+    ]

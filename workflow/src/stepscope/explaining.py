@@ -13,9 +13,6 @@ from stepscope import masks, models, store
 from stepscope.denoiser import Denoiser
 from stepscope.joblog import bar
 
-OBJECTS = ("subject", "object")  # roles whose words are things with a region
-
-
 @dataclass(frozen=True)
 class Layers:
     """Maps (layer, y, x) with the layers' names; NaN where a layer says nothing."""
@@ -148,15 +145,14 @@ def denoiser_of(tree: xr.DataTree, pipeline: object) -> Denoiser:
 
 
 def object_masks(path: str, tree: xr.DataTree) -> dict[int, torch.Tensor]:
-    """Share of each latent cell covered by a subject or object, (h, w) a sample that has any."""
-    words = store.open_masks(path)
+    """Share of each latent cell that objects cover, (h, w) for each sample that has any mask."""
     size = tree["latent/value"].shape[-2:]
-    found = {}
-    for sample, roles in enumerate(words["word_role"].values):
-        chosen = words[sample].values[np.isin(roles, OBJECTS)]
-        if chosen.size and not np.isnan(chosen).all():
-            found[sample] = torch.as_tensor(masks.onto(np.nanmax(chosen, axis=0), size))
-    return found
+    shares = masks.onto(masks.object_mask(store.open_masks(path)), size)
+    return {
+        sample: torch.from_numpy(share)
+        for sample, share in enumerate(shares)
+        if not np.isnan(share).any()
+    }
 
 
 def variants(method: str, result: object) -> Iterator[tuple[str, object]]:

@@ -1,4 +1,4 @@
-"""Figure of the deletion and insertion games (RQ1): does a map name the pixels that matter?"""
+"""Figure of the deletion and insertion games (RQ1): whether a map names the pixels that matter."""
 
 import numpy as np
 import pandas as pd
@@ -21,11 +21,12 @@ def auc(
 ) -> Figure:
     """Draw AUC per method and step with intervals over prompts, and the curves behind it.
 
-    `curves` and `areas` are rq1_curves and rq1_auc; of several scores the first is drawn. Colours
-    are steps; above, a row per method; below, a panel per method and game, the random map dashed.
+    `curves` and `areas` are rq1_curves and rq1_auc; of several scores the first distance is drawn.
+    Colours are steps; above, a row per method; below, a panel per method and game.
     """
     bootstrap = {"draws": draws, "confidence": confidence, "seed": seed}
-    score = str(areas["score"].iloc[0])
+    distances = areas[areas["auc_distance"].notna()]
+    score = (distances if len(distances) else areas)["score"].iloc[0]
     areas, curves = (_labelled(table[table["score"] == score]) for table in (areas, curves))
     return plotting.stacked(
         [
@@ -39,10 +40,9 @@ def _labelled(table: pd.DataFrame) -> pd.DataFrame:
     """Name what is compared: the method, with similarity or sampling where there are several."""
     label = table["method"].astype(str).map(lambda name: plotting.METHODS.get(name, name))
     for column in ("similarity", "sampling"):
-        if table[column].nunique() > 1:
-            label += (
-                table[column].astype(object).map(lambda name: f" · {name}", "ignore").fillna("")
-            )
+        names = table[column].astype(str)
+        if len(set(names) - {""}) > 1:
+            label += names.map(lambda name: f" · {name}" if name else "")
     return table.assign(label=label, step=table["step"].astype(int))
 
 
@@ -51,7 +51,9 @@ def direction(game: str, kind: str) -> str:
     return "higher" if (game == "deletion") == (kind == "distance") else "lower"
 
 
-def _part(title: str, curves: pd.DataFrame, areas: pd.DataFrame, score: str, bootstrap: dict):
+def _part(
+    title: str, curves: pd.DataFrame, areas: pd.DataFrame, score: str, bootstrap: dict
+) -> plotting.Part:
     """Lay out one model and dataset: areas above, a grid of curves below."""
     kind = "distance" if areas["auc_distance"].notna().any() else "similarity"
     labels = plotting.listed(areas["label"])

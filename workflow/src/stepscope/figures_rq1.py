@@ -1,4 +1,4 @@
-"""Figures of RQ1: which regions does a step recover?"""
+"""Figures of RQ1: which regions a step recovers."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -30,7 +30,8 @@ def maps_over_time(samples: Sequence[xr.Dataset], method: str, columns: int = 6)
     def draw(part: slice, figure: SubFigure) -> None:
         blocks = figure.subfigures(1, abreast, squeeze=False, wspace=0.04)[0]
         for block, sample, steps in zip(blocks, samples[part], chosen[part], strict=False):
-            title = plotting.wrapped(plotting.caption(sample, samples), 18 * shown)
+            title = f"{plotting.caption(sample, samples)} (seed {sample.attrs['seed']})"
+            title = plotting.wrapped(title, 18 * shown)
             block.suptitle(title, x=0.02, ha="left", fontsize=8)
             _strip(block.subplots(2, shown), sample, steps)
 
@@ -95,7 +96,7 @@ def recovery(table: pd.DataFrame, draws: int, confidence: float, seed: int) -> F
     return plotting.stacked(
         [
             (title, partial(draw, rows), (7.2, 1.75 * rows["sampling"].nunique() + 0.9))
-            for title, rows in plotting.groups(table)
+            for title, rows in plotting.groups(plotting.compact(table))
         ]
     )
 
@@ -106,7 +107,7 @@ def _recovered(line: np.ndarray, rows: pd.DataFrame, sampling: str, bootstrap: d
     table = plotting.intervals(rows.dropna(subset=["recovered"]), by, "recovered", **bootstrap)
     for axes, band in zip(line, BANDS, strict=True):
         axes.axhline(0, color="0.8", lw=0.6)
-        for (region, label), colour in zip(REGIONS.items(), plotting.PALETTE, strict=False):
+        for (region, label), colour in zip(REGIONS.items(), plotting.PALETTE[:3], strict=True):
             some = table[(table["band"] == band) & (table["region"] == region)].sort_values("step")
             plotting.line(axes, some["log_snr"], some, color=colour, marker="o", label=label)
         plotting.step_axis(axes, rows, share=0.11)

@@ -1,4 +1,4 @@
-"""Figures of RQ2: which words does a step work on?"""
+"""Figures of RQ2: which words a step works on."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ import pandas as pd
 import xarray as xr
 from matplotlib.figure import Figure, SubFigure
 
-from stepscope import plotting
+from stepscope import plotting, tables
 
 RELEVANCE = [*plotting.STEPS, "word", "word_index", "role", "method", "relevance"]
 DASHES = ["-", (0, (4, 1.5)), (0, (1, 1)), (0, (4, 1, 1, 1)), (0, (6, 2)), (0, (2, 2)), (0, (1, 3))]
@@ -31,15 +31,16 @@ def words(
     for sample in samples:
         keys = [relevance[key] == sample.attrs[key] for key in (*plotting.UNITS, "prompt_id")]
         rows = relevance[np.logical_and.reduce([*keys, relevance["method"] == method])]
-        parts.append(_part(sample, samples, shares(rows), method, columns))
+        parts.append(
+            _part(
+                plotting.caption(sample, samples),
+                sample,
+                rows.assign(share=tables.share(rows)),
+                method,
+                columns,
+            )
+        )
     return plotting.stacked([*parts, plotting.map_bar(map_method, 7.4)])
-
-
-def shares(rows: pd.DataFrame) -> pd.DataFrame:
-    """Divide a word's relevance by its step's total, per sample; negative relevance counts as none."""
-    positive = rows["relevance"].clip(lower=0)
-    total = positive.groupby([rows["seed"], rows["step"]]).transform("sum")
-    return rows.assign(share=positive / total.where(total > 0))
 
 
 def reigns(mean: pd.DataFrame) -> pd.DataFrame:
@@ -53,7 +54,9 @@ def reigns(mean: pd.DataFrame) -> pd.DataFrame:
     return table.assign(step=top.index[starts])
 
 
-def _part(sample: xr.Dataset, rows: pd.DataFrame, method: str, columns: int):
+def _part(
+    title: str, sample: xr.Dataset, rows: pd.DataFrame, method: str, columns: int
+) -> plotting.Part:
     """Lay out one prompt: curves above, its maps in a strip below."""
     names = _names(rows)
     times = (
@@ -103,7 +106,7 @@ def _part(sample: xr.Dataset, rows: pd.DataFrame, method: str, columns: int):
         above.legend(*axes.get_legend_handles_labels(), loc="outside right center", title=title)
         _maps(below, sample, mapped, names, columns)
 
-    return plotting.caption(sample, samples), draw, (7.4, 3.45)
+    return title, draw, (7.4, 3.45)
 
 
 def _names(rows: pd.DataFrame) -> dict[int, tuple[str, tuple, object]]:
@@ -131,19 +134,15 @@ def _names(rows: pd.DataFrame) -> dict[int, tuple[str, tuple, object]]:
 def _maps(
     figure: SubFigure, sample: xr.Dataset, mapped: pd.DataFrame, names: dict, columns: int
 ) -> None:
-    """Draw the top word's map where its reign starts, over the guided prediction, then the final picture."""
+    """Draw the top word's map where its reign begins, and the final picture after them."""
     *grid, final = figure.subplots(1, columns + 1)[: len(mapped) + 1]
     for axes in figure.axes[len(mapped) + 1 :]:
         axes.set_visible(False)
     for axes, step, word in zip(grid, mapped["step"], mapped["word_index"], strict=True):
         at = sample.sel(step=step)
         image = at["preview"].sel(prediction="guided").to_numpy()
-        plotting.overlaid(
-            axes,
-            image,
-            at["map"].isel(word=word, missing_dims="ignore").to_numpy(),
-            sample["mask"].to_numpy(),
-        )
+        saliency = at["map"].isel(word=word, missing_dims="ignore")
+        plotting.overlaid(axes, image, saliency.to_numpy(), sample["mask"].to_numpy())
         label, colour, _ = names[word]
         axes.set_title(f"step {step}")
         axes.set_xlabel(label.split(" [")[0], color=colour, fontweight="bold")

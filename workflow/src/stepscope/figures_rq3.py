@@ -1,4 +1,4 @@
-"""Figures of RQ3: which visual concept does a step decide?"""
+"""Figures of RQ3: which visual concept a step decides."""
 
 from collections.abc import Sequence
 
@@ -7,12 +7,11 @@ import pandas as pd
 import xarray as xr
 from matplotlib.figure import Figure, SubFigure
 
-from stepscope import plotting
+from stepscope import plotting, statistics
 
 COLOURS = dict(zip(plotting.PREDICTIONS, [plotting.PALETTE[i] for i in (3, 1, 0)], strict=True))
 CONCEPTS = [*plotting.STEPS, "prediction", "family", "concept", "probability"]
 ONSETS = [*plotting.STEPS[:5], "prediction", "family", "concept", "onset_log_snr"]
-KEYS = [*plotting.UNITS, "prompt_id", "seed"]
 
 
 @plotting.styled
@@ -25,33 +24,26 @@ def emergence(
     rows, predictions colours.
     """
     bootstrap = {"draws": draws, "confidence": confidence, "seed": seed}
-    parts = []
-    for title, rows in plotting.groups(onsets):
-        same = (concepts["model"] == rows["model"].iloc[0]) & (
-            concepts["dataset"] == rows["dataset"].iloc[0]
-        )
-        parts.append(_part(title, concepts[same], rows, bootstrap))
-    return plotting.stacked(parts)
-
-
-def final_probability(concepts: pd.DataFrame, onsets: pd.DataFrame) -> pd.DataFrame:
-    """Select the rows of each sample's final concept, which rq3_emergence names."""
-    keys = [*KEYS, "prediction", "family", "concept"]
-    left, right = (
-        frame.astype(dict.fromkeys([*KEYS[:4], *keys[5:]], str))
-        for frame in (concepts, onsets[keys])
+    concepts = plotting.compact(concepts)
+    return plotting.stacked(
+        [
+            _part(title, plotting.of_group(concepts, rows), rows, bootstrap)
+            for title, rows in plotting.groups(onsets)
+        ]
     )
-    return left.merge(right, on=keys)
 
 
-def _part(title: str, concepts: pd.DataFrame, onsets: pd.DataFrame, bootstrap: dict):
+def _part(
+    title: str, concepts: pd.DataFrame, onsets: pd.DataFrame, bootstrap: dict
+) -> plotting.Part:
     """Lay out one model and dataset: a row of panels per sampling, the onsets in the last row."""
     families = plotting.listed(onsets["family"])
     samplings = plotting.listed(onsets["sampling"])
     chance = 1 / concepts.groupby("family", observed=True)["concept"].nunique()
-    final = final_probability(concepts, onsets)
+    final = statistics.final_concepts(concepts)
     by = ["sampling", "family", "prediction", "step", "log_snr"]
     table = plotting.intervals(final, by, "probability", **bootstrap)
+    confidence, count = bootstrap["confidence"], plotting.counted(table["n"])
     heights = [*[1.5] * len(samplings), 0.75 + 0.2 * len(samplings) * len(COLOURS)]
 
     def draw(figure: SubFigure) -> None:
@@ -78,8 +70,8 @@ def _part(title: str, concepts: pd.DataFrame, onsets: pd.DataFrame, bootstrap: d
             *grid[0, 0].get_legend_handles_labels(),
             loc="outside lower center",
             ncols=4,
-            title=f"clean prediction read by the probe (mean over prompts, {bootstrap['confidence']:.0%} CI, "
-            f"{plotting.counted(table['n'])}; onsets: samples with one / all, box of quartiles, line from 5 to 95 %)",
+            title=f"clean prediction read by the probe (mean over prompts, {confidence:.0%} CI, "
+            f"{count}; onsets: median, quartiles, 5 to 95 %, samples with one / all)",
         )
 
     return title, draw, (max(5.0, 1.75 * len(families) + 0.9), sum(heights) + 0.8)
@@ -138,7 +130,7 @@ def samplings(pictures: Sequence[xr.Dataset]) -> Figure:
     )
 
 
-def _grid(title: str, pictures: xr.Dataset):
+def _grid(title: str, pictures: xr.Dataset) -> plotting.Part:
     """Lay out one model and dataset: a row of pictures per sampling, schedules beneath."""
     names = [str(name) for name in pictures["sampling"].to_numpy()]
     prompts = pictures["prompt"].to_numpy()
@@ -166,7 +158,12 @@ def _schedules(axes, log_snr: xr.DataArray, names: list[str]) -> None:
     for row, name in enumerate(names):
         values = log_snr.sel(sampling=name).dropna("step")
         axes.plot(
-            values, np.full(values.size, row), "|", color=plotting.PALETTE[row % 10], ms=8, mew=1.1
+            values,
+            np.full(values.size, row),
+            "|",
+            color=plotting.PALETTE[row % len(plotting.PALETTE)],
+            ms=8,
+            mew=1.1,
         )
         kept = plotting.spaced(values.to_numpy(), 0.045)
         for step, value in zip(

@@ -14,7 +14,7 @@ DERIVED = ("denoised", "attn")
 
 
 def generate(
-    path: str, *, partial: str, model: dict, study: dict, prompts: list[dict], code: str
+    path: str, *, results: str, model: dict, study: dict, prompts: list[dict], code: str
 ) -> None:
     """Trace every prompt x seed of ``prompts`` and write the trace store ``path``.
 
@@ -22,8 +22,7 @@ def generate(
     batches have a fixed composition, the order of the table, because kernels need not agree bitwise
     between batch sizes.
     """
-    spec = {key: value for key, value in model.items() if key != "fingerprint"}
-    tokenizer = models.load_tokenizer(spec)
+    tokenizer = models.load_tokenizer(model)
     for record in prompts:
         words.check_length(tokenizer, record["prompt"], f"prompt_id {record['prompt_id']}")
     wanted = samples(prompts)
@@ -35,7 +34,7 @@ def generate(
 
     def make(index: int) -> tuple[dict[str, np.ndarray], dict]:
         if not loaded:
-            loaded.append(models.load(spec))
+            loaded.append(models.load(model))
         (pipeline,) = loaded
         _, trace = tracing.generate(
             pipeline,
@@ -59,7 +58,7 @@ def generate(
             **provenance(pipeline),
         }
 
-    writing.write_in_parts(path, partial, key, len(batches), make)
+    writing.write_in_parts(path, f"{results}/.partial", key, len(batches), make)
 
 
 def arrays(trace: tracing.Trace, derived: str) -> dict[str, np.ndarray]:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from stepscope.denoiser import Denoiser, Step
 from stepscope.explaining import Layers, described
-from stepscope.information import added_by_prompt, added_by_words
+from stepscope.information import added_by_prompt, added_by_words, conditional
 
 TARGETS = ("prompt", "region", "norm", "raw_sum")
 log = logging.getLogger(__name__)
@@ -46,7 +46,7 @@ def df_cam(denoiser: Denoiser, step: Step, *, target: str = "prompt") -> Layers:
         elif target == "norm":
             y = (denoiser.guided(denoiser.outputs(latents, step)).float() ** 2).sum()
         else:
-            y = (weights.float() * denoiser.conditional(latents, step)[0].float()).sum()
+            y = (weights.float() * conditional(denoiser, latents, step)[0].float()).sum()
         gradients = gradients_of(y, activations)
     guidance = denoiser.guidance if target == "raw_sum" else None
     maps = class_activation(activations, gradients, step.latent.shape[-2:], guidance)
@@ -67,7 +67,7 @@ def df_cam_word(denoiser: Denoiser, step: Step) -> np.ndarray:
     weights = added_by_words(denoiser, step).float()
     with recorded(denoiser.unet) as activations:
         latents = step.latent[None].to(denoiser.unet.device).requires_grad_()
-        output = denoiser.conditional(latents, step)[0].float()
+        output = conditional(denoiser, latents, step)[0].float()
         size = step.latent.shape[-2:]
         maps = [
             class_activation(

@@ -56,7 +56,7 @@ def score(saliency: np.ndarray, region: np.ndarray) -> tuple[float, float, float
 
 
 def scores(maps: xr.DataArray, masks: np.ndarray) -> xr.Dataset:
-    """The three scores (sample, step, word) of maps (sample, step, [word], y, x).
+    """Compute the three scores (sample, step, word) of maps (sample, step, [word], y, x).
 
     masks (sample, word, y, x) are shares of the latent grid's cells: half or more is inside, NaN
     is no region. A map without words is scored for every word.
@@ -80,17 +80,11 @@ def table(
 ) -> pd.DataFrame:
     """rq2_grounding of a batch: a row per sample, step, word with a region, and method.
 
-    Methods that map words, and those named random and centre beside them. Rows whose scores are
-    NaN are constant maps, or regions that are empty on the latent grid.
+    Rows whose scores are NaN are constant maps, or regions that are empty on the latent grid.
     """
     frames = []
     coords = tables.who_and_when(tree) | store.word_coordinates(tree)
-    chosen = {
-        name: values
-        for name, values in maps.items()
-        if "word" in values.dims or name in baselines.NAMES
-    }
-    for method, values in bar(list(chosen.items()), "methods grounded"):
+    for method, values in bar(list(maps.items()), "methods grounded"):
         cells = regions.onto(masks.to_numpy(), (values.sizes["y"], values.sizes["x"]))
         found = scores(values, cells).assign_coords(coords)
         mapped = np.isfinite(values.reset_coords(drop=True)).all(("y", "x"))
@@ -104,10 +98,10 @@ def table(
 def write(
     path: str, *, traces: str, masks: str, maps: Sequence[str], keys: dict[str, str], seed: int
 ) -> None:
-    """Write a batch's part of rq2_grounding, over all methods' stores and the two baselines."""
+    """Write a batch's part of rq2_grounding: the methods that map words, and the two baselines."""
     tree = store.open_trace(traces)
     found = baselines.maps(tree, seed)
     for each in maps:
-        found |= store.read_maps(each)
+        found |= {k: values for k, values in store.read_maps(each).items() if "word" in values.dims}
     with sklearn.config_context(assume_finite=True, skip_parameter_validation=True):
         tables.write(path, table(found, tree, store.open_masks(masks), keys))

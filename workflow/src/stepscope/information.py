@@ -1,5 +1,8 @@
 """Word information: how much of a step's noise prediction a word accounts for."""
 
+import copy
+from collections.abc import Mapping
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -32,11 +35,23 @@ def word_information(denoiser: Denoiser, step: Step) -> np.ndarray:
 @torch.no_grad()
 def added_by_words(denoiser: Denoiser, step: Step) -> Tensor:
     """e_c - e_c(without the word) for each word, raw outputs (word, C, h, w), in one call."""
-    rows = [step.conditioning, *(denoiser.without(step, word) for word in step.words)]
+    rows = [denoiser.without(step), *(denoiser.without(step, word) for word in step.words)]
     conditioning = {name: torch.stack([row[name] for row in rows]) for name in rows[0]}
     latents = step.latent.expand(len(rows), *step.latent.shape).to(denoiser.unet.device)
-    outputs = denoiser.conditional(latents, step, conditioning)
+    outputs = conditional(denoiser, latents, step, conditioning)
     return outputs[:1] - outputs[1:]
+
+
+def conditional(
+    denoiser: Denoiser,
+    latents: Tensor,
+    step: Step,
+    conditioning: Mapping[str, Tensor] | None = None,
+) -> Tensor:
+    """Raw output (B, C, h, w) for the prompt alone: half of what ``outputs`` costs."""
+    alone = copy.copy(denoiser)
+    alone.guidance = 1.0
+    return alone.outputs(latents, step, conditioning)[:, 1]
 
 
 @torch.no_grad()

@@ -44,9 +44,7 @@ def object_mask(masks: xr.DataArray) -> np.ndarray:
     return np.fmax.reduce(chosen, axis=1)
 
 
-def fill(
-    words: Sequence[Word], known: dict[int, np.ndarray], size: tuple[int, int]
-) -> np.ndarray:
+def fill(words: Sequence[Word], known: dict[int, np.ndarray], size: tuple[int, int]) -> np.ndarray:
     """Masks (word, y, x) of a prompt's words from those known by word index; NaN: has none.
 
     The background is what no object covers, unknown while an object's own mask is; an attribute
@@ -90,7 +88,7 @@ def segmented(model: torch.nn.Module, pictures: np.ndarray) -> np.ndarray:
 
 
 def label_of(text: str, labels: dict[int, str]) -> int | None:
-    """The label that a word names, by itself or as a plural; labels may list synonyms."""
+    """Find the label that a word names, by itself or as a plural; labels may list synonyms."""
     text = text.lower()
     for number, label in labels.items():
         for name in label.lower().replace(";", ",").split(","):
@@ -113,9 +111,7 @@ def by_segmenter(
     }
 
 
-def by_files(
-    words: Sequence[Word], folder: str, size: tuple[int, int]
-) -> dict[int, np.ndarray]:
+def by_files(words: Sequence[Word], folder: str, size: tuple[int, int]) -> dict[int, np.ndarray]:
     """Masks (y, x) in [0, 1] by index of the words with a file ``<word>.png`` in the folder."""
     paths = {word.index: Path(folder) / f"{word.text.lower()}.png" for word in words}
     return {
@@ -143,7 +139,7 @@ def ground(path: str, *, traces: str, previews: str, ground: dict, folders: dict
 def _finder(
     ground: dict, folders: dict[str, str], tree: xr.DataTree, pictures: np.ndarray
 ) -> Callable[[int, Sequence[Word]], dict[int, np.ndarray]]:
-    """A function of (sample, words) that returns the masks which are known directly."""
+    """Make a function of (sample, words) that returns the masks which are known directly."""
     if ground["kind"] == "segmenter":
         model, labels = models.load_segmenter({"folder": ground["folder"]})
         found = segmented(model, pictures)

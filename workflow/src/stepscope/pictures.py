@@ -6,6 +6,8 @@ from itertools import groupby
 import numpy as np
 import xarray as xr
 
+OBJECTS = ["subject", "object"]
+NOT_THINGS = ["relation", "attribute", "background"]  # as in `masks.object_mask`
 KEYS = ("model", "dataset", "sampling", "prompt_id", "prompt", "seed")
 
 
@@ -21,16 +23,19 @@ def load(
 
     preview (step, prediction, y, x, rgb) u1; image (image_y, image_x, rgb) u1; mask (mask_y,
     mask_x) in [0, 1], the union of the subject and the objects; map (step, map_y, map_x), the mean
-    over layers and, unless `per_word`, over words; attrs are the record's.
+    over layers and, unless `per_word`, over words with a role; attrs are the record's.
     """
     samples = []
     for record, *paths in zip(records, previews, masks, maps, strict=True):
         pictures, mask, saliency = (_sample(path, record) for path in paths)
         extra = {"layer", "word"} & set(saliency[method].dims) - ({"word"} if per_word else set())
-        values = saliency[method].mean(sorted(extra)).rename(y="map_y", x="map_x")
+        with_role = saliency["word_role"] != "" if "word" in extra else True
+        values = saliency[method].where(with_role).mean(sorted(extra))
+        values = values.rename(y="map_y", x="map_x")
         if np.isfinite(values).any():
-            objects = mask["word_role"].isin(["subject", "object"])
-            union = mask["mask"].where(objects).max("word").fillna(0)
+            roles = mask["word_role"]
+            named, others = roles.isin(OBJECTS), ~roles.isin(NOT_THINGS)
+            union = mask["mask"].where(named if named.any() else others).max("word").fillna(0)
             sample = pictures[["preview", "image"]].assign(
                 map=values.drop_vars(["word_text", "word_role"], errors="ignore"),
                 mask=union.rename(y="mask_y", x="mask_x"),
@@ -42,7 +47,8 @@ def load(
 def by_sampling(records: Sequence[dict], previews: Sequence[str]) -> list[xr.Dataset]:
     """Read the final pictures, one dataset per model and dataset of prompts.
 
-    image (sampling, prompt, y, x, rgb) u1, log_snr (sampling, step) f8; `records` come sorted by model, dataset and prompt, with every sampling of a prompt together.
+    image (sampling, prompt, y, x, rgb) u1, log_snr (sampling, step) f8, seed (prompt); `records`
+    come sorted by model, dataset and prompt, with every sampling of a prompt together.
     """
 
     def unit(pair: tuple[dict, str]) -> tuple[str, str]:
@@ -54,11 +60,17 @@ def by_sampling(records: Sequence[dict], previews: Sequence[str]) -> list[xr.Dat
     figures = []
     for (model, name), pairs in groupby(zip(records, previews, strict=True), unit):
         columns = [
-            xr.concat([_final(*pair) for pair in row], "sampling", join="outer")
+            _joined([_final(*pair) for pair in row], "sampling")
             for _, row in groupby(pairs, prompt)
         ]
-        figures.append(xr.concat(columns, "prompt").assign_attrs(model=model, dataset=name))
+        figures.append(_joined(columns, "prompt").assign_attrs(model=model, dataset=name))
     return figures
+
+
+def _joined(parts: list[xr.Dataset], axis: str) -> xr.Dataset:
+    """Join along an axis what has it; a shorter schedule is filled with NaN at its end."""
+    how = {"data_vars": "minimal", "coords": "minimal", "compat": "override", "join": "outer"}
+    return xr.concat(parts, axis, **how)
 
 
 def _sample(path: str, record: dict) -> xr.Dataset:
@@ -70,10 +82,15 @@ def _sample(path: str, record: dict) -> xr.Dataset:
 
 
 def _final(record: dict, path: str) -> xr.Dataset:
-    """A sample's final picture and its steps' log-SNR, named by its sampling."""
+    """Take a sample's final picture and its steps' log-SNR, named by its sampling."""
     sample = _sample(path, record)
-    log_snr = sample["log_snr"].drop_vars(["log_snr", "timestep"])
     image = sample["image"].rename(image_y="y", image_x="x")
-    return xr.Dataset(
-        {"image": image.drop_vars(["prompt_id", "seed"]), "log_snr": log_snr}
-    ).assign_coords(sampling=record["sampling"], prompt=record["prompt"], seed=record["seed"])
+    final = xr.Dataset(
+        {
+            "image": image.variable.set_dims(("prompt", *image.dims)),
+            "log_snr": sample["log_snr"].variable,
+        },
+        coords={"step": sample["step"].to_numpy(), "seed": ("prompt", [record["seed"]])},
+    )
+    place = {"sampling": [record["sampling"]], "prompt": [record["prompt"]]}
+    return final.expand_dims("sampling").assign_coords(place)

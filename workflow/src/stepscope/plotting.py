@@ -8,7 +8,6 @@ from pathlib import Path
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
-import seaborn as sns
 import xarray as xr
 from matplotlib import patheffects
 from matplotlib.axes import Axes
@@ -16,11 +15,13 @@ from matplotlib.colors import ListedColormap, Normalize
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.ticker import MaxNLocator
 
+from stepscope import statistics
+
 STYLE = Path(__file__).with_name("style.mplstyle")
-PALETTE = sns.color_palette(
-    "colorblind"
-)  # Wong's colours: told apart under the common deficiencies
+OKABE_ITO = mpl.colormaps["okabe_ito"].colors  # told apart under the common colour deficiencies
+PALETTE = [OKABE_ITO[place] for place in (5, 1, 3, 6, 7, 2, 4, 0)]
 GREY = "0.55"
+Part = tuple[str, Callable[[SubFigure], None], tuple[float, float]]  # title, draw, inches
 UNITS = ["model", "dataset", "sampling"]  # what is never pooled
 STEPS = [*UNITS, "prompt_id", "seed", "step", "log_snr"]  # keys of a table with steps
 METHODS = {
@@ -56,10 +57,8 @@ def save(figure: Figure, pdf: str, png: str) -> None:
         figure.savefig(png, metadata={"Software": None})
 
 
-def stacked(
-    parts: Sequence[tuple[str, Callable[[SubFigure], None], tuple[float, float]]],
-) -> Figure:
-    """Stack parts one above another; a part is (title, draw(subfigure), (width, height) in inches)."""
+def stacked(parts: Sequence[Part]) -> Figure:
+    """Stack parts one above another: (title, draw(subfigure), (width, height) in inches) each."""
     width = max(size[0] for _, _, size in parts)
     heights = [size[1] for _, _, size in parts]
     figure = Figure(figsize=(width, sum(heights)), layout="constrained")
@@ -84,50 +83,29 @@ def of_group(table: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def caption(sample: xr.Dataset, samples: Sequence[xr.Dataset]) -> str:
-    """Write a sample's prompt and seed, with its model and dataset where there are several."""
+    """Write a sample's prompt, with its model and dataset where there are several."""
     names = [f"{each.attrs['model']} · {each.attrs['dataset']}: " for each in (sample, *samples)]
     place = names[0] if len(set(names)) > 1 else ""
-    return f"{place}“{sample.attrs['prompt']}” (seed {sample.attrs['seed']})"
+    return f"{place}“{sample.attrs['prompt']}”"
 
 
-def read(path: str, columns: Iterable[str]) -> pd.DataFrame:
-    """Read the named columns of a table, holding repeated text once: there may be millions of rows."""
-    frame = pd.read_table(path, usecols=list(columns), keep_default_na=True)
-    text = frame.select_dtypes(include=["object", "str"]).columns
-    return frame.astype(dict.fromkeys(text, "category"))
+def compact(table: pd.DataFrame) -> pd.DataFrame:
+    """Hold repeated text once, which makes grouping a large table several times faster."""
+    text = table.select_dtypes(include=["object", "str"]).columns
+    return table.astype(dict.fromkeys(text, "category"))
 
 
 def intervals(
-    frame: pd.DataFrame,
-    by: list[str],
-    value: str,
-    draws: int = 2000,
-    confidence: float = 0.95,
-    seed: int = 0,
+    frame: pd.DataFrame, by: list[str], value: str, draws: int, confidence: float, seed: int
 ) -> pd.DataFrame:
-    """Compute the mean over prompts of `value` with its percentile bootstrap interval, per group of `by`.
+    """Compute means over prompts of `value` with bootstrap intervals, as the summaries do.
 
-    Seeds of a prompt are averaged first; one set of prompts is drawn for all groups, which keeps
-    them paired. Returns the columns of `by` and n (prompts), estimate, ci_low, ci_high.
+    `by` names the groups. Returns `by` and n (prompts), missing, estimate, ci_low, ci_high; groups
+    without a value are left out.
     """
-    means = frame.groupby([*by, "prompt_id"], observed=True, sort=False)[value].mean()
-    table = means.unstack("prompt_id").sort_index()  # (groups, prompts)
-    values = table.to_numpy(dtype=float)
-    known = np.isfinite(values)
-    prompts = values.shape[1]
-    weights = np.random.default_rng(seed).multinomial(prompts, np.full(prompts, 1 / prompts), draws)
-    tail = (1 - confidence) / 2
-    low, high = np.empty(len(values)), np.empty(len(values))
-    for start in range(0, len(values), 512):  # bounded memory: draws x 512 numbers at a time
-        rows = slice(start, start + 512)
-        drawn = weights @ np.where(known[rows], values[rows], 0).T
-        counted = weights @ known[rows].T.astype(float)
-        drawn = np.where(counted > 0, drawn / np.maximum(counted, 1), np.nan)
-        low[rows], high[rows] = np.nanquantile(drawn, [tail, 1 - tail], axis=0)
-    result = table.index.to_frame(index=False)
-    sums = np.where(known, values, 0).sum(axis=1)
-    n = known.sum(axis=1)
-    return result.assign(n=n, estimate=sums / np.maximum(n, 1), ci_low=low, ci_high=high)[n > 0]
+    means = statistics.per_prompt(frame, by, value)
+    table = statistics.described(means, draws, confidence, seed).reset_index()
+    return table[table["n"] > 0]
 
 
 def line(axes: Axes, x: pd.Series, rows: pd.DataFrame, **style) -> None:
@@ -137,7 +115,7 @@ def line(axes: Axes, x: pd.Series, rows: pd.DataFrame, **style) -> None:
 
 
 def spaced(positions: np.ndarray, share: float) -> np.ndarray:
-    """Find indices of positions (increasing) at least `share` of their range apart, with both ends."""
+    """Choose increasing positions at least `share` of their range apart, both ends among them."""
     gap = share * (positions[-1] - positions[0])
     kept = [0]
     for index in range(1, len(positions) - 1):
@@ -160,7 +138,7 @@ def step_axis(axes: Axes, times: pd.DataFrame, label: str = "step", share: float
 def log_snr_axis(axes: Axes) -> None:
     """Label an axis of log-SNR, with few and whole ticks."""
     axes.set_xlabel("log-SNR (nats)")
-    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
 
 
 def step_colours(steps: Iterable[int]) -> dict[int, tuple]:
@@ -172,7 +150,7 @@ def step_colours(steps: Iterable[int]) -> dict[int, tuple]:
 
 
 def overlay_colours() -> ListedColormap:
-    """Make the map colours: blue over transparent to red, for maps divided by their largest magnitude (-1 to 1)."""
+    """Make the colours of maps scaled to -1..1: blue over transparent to red."""
     values = np.linspace(-1, 1, 255)
     colours = mpl.colormaps["RdBu_r"](0.5 + 0.42 * values)
     colours[:, 3] = np.clip(1.4 * np.abs(values), 0, 0.85)
@@ -190,7 +168,7 @@ def picture(axes: Axes, image: np.ndarray) -> None:
 
 
 def overlaid(axes: Axes, image: np.ndarray, saliency: np.ndarray, mask: np.ndarray) -> None:
-    """Show a picture in grey, over it a map (y, x) scaled to its largest magnitude and an outline."""
+    """Show a picture in grey, over it a map (y, x) divided by its largest magnitude, an outline."""
     grey = (
         0.5 + 0.5 * (image @ [0.299, 0.587, 0.114]) / 255
     )  # lightened, so that the map's colours carry
@@ -208,10 +186,8 @@ def outlined(axes: Axes, mask: np.ndarray) -> None:
         outline.set_path_effects([patheffects.withStroke(linewidth=1.9, foreground="0.1")])
 
 
-def map_bar(
-    method: str, width: float
-) -> tuple[str, Callable[[SubFigure], None], tuple[float, float]]:
-    """Make the part of a figure that holds the one colour bar of its maps, over the grey they lie on."""
+def map_bar(method: str, width: float) -> Part:
+    """Make the part that holds the one colour bar of a figure's maps, over the grey they lie on."""
 
     def draw(figure: SubFigure) -> None:
         axes = figure.subplots()

@@ -7,7 +7,6 @@ alpha^2 + sigma^2 = 1 and log-SNR = 2 log(alpha / sigma). Outputs are of the net
 
 import math
 
-import torch
 from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import rescale_noise_cfg
 from jaxtyping import Float
 from torch import Tensor

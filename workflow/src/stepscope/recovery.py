@@ -1,4 +1,4 @@
-"""RQ1 straight from the trace: the share of the error that each step removes, by region and band."""
+"""RQ1 straight from the trace: what share of the error a step removes, by region and band."""
 
 import numpy as np
 import pandas as pd

@@ -31,9 +31,7 @@ def scores(maps: xr.DataArray) -> xr.Dataset:
     return xr.Dataset({"relevance": total, "relevance_minmax": (total.dims, minmax(total.values))})
 
 
-def table(
-    maps: dict[str, xr.DataArray], tree: xr.DataTree, keys: dict[str, str]
-) -> pd.DataFrame:
+def table(maps: dict[str, xr.DataArray], tree: xr.DataTree, keys: dict[str, str]) -> pd.DataFrame:
     """rq2_relevance of a batch: a row per sample, step, word and method that maps words."""
     frames = []
     coords = tables.who_and_when(tree) | store.word_coordinates(tree)
@@ -46,18 +44,6 @@ def table(
     return tables.ordered(pd.concat(frames) if frames else empty, "rq2_relevance")
 
 
-def share(frame: pd.DataFrame) -> pd.Series:
-    """Each word's part of its step's relevance over all words; negative relevance counts as none.
-
-    Raw scores are gradients, whose size changes from step to step; their shares compare. ``frame``
-    has the columns of rq2_relevance.
-    """
-    positive = frame["relevance"].clip(lower=0)
-    keys = [*tables.SAMPLE, "step", "method"]
-    total = positive.groupby([frame[key] for key in keys]).transform("sum")
-    return positive / total.where(total > 0)
-
-
 def by_role(frame: pd.DataFrame, method: str = METHOD) -> pd.DataFrame:
     """rq3_roles: the share of relevance of each role, averaged over log-SNR.
 
@@ -66,7 +52,7 @@ def by_role(frame: pd.DataFrame, method: str = METHOD) -> pd.DataFrame:
     Words without a role are in the total but get no row.
     """
     frame = frame[frame["method"] == method]
-    frame = frame.assign(share=share(frame))
+    frame = frame.assign(share=tables.share(frame))
     summed = frame[frame["role"] != ""].groupby([*tables.SAMPLE, "role", "log_snr"])["share"].sum()
     rows = []
     for key, curve in summed.groupby(level=[*tables.SAMPLE, "role"]):

@@ -6,12 +6,9 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 from scipy.stats import rankdata
-from skimage.filters import sobel
 
 from stepscope import baselines, explaining, store, tables
 from stepscope import masks as regions
-
-LUMA = np.array([0.299, 0.587, 0.114])  # weights of red, green and blue in brightness, ITU-R BT.601
 
 
 def constant(maps: np.ndarray) -> np.ndarray:
@@ -33,17 +30,8 @@ def semantic_mass(maps: np.ndarray, objects: np.ndarray) -> np.ndarray:
     return np.where(known, inside, np.nan) / np.where(known, total * area, 1)
 
 
-def detail(pictures: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Edge strength of final pictures on the latent grid, (B, h, w): Sobel magnitude of brightness.
-
-    The *final* picture, (B, y, x, rgb) u1, is the reference at every step, so that only the map
-    changes with the step.
-    """
-    return regions.onto(np.stack([sobel(each @ LUMA / 255) for each in pictures]), size)
-
-
 def rank_correlation(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Spearman's correlation over the grid of maps (..., y, x), (...); NaN where one is constant."""
+    """Spearman's correlation over the cells of maps (..., y, x), (...); NaN if one is constant."""
     ranks = [
         rankdata(each.reshape(*each.shape[:-2], -1), axis=-1, nan_policy="propagate")
         for each in (first, second)
@@ -76,12 +64,17 @@ def table(
     pictures: np.ndarray,
     keys: dict[str, str],
 ) -> pd.DataFrame:
-    """rq1_saliency of a batch: a row per sample, step and method with a map there."""
+    """rq1_saliency of a batch: a row per sample, step and method with a map there.
+
+    Detail is the edge strength of the *final* picture (B, y, x, rgb) u1 at every step, so that
+    only the map changes with the step.
+    """
     frames = []
     for method, values in explaining.flat(maps).items():
         size = values.sizes["y"], values.sizes["x"]
         objects = regions.onto(regions.object_mask(masks), size)
-        found = scores(values, objects, detail(pictures, size))
+        edges = np.stack([baselines.edge(picture, size) for picture in pictures])
+        found = scores(values, objects, edges)
         frame = tables.tidy(found.assign_coords(tables.who_and_when(tree)), keys)
         known = np.isfinite(values.transpose("sample", "step", ...)).any(("y", "x"))
         frames.append(frame[known.to_numpy().ravel()].assign(method=method))

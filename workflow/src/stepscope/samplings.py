@@ -1,7 +1,9 @@
 """Ways of choosing time steps, and the schedulers that walk through them."""
 
+import itertools
 import math
 
+import numpy as np
 from diffusers import DDPMScheduler, DPMSolverMultistepScheduler, EulerDiscreteScheduler
 
 TRAINED = 1000  # time steps of the noise schedule the models were trained on
@@ -10,6 +12,7 @@ SCHEDULERS = {
     "euler": EulerDiscreteScheduler,
     "ddpm": DDPMScheduler,
 }
+CLIPPING = ("clip_sample", "thresholding")  # they hold clean latents to +-1
 
 
 def timesteps(sampling: dict) -> list[int] | None:
@@ -23,7 +26,7 @@ def timesteps(sampling: dict) -> list[int] | None:
             return None
         case "custom":
             chosen = list(sampling["timesteps"])
-            if any(a <= b for a, b in zip(chosen[:-1], chosen[1:], strict=True)):
+            if any(a <= b for a, b in itertools.pairwise(chosen)):
                 raise ValueError("timesteps: a custom sampling must descend without repeating.")
             return chosen
         case "early" | "latter" as kind:
@@ -50,7 +53,7 @@ def _exponential(kind: str, steps: int, gamma: float) -> list[int]:
 
 
 def _remedy(kind: str, steps: int) -> str:
-    for gamma in range(10 * TRAINED):
+    for gamma in range(TRAINED):
         if len(set(_exponential(kind, steps, gamma))) == steps:
             return f"the smallest that works is {gamma}."
     return "no gamma works with so many steps."
@@ -71,9 +74,9 @@ def make_scheduler(
             f"scheduler/name: {name!r} is not supported ({', '.join(SCHEDULERS)}): DDIM assumes a "
             "constant stride and PNDM takes no time steps, use dpmsolver++ with order 1 for both."
         )
-    for key in ("clip_sample", "thresholding"):
-        if spec.get(key):
-            raise ValueError(f"scheduler/{key}: it would clip latents, which are no pictures.")
+    for key in spec.keys() - {"name", "order"}:
+        clips = " would clip latents, which are no pictures" * (key in CLIPPING)
+        raise ValueError(f"scheduler/{key}:{clips or ' the key is not known'}.")
     options = {
         "num_train_timesteps": config["num_train_timesteps"],
         "beta_start": config["beta_start"],
@@ -99,3 +102,18 @@ def schedule(scheduler, sampling: dict, device: str = "cpu") -> None:
         scheduler.set_timesteps(sampling["steps"], device=device)
     else:
         scheduler.set_timesteps(timesteps=chosen, device=device)
+
+
+def sigmas_of(scheduler) -> np.ndarray:
+    """Noise / signal before each step and after the last, (N + 1,) float64."""
+    if hasattr(scheduler, "sigmas"):
+        return np.asarray(scheduler.sigmas.cpu(), dtype="f8")
+    kept = np.asarray(scheduler.alphas_cumprod.cpu(), dtype="f8")[scheduler.timesteps.cpu().numpy()]
+    return np.append(np.sqrt((1 - kept) / kept), 0.0)
+
+
+def input_scale(scheduler, sigma: float) -> float:
+    """Factor from a scheduler's latent to the network's: Euler's latents are x0 + sigma eps."""
+    if isinstance(scheduler, EulerDiscreteScheduler):
+        return 1 / math.sqrt(sigma**2 + 1)
+    return 1.0

@@ -1,12 +1,20 @@
-"""Reading the zarr stores of traces, maps, previews and masks; the only module that knows them."""
+"""Reading the zarr stores of traces, maps, previews and masks; the only module that knows them.
+
+torch is imported only where tensors are asked for: tables and figures do without it.
+"""
+
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 import xarray as xr
 
-from stepscope.denoiser import Step
-from stepscope.words import Word
 from stepscope.writing import check, write_dataset
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from stepscope.denoiser import Step
+    from stepscope.words import Word
 
 __all__ = ["check", "write_dataset"]
 
@@ -18,16 +26,21 @@ def open_trace(path: str) -> xr.DataTree:
     return xr.open_datatree(path, engine="zarr", consolidated=True, chunks=None)
 
 
-def words_of(tree: xr.DataTree) -> list[tuple[Word, ...]]:
+def words_of(tree: xr.DataTree) -> "list[tuple[Word, ...]]":
     """Words of each sample's prompt."""
+    from stepscope.words import Word
+
     return [
         tuple(Word(**{**word, "tokens": tuple(word["tokens"])}) for word in row)
         for row in tree.attrs["words"]
     ]
 
 
-def step(tree: xr.DataTree, sample: int, number: int, mask: torch.Tensor | None = None) -> Step:
+def step(tree: xr.DataTree, sample: int, number: int, mask: "Tensor | None" = None) -> "Step":
     """Step ``number`` (1..N) of a sample as tensors; ``mask`` (h, w) is the objects' share."""
+    import torch
+
+    from stepscope.denoiser import Step
 
     def read(name: str, **at: int) -> torch.Tensor:
         return torch.from_numpy(tree[name].isel(sample=sample, **at).values)
@@ -40,7 +53,7 @@ def step(tree: xr.DataTree, sample: int, number: int, mask: torch.Tensor | None 
         after=read("latent/value", state=number),
         outputs=read("output/value", step=number - 1),
         denoised=read("denoised/value", step=number - 1).float(),
-        conditioning={name: read(f"conditioning/{name}") for name in tree["conditioning"].data_vars},
+        conditioning={name: read(f"conditioning/{name}") for name in tree["conditioning"]},
         words=words_of(tree)[sample],
         prompt=tree.attrs["prompts"][sample],
         negative_prompt=tree.attrs["negative_prompt"],
@@ -52,10 +65,11 @@ def step(tree: xr.DataTree, sample: int, number: int, mask: torch.Tensor | None 
             if name.startswith("attn_")
         },
         mask=mask,
+        history=read("solver/model_outputs", step=number - 1) if "solver" in tree else None,
     )
 
 
-def steps(tree: xr.DataTree, sample: int, mask: torch.Tensor | None = None) -> list[Step]:
+def steps(tree: xr.DataTree, sample: int, mask: "Tensor | None" = None) -> "list[Step]":
     """All steps of a sample, from the noisiest."""
     return [step(tree, sample, int(number), mask) for number in tree["step"].values]
 
@@ -65,21 +79,22 @@ def _size(name: str) -> tuple[int, int]:
     return int(height), int(width)
 
 
-def coordinates(tree: xr.DataTree) -> dict[str, xr.DataArray]:
+def coordinates(tree: xr.DataTree) -> dict[str, xr.Variable]:
     """Coordinates that everything made from a trace shares: who a sample is, when a step was."""
-    shared = {name: tree[name].drop_vars(set(tree[name].coords) - {name, *tree[name].dims}) for name in SHARED}
-    return shared | {"sample": tree["sample"], "step": tree["step"]} | word_coordinates(tree)
+    shared = {name: tree[name].variable for name in (*SHARED, "sample", "step")}
+    return shared | word_coordinates(tree)
 
 
-def word_coordinates(tree: xr.DataTree) -> dict[str, tuple]:
+def word_coordinates(tree: xr.DataTree) -> dict[str, xr.Variable]:
     """Text and role of each sample's words, (sample, word), empty beyond a prompt's last word."""
-    rows = words_of(tree)
+    rows = tree.attrs["words"]
     shape = len(rows), max(map(len, rows))
     text, role = np.full(shape, "", dtype=object), np.full(shape, "", dtype=object)
     for row, words in enumerate(rows):
         for word in words:
-            text[row, word.index], role[row, word.index] = word.text, word.role
-    return {"word_text": (("sample", "word"), text), "word_role": (("sample", "word"), role)}
+            text[row, word["index"]], role[row, word["index"]] = word["text"], word["role"]
+    axes = ("sample", "word")
+    return {"word_text": xr.Variable(axes, text), "word_role": xr.Variable(axes, role)}
 
 
 def write_maps(path: str, maps: dict[str, xr.DataArray], tree: xr.DataTree, attrs: dict) -> None:
@@ -94,11 +109,7 @@ def write_maps(path: str, maps: dict[str, xr.DataArray], tree: xr.DataTree, attr
 
 def _fitting(coords: dict, dataset: xr.Dataset) -> dict:
     """Leave out coordinates along axes that no variable has."""
-    return {
-        name: value
-        for name, value in coords.items()
-        if set(value.dims if hasattr(value, "dims") else value[0]) <= set(dataset.dims)
-    }
+    return {name: value for name, value in coords.items() if set(value.dims) <= set(dataset.dims)}
 
 
 def open_dataset(path: str) -> xr.Dataset:

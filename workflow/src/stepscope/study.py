@@ -85,9 +85,11 @@ def check_methods(explain: dict, source: Callable[[str], str | None], place: str
     """Refuse parameters that a package method's function does not take, without importing it."""
     for name, entry in explain.items():
         module, _, function = entry["function"].partition(":")
-        text = source(module.removeprefix("stepscope.")) if module.startswith("stepscope.") else None
-        if text is None:
+        if not module.startswith("stepscope."):
             continue  # a user's module: the first job that imports it checks
+        text = source(module.removeprefix("stepscope."))
+        if text is None:
+            raise ValueError(f"{place}: explain/{name}/function: there is no module {module}.")
         found = [
             node
             for node in ast.parse(text).body
@@ -144,7 +146,7 @@ def _without_docstrings(tree: ast.AST) -> str:
             and isinstance(body[0].value, ast.Constant)
             and isinstance(body[0].value.value, str)
         ):
-            body[:1] = [ast.Pass()]
+            del body[0]
     return ast.dump(tree)
 
 

@@ -41,7 +41,7 @@ TEXT = (
 
 
 def ordered(frame: pd.DataFrame, table: str) -> pd.DataFrame:
-    """The columns of a table in their fixed order; a column that is missing is refused by name."""
+    """Put the columns of a table in their order; one that is missing is refused by name."""
     for column in COLUMNS[table]:
         if column not in frame:
             raise ValueError(f"{table}: column {column} is missing.")
@@ -63,6 +63,18 @@ def tidy(values: xr.Dataset, keys: dict[str, str]) -> pd.DataFrame:
     frame = values.to_dataframe().reset_index().assign(**keys)
     names = {"word": "word_index", "word_text": "word", "word_role": "role"}
     return frame.rename(columns=names)
+
+
+def share(frame: pd.DataFrame) -> pd.Series:
+    """Each word's part of its step's relevance over all words; negative relevance counts as none.
+
+    Raw scores are gradients, whose size changes from step to step; their shares compare. ``frame``
+    has the columns of rq2_relevance.
+    """
+    positive = frame["relevance"].clip(lower=0)
+    keys = [*SAMPLE, "step", "method"]
+    total = positive.groupby([frame[key] for key in keys]).transform("sum")
+    return positive / total.where(total > 0)
 
 
 def write(path: str, frame: pd.DataFrame) -> None:
@@ -101,7 +113,7 @@ def merge(path: str, parts: Sequence[str]) -> None:
 
 @contextmanager
 def _opened(path: str, mode: str) -> Iterator[TextIO]:
-    """A text file, compressed by name; neither time nor name goes into its bytes."""
+    """Open a text file, compressed by name; neither time nor name goes into its bytes."""
     if not str(path).endswith(".gz"):
         with open(path, mode, encoding="utf-8", newline="") as file:
             yield file

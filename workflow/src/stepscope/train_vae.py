@@ -8,6 +8,7 @@ from diffusers import AutoencoderKL
 from torch import Tensor
 from torch.nn import functional as F
 
+from stepscope.muon import optimizers_for
 from stepscope.training import fit, scene_pool, step_rng, to_tensor, write_card
 
 
@@ -61,70 +62,50 @@ def psnr(vae: AutoencoderKL, pictures: np.ndarray) -> float:
     return float(np.mean(10 * np.log10(255**2 / np.square(error).mean((1, 2, 3)))))
 
 
-def train(folder: str | Path, *, seed: int, checkpoint_minutes: float, pool: int, **settings):
-    """Train encoder and decoder, then the decoder alone; write a diffusers folder with a card.
+def train(
+    folder: str | Path, *, seed: int, checkpoint_minutes: float, pool: int, **settings
+) -> dict:
+    """Train on `pool` scenes and write a diffusers folder with a model card; return its quality.
 
-    `settings`: channels, steps, decoder_steps, batch, learning_rate, decoder_learning_rate,
-    bfloat16, test_scenes. The second phase leaves the latents as they are.
+    `settings`: channels, steps, batch, learning_rate (AdamW), muon_learning_rate, ema_decay,
+    bfloat16, test_scenes.
     """
     folder = Path(folder)
-    state = folder / "state"
     torch.manual_seed(seed)
     vae = build(settings["channels"])
     pictures = np.stack([s.picture for s in scene_pool(pool, seed)])
 
-    def batch(step: int) -> Tensor:
-        rows = step_rng(seed, step).integers(0, len(pictures), settings["batch"])
-        return to_tensor(pictures[rows])
-
-    def whole(step: int) -> dict[str, Tensor]:
-        x = batch(step)
+    def loss(step: int) -> dict[str, Tensor]:
+        rows = step_rng(seed, step).integers(0, pool, settings["batch"])
+        x = to_tensor(pictures[rows])
         with torch.autocast("cpu", torch.bfloat16, enabled=settings["bfloat16"]):
             posterior = vae.encode(x).latent_dist
             output = vae.decode(posterior.sample()).sample
-        loss = reconstruction_loss(output.float(), x)
+        kl = posterior.kl().float().mean()
         return {
-            "loss": loss + 1e-6 * posterior.kl().float().mean(),
+            "loss": reconstruction_loss(output.float(), x) + 1e-6 * kl,
             "mse": F.mse_loss(output.float(), x),
         }
 
-    def decoder_only(step: int) -> dict[str, Tensor]:
-        x = batch(10_000_000 + step)
-        with torch.autocast("cpu", torch.bfloat16, enabled=settings["bfloat16"]):
-            with torch.no_grad():
-                z = vae.encode(x).latent_dist.sample()
-            output = vae.decode(z).sample
-        loss = reconstruction_loss(output.float(), x)
-        return {"loss": loss, "mse": F.mse_loss(output.float(), x)}
-
-    common = {"seed": seed, "checkpoint_minutes": checkpoint_minutes, "ema_decay": 0.995}
-    rate = settings["learning_rate"]
-    optimizer = torch.optim.AdamW(vae.parameters(), rate, weight_decay=1e-4)
-    steps = settings["steps"]
-    first = fit(state, "vae", vae, whole, [optimizer], steps=steps, **common)
+    facts = fit(
+        folder / "state",
+        "vae",
+        vae,
+        loss,
+        optimizers_for(vae, settings["muon_learning_rate"], settings["learning_rate"]),
+        steps=settings["steps"],
+        seed=seed,
+        checkpoint_minutes=checkpoint_minutes,
+        ema_decay=settings["ema_decay"],
+    )
     # the scale that gives the latents unit variance, as in Rombach et al. (2022)
     vae.register_to_config(scaling_factor=float(1 / encode(vae, pictures[:2048]).std()))
-    vae.save_pretrained(state / "encoder_final")
-
-    vae.requires_grad_(False)
-    trained = [*vae.decoder.parameters(), *vae.post_quant_conv.parameters()]
-    for parameter in trained:
-        parameter.requires_grad_(True)
-    optimizer = torch.optim.AdamW(trained, settings["decoder_learning_rate"], weight_decay=1e-4)
-    steps = settings["decoder_steps"]
-    second = fit(state, "decoder", vae, decoder_only, [optimizer], steps=steps, **common)
-
+    vae.save_pretrained(folder)
     test = np.stack([s.picture for s in scene_pool(settings["test_scenes"], seed, "test")])
     quality = {"psnr_db": psnr(vae, test), "test_scenes": len(test)}
-    vae.requires_grad_(True).save_pretrained(folder)
     sections = {
         "Data": {"training scenes": pool, "batch": settings["batch"], "seed": seed},
-        "Training": {
-            "parameters": first["parameters"],
-            "steps, encoder and decoder": first["steps"],
-            "steps, decoder alone": second["steps"],
-            "seconds": first["seconds"] + second["seconds"],
-        },
+        "Training": facts,
         "Quality on held-out combinations": quality,
     }
     write_card(

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 
 from transformers import PreTrainedTokenizerBase
 
-WORD = re.compile(r"\w+(?:[-'’]\w+)*")  # a hyphen or apostrophe stays inside; the rest separates
+WORD = re.compile(
+    r"\w+(?:[-'\u2019]\w+)*"
+)  # a hyphen or apostrophe stays inside; the rest separates
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,8 @@ import zarr
 from stepscope.joblog import bar
 
 SCHEMA_VERSION = 1
-warnings.filterwarnings("ignore", "Consolidated metadata", category=UserWarning)
-
+# The separator "/" would make several folders for every chunk.
+FLAT = {"name": "default", "separator": "."}
 # Axes behind (sample, step or state) of each group's ``value``.
 AXES = {
     "latent": ("sample", "state", "channel", "y", "x"),
@@ -71,9 +71,10 @@ def write_in_parts(
                 return
             shutil.rmtree(store)
         parts = [folder / f"{key}.{index}.npz" for index in range(count)]
-        for index, part in bar(list(enumerate(parts)), "forward batches"):
-            if not part.exists():
-                save_part(part, *make(index))
+        missing = [index for index, part in enumerate(parts) if not part.exists()]
+        print(f"{len(missing)} of {count} forward batches to make.", flush=True)
+        for index in bar(missing, "forward batches"):
+            save_part(parts[index], *make(index))
         assembled = folder / f"{key}.zarr"
         assemble(assembled, parts, key)
         check(assembled)
@@ -111,7 +112,8 @@ def assemble(path: Path, parts: list[Path], key: str) -> None:
         for name in opened[0].files
         if "/" in name
     }
-    root(opened, attrs, key).to_zarr(path, zarr_format=3, consolidated=False, encoding={})
+    shared = root(opened, attrs, key)
+    shared.to_zarr(path, zarr_format=3, consolidated=False, encoding=_flat(shared))
     group = zarr.open_group(path, mode="r+")
     for name, shape in shapes.items():
         array = allocate(group, name, shape, opened[0][name].dtype)
@@ -141,8 +143,7 @@ def allocate(group: zarr.Group, name: str, shape: tuple[int, ...], dtype: np.dty
         dimension_names=axes,
         fill_value=np.nan if np.issubdtype(dtype, np.floating) else 0,
         attributes={"units": "1"},
-        # "/" would make several folders for every chunk
-        chunk_key_encoding={"name": "default", "separator": "."},
+        chunk_key_encoding=FLAT,
     )
 
 
@@ -207,20 +208,24 @@ def write_dataset(path: str, dataset: xr.Dataset) -> None:
     """Write a Dataset as one consolidated zarr store, by way of a temporary name."""
     temporary = Path(f"{path}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
-    encoding = {
-        name: {
-            "chunks": (1, *variable.shape[1:]),
-            "chunk_key_encoding": {"name": "default", "separator": "."},
-            **({"_FillValue": np.nan} if np.issubdtype(variable.dtype, np.floating) else {}),
-        }
-        for name, variable in dataset.drop_encoding().data_vars.items()
-    }
-    dataset.drop_encoding().to_zarr(temporary, zarr_format=3, consolidated=False, encoding=encoding)
+    dataset = dataset.drop_encoding()
+    encoding = _flat(dataset)
+    for name, variable in dataset.data_vars.items():
+        encoding[name]["chunks"] = (1, *variable.shape[1:])
+        if np.issubdtype(variable.dtype, np.floating):
+            encoding[name]["_FillValue"] = np.nan
+    dataset.to_zarr(temporary, zarr_format=3, consolidated=False, encoding=encoding)
     commit(temporary, Path(path))
+
+
+def _flat(dataset: xr.Dataset) -> dict[str, dict]:
+    return {name: {"chunk_key_encoding": FLAT} for name in dataset.variables}
 
 
 def commit(temporary: Path, path: Path) -> None:
     """Consolidate, which marks a store as complete, and rename it into place."""
-    zarr.consolidate_metadata(temporary)
+    with warnings.catch_warnings():  # that other zarr libraries may not read it; they need not
+        warnings.filterwarnings("ignore", "Consolidated metadata", category=UserWarning)
+        zarr.consolidate_metadata(temporary)
     path.parent.mkdir(parents=True, exist_ok=True)
     os.replace(temporary, path)

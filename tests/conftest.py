@@ -1,0 +1,109 @@
+"""The workflow's command line on copies of one tiny study that is run once a session."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+import judges
+import tiny
+
+ROOT = Path(__file__).parents[1]
+
+
+@dataclass
+class Study:
+    """A working directory with its own config/, and Snakemake run in it."""
+
+    folder: Path
+    root: Path = ROOT
+    snakefile: Path | None = None
+
+    def command(self, *arguments: str) -> list[str]:
+        return [
+            sys.executable,
+            *("-m", "snakemake", "--snakefile", str(self.snakefile or self.root / "Snakefile")),
+            *("--directory", str(self.folder), "--cores", "2", *arguments),
+        ]
+
+    def snakemake(self, *arguments: str, fails: bool = False) -> str:
+        """Run Snakemake and return what it prints."""
+        done = subprocess.run(
+            self.command(*arguments),
+            cwd=self.root,
+            capture_output=True,
+            text=True,
+            env=environment(),
+        )
+        assert (done.returncode != 0) == fails, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    def planned(self, *arguments: str) -> dict[str, int]:
+        """Rules that a dry run plans, with the number of their jobs."""
+        return planned(self.snakemake("--dry-run", *arguments))
+
+    def edit(self, name: str, old: str, new: str) -> None:
+        """Replace the one occurrence of ``old`` in a file of the study."""
+        path = self.folder / name
+        text = path.read_text()
+        assert text.count(old) == 1, f"{old!r} occurs {text.count(old)} times in {name}"
+        path.write_text(text.replace(old, new))
+
+    def copy(self, folder: Path) -> "Study":
+        """The same study with its results and Snakemake's records elsewhere."""
+        shutil.copytree(self.folder, folder, symlinks=True)
+        return Study(folder)
+
+
+def planned(printed: str) -> dict[str, int]:
+    """Job counts of a dry run's table, without the total."""
+    table = re.search(r"^job +count\n[- ]+\n((?:\w+ +\d+\n)+)", printed, re.MULTILINE)
+    rows = (line.split() for line in table[1].splitlines()) if table else ()
+    return {name: int(count) for name, count in rows if name != "total"}
+
+
+def environment() -> dict[str, str]:
+    """One thread a job, and no hub."""
+    return {**os.environ, "HF_HUB_OFFLINE": "1"}
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory) -> Path:
+    """Folder of tiny models with random weights: pipeline, clip, segmenter."""
+    folder = tmp_path_factory.mktemp("models")
+    tiny.tiny_sd1(folder / "pipeline")
+    judges.tiny_clip(folder / "clip")
+    judges.tiny_segmenter(folder / "segmenter")
+    return folder
+
+
+@pytest.fixture
+def fresh(models, tmp_path) -> Study:
+    """The tiny study with nothing run."""
+    return new_study(tmp_path / "study", models)
+
+
+@pytest.fixture(scope="session")
+def finished(models, tmp_path_factory) -> Study:
+    """The tiny study with `all` run once; copy it before changing anything."""
+    study = new_study(tmp_path_factory.mktemp("finished") / "study", models)
+    study.snakemake("all")
+    return study
+
+
+@pytest.fixture
+def study(finished, tmp_path) -> Study:
+    """A copy of the finished study that a test may change."""
+    return finished.copy(tmp_path / "study")
+
+
+def new_study(folder: Path, models: Path) -> Study:
+    """Copy tests/study and link the models into it."""
+    shutil.copytree(ROOT / "tests" / "study", folder)
+    (folder / "models").symlink_to(models)
+    return Study(folder)

@@ -1,0 +1,216 @@
+"""The workflow's promises, tested through its own command line."""
+
+import ast
+import shutil
+
+import pytest
+import yaml
+
+from conftest import ROOT, planned
+from stepscope import study as study_checks
+
+PACKAGE = ROOT / "workflow" / "src" / "stepscope"
+ANALYSES = {"rq1", "rq2", "rq3", "all"}
+
+
+@pytest.fixture
+def own_code(study, monkeypatch):
+    """A copy of the workflow, so that its code may be edited, with the finished study."""
+    code = study.folder.parent / "code"
+    code.mkdir()
+    shutil.copytree(ROOT / "workflow", code / "workflow")
+    shutil.copytree(ROOT / "profiles", code / "profiles")
+    shutil.copy(ROOT / "Snakefile", code)
+    study.root = code
+    return study
+
+
+def test_finished_study_has_nothing_to_do(finished):
+    assert "Nothing to be done" in finished.snakemake("--dry-run", "all")
+
+
+def test_one_edited_prompt_reruns_one_batch_of_each_sampling(study):
+    study.edit("config/prompts.tsv", "a small dog\t0\t0\tdog", "a small fish\t0\t0\tfish")
+    jobs = study.planned("all")
+    assert jobs["generate"] == jobs["decode"] == jobs["ground"] == 3
+    assert jobs["explain"] == 2 * 3 + 4  # two methods on three samplings, four on one
+    assert jobs["games"] == 1
+
+
+def test_one_edited_parameter_of_a_method_generates_nothing(study):
+    study.edit("config/config.yaml", "masks: 20", "masks: 21")
+    jobs = study.planned("all")
+    assert jobs["explain"] == 2  # the method's batches
+    assert not jobs.keys() & {"generate", "decode", "ground"}
+
+
+def test_one_removed_method_reruns_no_other(study):
+    lines = (study.folder / "config" / "config.yaml").read_text().splitlines(keepends=True)
+    kept = [line for line in lines if "information:" not in line]
+    (study.folder / "config" / "config.yaml").write_text("".join(kept))
+    assert not study.planned("all").keys() & {"generate", "explain"}
+
+
+def test_comments_docstrings_and_time_stamps_plan_nothing(own_code):
+    module = own_code.root / "workflow" / "src" / "stepscope" / "tracing.py"
+    module.write_text("# a comment\n" + module.read_text().replace('"""\n', ' More words."""\n', 1))
+    (own_code.root / "workflow" / "scripts" / "generate.py").touch()
+    assert own_code.planned("all") == {}
+
+
+def test_edited_code_reruns_what_uses_it(own_code):
+    module = own_code.root / "workflow" / "src" / "stepscope" / "perturbation.py"
+    module.write_text(module.read_text() + "\n\nADDED = 1\n")
+    jobs = own_code.planned("all")
+    assert jobs["explain"] == 2
+    assert not jobs.keys() & {"generate", "decode", "probe"}
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "message"),
+    [
+        (
+            "config/config.yaml",
+            "guidance: 4.0",
+            "guidence: 4.0",
+            "config/config.yaml: guidence: the key is not known, did you mean guidance.",
+        ),
+        (
+            "config/config.yaml",
+            "masks: 20",
+            "mask: 20",
+            "config.yaml: explain/df_rise/mask: df_rise has no such key, did you mean masks.",
+        ),
+        (
+            "config/config.yaml",
+            "gamma: 60}\n  latter",
+            "gamma: sixty}\n  latter",
+            "config/config.yaml: samplings/early/gamma: 'sixty' is not of type 'number'.",
+        ),
+        (
+            "config/prompts.tsv",
+            "small-dog\t",
+            "big-cat\t",
+            "config/prompts.tsv, row 3, column prompt_id: 'big-cat' occurs twice.",
+        ),
+        (
+            "config/prompts.tsv",
+            "0\t0\tdog\t",
+            "0\t0\thorse\t",
+            "config/prompts.tsv, row 3, column subject: 'horse' does not occur in the prompt",
+        ),
+    ],
+)
+def test_bad_input_stops_in_one_sentence(fresh, name, old, new, message):
+    fresh.edit(name, old, new)
+    printed = fresh.snakemake("--dry-run", "all", fails=True)
+    assert message in printed
+    assert "Traceback" not in printed
+    assert not (fresh.folder / "results").exists()
+
+
+def test_prompt_that_is_too_long_stops_before_a_model_loads(fresh):
+    fresh.edit("config/prompts.tsv", "a big cat on", "a cat " * 30 + "a big cat on")
+    (fresh.folder / "broken").mkdir()
+    shutil.copytree(
+        fresh.folder / "models" / "pipeline" / "tokenizer", fresh.folder / "broken" / "tokenizer"
+    )
+    fresh.edit("config/config.yaml", "folder: models/pipeline", "folder: broken")
+    printed = fresh.snakemake("results/tiny/traces/tiny/pairs/uniform/0.zarr", fails=True)
+    assert "prompt_id big-cat" in printed
+    assert "the text encoder takes 24" in printed
+
+
+def test_study_file_of_a_user_runs_only_its_own(fresh):
+    config = yaml.safe_load((fresh.folder / "config" / "config.yaml").read_text())
+    config |= {"study": "mine", "datasets": {"own": {"prompts": "own.tsv"}}}
+    config["samplings"] = {"uniform": {"kind": "uniform", "steps": 3}}
+    (fresh.folder / "mine.yaml").write_text(yaml.safe_dump(config))
+    (fresh.folder / "own.tsv").write_text("prompt_id\tprompt\tseed\none\ta cat\t0\n")
+    printed = fresh.snakemake("--dry-run", "--configfile", "mine.yaml", "--", "all")
+    assert planned(printed)["generate"] == 1
+    assert "dataset=own" in printed
+    assert "results/mine/" in printed
+    assert "pairs" not in printed
+    assert "results/tiny" not in printed
+
+
+def test_workflow_as_a_module_of_another(fresh):
+    text = f'''
+configfile: "config/config.yaml"
+
+module stepscope:
+    snakefile: "{ROOT}/workflow/Snakefile"
+    config: config
+
+use rule * from stepscope as stepscope_*
+'''
+    (fresh.folder / "Snakefile").write_text(text)
+    fresh.snakefile = fresh.folder / "Snakefile"
+    store = "results/tiny/traces/tiny/pairs/uniform/1.zarr"
+    fresh.snakemake(store)
+    assert (fresh.folder / store / "zarr.json").exists()
+
+
+def test_package_files_are_all_listed():
+    text = (ROOT / "workflow" / "rules" / "common.smk").read_text()
+    names = {path.name for path in PACKAGE.iterdir() if path.is_file()}
+    listed = {name for name in names if f'"{name}"' in text}
+    assert listed == names
+
+
+def test_every_script_hands_over_the_digest_of_what_it_imports():
+    """Each rule's ``code`` names the module its script imports; the rest follows from imports."""
+    rules = "".join(path.read_text() for path in (ROOT / "workflow" / "rules").glob("*.smk"))
+    for script in (ROOT / "workflow" / "scripts").glob("*.py"):
+        used = set(study_checks.imported(ast.parse(script.read_text()))) - {"joblog"}
+        modules = {name for name in used if (PACKAGE / f"{name}.py").exists()}
+        block = next(part for part in rules.split("\nrule ") if f"scripts/{script.name}" in part)
+        digest = study_checks.digest
+        for module in modules - {"estimate"}:
+            assert f'"{module}"' in block or "method_code" in block, (script.name, module)
+        assert digest(
+            sorted(modules),
+            lambda name: (
+                (PACKAGE / f"{name}.py").read_text() if (PACKAGE / f"{name}.py").exists() else None
+            ),
+        )
+
+
+def test_parsing_imports_no_science(fresh):
+    """A Snakefile is parsed again in every cluster job."""
+    fresh.edit("config/config.yaml", "study: tiny", "study: tiny # parsed")
+    probe = fresh.folder / "probe.smk"
+    probe.write_text(
+        f'include: "{ROOT}/workflow/Snakefile"\n'
+        "heavy = {'torch', 'pandas', 'xarray', 'zarr', 'diffusers'} & sys.modules.keys()\n"
+        "print('heavy:', sorted(heavy))\n"
+    )
+    fresh.snakefile = probe
+    assert "heavy: []" in fresh.snakemake("--list-rules")
+
+
+@pytest.mark.parametrize("name", ["generate", "analyse"])
+def test_environments_agree_with_the_lock(name):
+    lines = (ROOT / "envs" / "requirements.lock").read_text().splitlines()
+    locked = {line.split(" ;")[0] for line in lines if not line.startswith("#")}
+    *conda, last = yaml.safe_load((ROOT / "envs" / f"{name}.yaml").read_text())["dependencies"]
+    assert "python =3.11" in conda
+    assert set(last["pip"]) <= locked
+
+
+def test_lint(fresh):
+    assert "Congratulations" in fresh.snakemake("--lint")
+
+
+def test_report(finished):
+    report = finished.folder / "report.zip"
+    finished.snakemake("--report", str(report), "--", "all")
+    assert report.stat().st_size > 10_000
+
+
+def test_estimate_names_every_target(fresh):
+    printed = fresh.snakemake("estimate")
+    for target in sorted(ANALYSES):
+        assert f"\n{target} " in printed
+    assert "measured" in printed

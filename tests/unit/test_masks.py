@@ -1,0 +1,120 @@
+"""Regions of words: areas, objects, background and attributes."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from stepscope import masks
+from stepscope.words import Word
+from synthetic import masks as made
+from synthetic import trace
+
+SIZE = (6, 6)
+CAT = np.zeros(SIZE, dtype=np.float32)
+CAT[1:3, 1:3] = 1
+DOG = np.zeros(SIZE, dtype=np.float32)
+DOG[4:, 4:] = 1
+
+
+def prompt(*pairs):
+    return tuple(Word(i, text, role, (i + 1,)) for i, (text, role) in enumerate(pairs))
+
+
+@pytest.mark.parametrize("size", [(3, 3), (2, 4), (4, 5), (6, 6), (9, 12)])
+def test_onto_keeps_the_mean_whatever_the_grid(size):
+    mask = np.random.default_rng(0).random((2, *SIZE))
+    found = masks.onto(mask, size)
+    assert found.shape == (2, *size)
+    np.testing.assert_allclose(found.mean((1, 2)), mask.mean((1, 2)), rtol=1e-6)
+
+
+def test_onto_is_the_block_mean_where_cells_divide():
+    mask = np.random.default_rng(0).random(SIZE)
+    blocks = mask.reshape(3, 2, 2, 3).mean((1, 3))
+    np.testing.assert_allclose(masks.onto(mask, (3, 2)), blocks, rtol=1e-6)
+
+
+def test_background_and_attributes_follow_the_objects():
+    words = prompt(
+        ("a", ""), ("big", "attribute"), ("cat", "subject"), ("on", ""), ("striped", "attribute"),
+        ("blue", "background"), ("background", ""),
+    )  # fmt: skip
+    found = masks.fill(words, {2: CAT}, SIZE)
+    assert np.isnan(found[[0, 3]]).all()
+    for index in (1, 2):
+        np.testing.assert_array_equal(found[index], CAT)
+    for index in (4, 5, 6):
+        np.testing.assert_array_equal(found[index], 1 - CAT)
+
+
+def test_either_word_order_gives_the_same_regions():
+    words = prompt(
+        ("on", ""), ("striped", "attribute"), ("blue", "background"), ("background", ""),
+        ("big", "attribute"), ("cat", "subject"),
+    )  # fmt: skip
+    found = masks.fill(words, {5: CAT}, SIZE)
+    np.testing.assert_array_equal(found[1], 1 - CAT)
+    np.testing.assert_array_equal(found[4], CAT)
+
+
+def test_a_relation_has_no_region_and_the_background_is_outside_both_objects():
+    words = prompt(
+        ("cat", "subject"), ("above", "relation"), ("dog", "object"), ("red", "background")
+    )
+    found = masks.fill(words, {0: CAT, 2: DOG}, SIZE)
+    assert np.isnan(found[1]).all()
+    np.testing.assert_array_equal(found[3], 1 - CAT - DOG)
+
+
+def test_the_background_is_unknown_while_an_object_is():
+    words = prompt(("cat", "subject"), ("unicorn", "object"), ("red", "background"))
+    found = masks.fill(words, {0: CAT}, SIZE)
+    assert np.isnan(found[1:]).all()
+
+
+def test_labels_by_word_plural_and_synonym_but_never_for_a_colour():
+    labels = {0: "background", 1: "orange", 2: "box", 3: "door; double door"}
+    assert masks.label_of("Boxes", labels) == 2
+    assert masks.label_of("doors", labels) == 3
+    assert masks.label_of("fox", labels) is None
+    words = prompt(("orange", "attribute"), ("orange", "subject"), ("box", ""))
+    found = masks.by_segmenter(words, np.full(SIZE, 1), labels)
+    assert sorted(found) == [1, 2]
+    assert found[1].all()
+    assert not found[2].any()
+
+
+def test_files_are_found_by_word_and_fitted_to_the_picture(tmp_path):
+    Image.fromarray((np.kron(CAT, np.ones((2, 2))) * 255).astype(np.uint8)).save(
+        tmp_path / "cat.png"
+    )
+    found = masks.by_files(prompt(("a", ""), ("Cat", "subject")), str(tmp_path), SIZE)
+    assert list(found) == [1]
+    np.testing.assert_allclose(found[1], CAT)
+
+
+def test_objects_of_a_sample_are_the_subject_and_the_object():
+    inside = np.zeros((16, 16))
+    inside[4:8, 4:8] = 1
+    some = made(trace(), inside)
+    np.testing.assert_array_equal(masks.object_mask(some)[0], inside)
+    nameless = some.assign_coords(word_role=some["word_role"].where(False, ""))
+    np.testing.assert_array_equal(masks.object_mask(nameless)[0], 1)  # cat or blue
+
+
+def test_a_segmenters_labels_come_at_picture_size():
+    class Halves(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.ones(1))
+
+        def forward(self, pixel_values):
+            small = pixel_values[:, :, ::4, ::4].mean(1)
+            return type("Output", (), {"logits": torch.stack([0.5 - small, small - 0.5], 1)})
+
+    pictures = np.zeros((3, 16, 16, 3), dtype=np.uint8)
+    pictures[:, :, 8:] = 255
+    found = masks.segmented(Halves(), pictures)
+    assert found.shape == (3, 16, 16)
+    np.testing.assert_array_equal(found[0, 0], [0] * 8 + [1] * 8)

@@ -1,0 +1,36 @@
+# Saliency maps of one method on a batch's stored steps; the model is loaded once a job.
+
+
+rule explain:
+    input:
+        traces="<traces>",
+        # for a method that asks for the objects' region (step.mask) by one of these parameters
+        scored=branch(
+            lookup(dpath="explain/{method}/score", within=config, default=""),
+            cases={"region": "<masks>"},
+            otherwise=[],
+        ),
+        targeted=branch(
+            lookup(dpath="explain/{method}/target", within=config, default=""),
+            cases={"region": "<masks>"},
+            otherwise=[],
+        ),
+    output:
+        directory("<maps>"),
+    log:
+        "<logs>/explain/<batch>/{method}.log",
+    benchmark:
+        "<benchmarks>/explain/<batch>/{method}.jsonl"
+    conda:
+        "../../envs/generate.yaml"
+    threads: 1
+    resources:
+        gpu=GPU,
+        mem="4GB",
+        runtime="8h",
+    params:
+        model=spec("models", "{model}"),
+        entry=method_entry,
+        code=method_code,
+    script:
+        "../scripts/explain.py"

@@ -1,0 +1,64 @@
+# RQ2: how much each word matters at each step, and whether its map finds its region.
+
+
+rule score_relevance:
+    input:
+        traces="<traces>",
+        maps=collect("<results>/maps/<batch>/{method}.zarr", method=methods_of, allow_missing=True),
+    output:
+        "<results>/tables/parts/rq2_relevance/<batch>.tsv",
+    log:
+        "<logs>/score_relevance/<batch>.log",
+    conda:
+        "../../envs/generate.yaml"
+    threads: 1
+    resources:
+        mem="4GB",
+        runtime="1h",
+    params:
+        code=code("relevance"),
+    script:
+        "../scripts/score_relevance.py"
+
+
+rule score_grounding:
+    input:
+        traces="<traces>",
+        masks="<masks>",
+        maps=collect("<results>/maps/<batch>/{method}.zarr", method=methods_of, allow_missing=True),
+    output:
+        "<results>/tables/parts/rq2_grounding/<batch>.tsv",
+    log:
+        "<logs>/score_grounding/<batch>.log",
+    benchmark:
+        "<benchmarks>/score_grounding/<batch>.jsonl"
+    conda:
+        "../../envs/generate.yaml"
+    threads: 1
+    resources:
+        mem="4GB",
+        runtime="1h",
+    params:
+        seed=lookup(dpath="statistics/seed", within=config),
+        code=code("grounding"),
+    script:
+        "../scripts/score_grounding.py"
+
+
+rule sum_roles:
+    input:
+        "<results>/tables/parts/rq2_relevance/<batch>.tsv",
+    output:
+        "<results>/tables/parts/rq3_roles/<batch>.tsv",
+    log:
+        "<logs>/sum_roles/<batch>.log",
+    conda:
+        "../../envs/generate.yaml"
+    threads: 1
+    resources:
+        mem="2GB",
+        runtime="1h",
+    params:
+        code=code("relevance"),
+    script:
+        "../scripts/sum_roles.py"

@@ -1,0 +1,27 @@
+# RQ3: which concepts a CLIP model reads in each step's clean predictions, and since when.
+
+
+rule probe:
+    input:
+        traces="<traces>",
+        previews="<previews>",
+    output:
+        concepts="<results>/tables/parts/rq3_concepts/<batch>.tsv",
+        emergence="<results>/tables/parts/rq3_emergence/<batch>.tsv",
+    log:
+        "<logs>/probe/<batch>.log",
+    benchmark:
+        "<benchmarks>/probe/<batch>.jsonl"
+    conda:
+        "../../envs/generate.yaml"
+    threads: 1
+    resources:
+        gpu=GPU,
+        mem="4GB",
+        runtime="2h",
+    params:
+        model=spec("probe", "model"),
+        families=lookup(dpath="probe/families", within=config),
+        code=code("concepts"),
+    script:
+        "../scripts/probe.py"

@@ -1,0 +1,14 @@
+"""Print what the targets still cost."""
+
+import os
+import sys
+
+sys.path.insert(0, os.environ["STEPSCOPE"])  # the package's folder, set by common.smk
+
+from stepscope.estimate import estimate
+from stepscope.joblog import joblog
+
+with joblog(snakemake.log[0]):
+    table = estimate(snakemake.output[0], **snakemake.params)
+
+print(table, flush=True)

@@ -1,0 +1,21 @@
+"""Explain the stored steps of a batch with one method and store its maps."""
+
+import os
+import sys
+
+sys.path.insert(0, os.environ["STEPSCOPE"])  # the package's folder, set by common.smk
+sys.path.append(os.getcwd())  # a user's own method lies in the working directory
+
+from stepscope.explaining import explain
+from stepscope.joblog import joblog
+
+with joblog(snakemake.log[0]):
+    explain(
+        snakemake.output[0],
+        traces=snakemake.input.traces,
+        mask_path=next(iter([*snakemake.input.scored, *snakemake.input.targeted]), None),
+        model=snakemake.params.model,
+        method=snakemake.wildcards.method,
+        entry=snakemake.params.entry,
+        code=snakemake.params.code,
+    )

@@ -1,0 +1,12 @@
+"""Merge the parts of a table."""
+
+import os
+import sys
+
+sys.path.insert(0, os.environ["STEPSCOPE"])  # the package's folder, set by common.smk
+
+from stepscope import tables
+from stepscope.joblog import joblog
+
+with joblog(snakemake.log[0]):
+    tables.merge(snakemake.output[0], snakemake.input)

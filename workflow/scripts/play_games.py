@@ -1,0 +1,23 @@
+"""Play the deletion and insertion games on all maps of a batch."""
+
+import os
+import sys
+
+sys.path.insert(0, os.environ["STEPSCOPE"])  # the package's folder, set by common.smk
+
+from stepscope.games import play
+from stepscope.joblog import joblog
+
+with joblog(snakemake.log[0]):
+    settings = ("steps", "samples", "deletion", "insertion", "batch")
+    play(
+        snakemake.output.auc,
+        snakemake.output.curves,
+        traces=snakemake.input.traces,
+        maps=list(snakemake.input.maps),
+        model=snakemake.params.model,
+        clip=snakemake.params.clip,
+        games={name: snakemake.params[name] for name in settings},
+        keys={name: snakemake.wildcards[name] for name in ("model", "dataset", "sampling")},
+        seed=snakemake.params.seed,
+    )

@@ -1,0 +1,20 @@
+"""Read the concepts in a batch's clean predictions, and since when they stay."""
+
+import os
+import sys
+
+sys.path.insert(0, os.environ["STEPSCOPE"])  # the package's folder, set by common.smk
+
+from stepscope import concepts
+from stepscope.joblog import joblog
+
+with joblog(snakemake.log[0]):
+    concepts.write(
+        snakemake.output.concepts,
+        snakemake.output.emergence,
+        traces=snakemake.input.traces,
+        previews=snakemake.input.previews,
+        model=snakemake.params.model,
+        families=snakemake.params.families,
+        keys={name: snakemake.wildcards[name] for name in ("model", "dataset", "sampling")},
+    )

@@ -1,0 +1,17 @@
+"""Measure what share of the error each step of a batch removes, by region and band."""
+
+import os
+import sys
+
+sys.path.insert(0, os.environ["STEPSCOPE"])  # the package's folder, set by common.smk
+
+from stepscope import recovery
+from stepscope.joblog import joblog
+
+with joblog(snakemake.log[0]):
+    recovery.write(
+        snakemake.output[0],
+        traces=snakemake.input.traces,
+        masks=snakemake.input.masks,
+        keys={name: snakemake.wildcards[name] for name in ("model", "dataset", "sampling")},
+    )

@@ -1,0 +1,20 @@
+"""Measure how much of the maps of a batch lies on objects and on detail."""
+
+import os
+import sys
+
+sys.path.insert(0, os.environ["STEPSCOPE"])  # the package's folder, set by common.smk
+
+from stepscope import saliency
+from stepscope.joblog import joblog
+
+with joblog(snakemake.log[0]):
+    saliency.write(
+        snakemake.output[0],
+        traces=snakemake.input.traces,
+        previews=snakemake.input.previews,
+        masks=snakemake.input.masks,
+        maps=snakemake.input.maps,
+        keys={name: snakemake.wildcards[name] for name in ("model", "dataset", "sampling")},
+        seed=snakemake.params.seed,
+    )

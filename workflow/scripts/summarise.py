@@ -1,0 +1,14 @@
+"""Summarise a table: means over prompts and paired differences, with intervals."""
+
+import os
+import sys
+
+sys.path.insert(0, os.environ["STEPSCOPE"])  # the package's folder, set by common.smk
+
+from stepscope import statistics, tables
+from stepscope.joblog import joblog
+
+with joblog(snakemake.log[0]):
+    name = snakemake.wildcards.table
+    frame = statistics.summary(name, tables.read(snakemake.input[0]), **snakemake.params.statistics)
+    tables.write(snakemake.output[0], frame)

@@ -1,0 +1,128 @@
+"""Bi-modal relevance rules (Chefer et al., ICCV 2021) along a U-Net."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Relevance:
+    """Relevance at one place of the network, for the n image tokens of a feature map.
+
+    ``image`` (n, n) is R_ii - I, what image tokens took from one another; ``text`` (n, T) is R_iq,
+    what they took from text tokens; ``size`` (h, w) with n = h w.
+    """
+
+    image: Tensor
+    text: Tensor
+    size: tuple[int, int]
+
+    @classmethod
+    def start(cls, size: tuple[int, int], tokens: int, device: torch.device) -> "Relevance":
+        """R_ii = I and R_iq = 0."""
+        count = size[0] * size[1]
+        zeros = torch.zeros(count, count, device=device)
+        return cls(zeros, torch.zeros(count, tokens, device=device), size)
+
+    def self_attention(self, weights: Tensor) -> "Relevance":
+        """R_iq += A R_iq, R_ii += A R_ii for A (n, n)."""
+        return Relevance(
+            self.image + weights + weights @ self.image, self.text + weights @ self.text, self.size
+        )
+
+    def cross_attention(self, weights: Tensor, words: Tensor) -> "Relevance":
+        """R_iq += N(R_ii)^T A N(R_qq) for A (n, T), R_qq - I = ``words`` (T, T)."""
+        taken = weights + weights @ normalised(words)
+        taken = taken + normalised(self.image).T @ taken
+        return Relevance(self.image, self.text + taken, self.size)
+
+    def mean(self, other: "Relevance") -> "Relevance":
+        """Average of two paths that meet, at this one's resolution."""
+        other = other.resized(self.size)
+        return Relevance(
+            (self.image + other.image) / 2, (self.text + other.text) / 2, self.size
+        )
+
+    def resized(self, size: tuple[int, int]) -> "Relevance":
+        """The same at another resolution, on both image axes y and x.
+
+        Rows (who takes) are averaged or interpolated; columns (from whom) are summed or shared out,
+        so that what a token takes in all stays the same. I stays I: resampling moves nothing.
+        """
+        if size == self.size:
+            return self
+        change = (self.size[0] * self.size[1]) / (size[0] * size[1])
+        rows = resize_rows(self.image, self.size, size)
+        image = resize_rows(rows.T, self.size, size).T * change
+        return Relevance(image, resize_rows(self.text, self.size, size), size)
+
+
+def resize_rows(matrix: Tensor, old: tuple[int, int], new: tuple[int, int]) -> Tensor:
+    """Resize the token axis of (h w, m) in two dimensions: area means down, bilinear up."""
+    maps = matrix.T.reshape(1, -1, *old)
+    smaller = new[0] <= old[0] and new[1] <= old[1]
+    maps = F.interpolate(maps, size=new, mode="area" if smaller else "bilinear")
+    return maps.reshape(-1, new[0] * new[1]).T
+
+
+def normalised(change: Tensor) -> Tensor:
+    """N(R) - I for R - I = ``change``: its rows scaled to sum to 1; a row of zeros stays."""
+    total = change.sum(1, keepdim=True)
+    return torch.where(total > 0, change / total, 0)
+
+
+def text_relevance(weights: Sequence[Tensor], tokens: int) -> Tensor:
+    """R_qq - I (T, T) after a text encoder's layers: R_qq += A R_qq."""
+    words = torch.zeros(tokens, tokens)
+    for a in weights:
+        words = words + a.cpu() + a.cpu() @ words
+    return words
+
+
+def through_unet(
+    unet: nn.Module,
+    calls: Sequence[tuple[nn.Module, bool, Tensor]],
+    sizes: dict[nn.Module, tuple[int, int]],
+    words: Tensor,
+) -> Relevance:
+    """Relevance after a U-Net's last block, from its attention calls in forward order.
+
+    ``calls`` are (module, is cross-attention, weights (n, m)), ``sizes`` the feature map's after each
+    resnet and sampler. Convolutions are the identity; where a skip connection joins, both paths are
+    averaged.
+    """
+    left = list(calls)
+
+    def attend(state: Relevance, block: nn.Module, index: int) -> Relevance:
+        attentions = getattr(block, "attentions", [])
+        inside = set(attentions[index].modules()) if index < len(attentions) else set()
+        while left and left[0][0] in inside:
+            _, cross, weights = left.pop(0)
+            state = (
+                state.cross_attention(weights, words) if cross else state.self_attention(weights)
+            )
+        return state
+
+    first = next(module for module in unet.down_blocks[0].resnets)
+    state = Relevance.start(sizes[first], len(words), words.device)
+    skips = [state]
+    for block in unet.down_blocks:
+        for index, resnet in enumerate(block.resnets):
+            state = attend(state.resized(sizes[resnet]), block, index)
+            skips.append(state)
+        for sampler in block.downsamplers or []:
+            state = state.resized(sizes[sampler])
+            skips.append(state)
+    for index in range(len(getattr(unet.mid_block, "attentions", []))):
+        state = attend(state, unet.mid_block, index)
+    for block in unet.up_blocks:
+        for index, resnet in enumerate(block.resnets):
+            state = attend(state.resized(sizes[resnet]).mean(skips.pop()), block, index)
+        for sampler in block.upsamplers or []:
+            state = state.resized(sizes[sampler])
+    if left:
+        raise ValueError(f"relevance: {type(unet).__name__} has attention outside its blocks.")
+    return state

@@ -1,0 +1,96 @@
+"""The paper's claims, judged by the study's own tables."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from stepscope import findings, statistics, tables
+
+STATEMENTS = {
+    "R1a": "Early steps recover regions with semantic content, later steps finer detail.",
+    "R1b": "DF-RISE explains a step better than LIME and than a random map.",
+    "R1c": "The structure term of SSIM is the best similarity for DF-RISE.",
+    "R2a": "A step works on particular words; their order differs by prompt and by word.",
+    "R2b": "DF-CAM lights the region of the word whose relevance is high at that step.",
+    "R3a": "Stages carry visual concepts of their own; sampling a stage densely emphasises them.",
+    "R3b": "Early sampling lowers the subject's relevance and raises the object's; latter neither.",
+}
+LEVEL = 0.05  # of Holm's p-value
+PERMUTATIONS = 9999  # enough for Holm over some twenty findings, however few draws intervals have
+
+
+def verdict(expected: int, low: float, high: float, p_value: float) -> str:
+    """Supported or contradicted if the interval lies on one side of zero and Holm's p is small."""
+    if not (low > 0 or high < 0) or p_value >= LEVEL:
+        return "undecided"
+    return "supported" if (low > 0) == (expected > 0) else "contradicted"
+
+
+def judged(
+    found: Sequence[findings.Finding], draws: int, confidence: float, seed: int
+) -> pd.DataFrame:
+    """Rows of claims.tsv without model and dataset; p-values by Holm over all findings."""
+    rows, p_values = [], []
+    for each in found:
+        testable = each.values is not None and len(each.values) > 1
+        row = {
+            "claim": each.claim,
+            "statement": STATEMENTS[each.claim],
+            "statistic": each.statistic,
+        }
+        row |= {"n": len(each.values) if each.values is not None else 0}
+        p_values.append(np.nan)
+        if testable:
+            low, high = statistics.interval(each.values, draws, confidence, seed)
+            row |= {"estimate": each.values.mean(), "ci_low": low, "ci_high": high}
+            own = each.p_value
+            p_values[-1] = (
+                statistics.sign_flip(each.values, PERMUTATIONS, seed) if own is None else own
+            )
+        rows.append(row | {"reason": "" if testable else each.reason, "expected": each.expected})
+    frame = pd.DataFrame(rows).reindex(
+        columns=[*tables.COLUMNS["claims"][2:-3], "reason", "expected"]
+    )
+    frame["p_value"] = statistics.holm(np.array(p_values))
+    limits = zip(*(frame[key] for key in ("expected", "ci_low", "ci_high", "p_value")), strict=True)
+    frame["verdict"] = ["not_testable" if np.isnan(each[-1]) else verdict(*each) for each in limits]
+    return frame
+
+
+def judge(
+    found: dict[str, pd.DataFrame],
+    *,
+    samplings: dict[str, str],
+    draws: int,
+    confidence: float,
+    seed: int,
+) -> pd.DataFrame:
+    """claims.tsv: every claim by every statistic that the tables hold, per model and dataset.
+
+    ``found``: tables by name; ``samplings``: the kind of each sampling. All but R3b are judged on
+    the first sampling of kind uniform, or the study's first.
+    """
+    uniform = [name for name, kind in samplings.items() if kind == "uniform"] or list(samplings)
+    frames = []
+    units = found["rq1_recovery"][["model", "dataset"]].drop_duplicates()
+    for model, dataset in units.itertuples(index=False):
+        some = {
+            name: frame[(frame["model"] == model) & (frame["dataset"] == dataset)]
+            for name, frame in found.items()
+        }
+        first = {name: frame[frame["sampling"] == uniform[0]] for name, frame in some.items()}
+        kinds = {
+            "rq3_roles": some["rq3_roles"].assign(kind=some["rq3_roles"]["sampling"].map(samplings))
+        }
+        tested = [
+            *findings.regions_and_detail(first),
+            *findings.areas(first),
+            *findings.words(first, PERMUTATIONS, seed),
+            *findings.lit(first, PERMUTATIONS, seed),
+            *findings.stages(first),
+            *findings.roles(kinds),
+        ]
+        rows = judged(tested, draws, confidence, seed)
+        frames.append(rows.assign(model=model, dataset=dataset))
+    return tables.ordered(pd.concat(frames), "claims")

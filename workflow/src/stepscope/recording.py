@@ -1,0 +1,221 @@
+"""What one traced pipeline call leaves behind, gathered while it runs."""
+
+import inspect
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from diffusers import DiffusionPipeline
+from jaxtyping import Float
+from torch import Tensor
+
+from stepscope import prediction, samplings
+from stepscope.attention_probes import AttentionProbes
+from stepscope.words import Word, check_length, token_text, words
+
+# arguments of a pipeline call that a stored step could not replay
+REFUSED = (
+    "prompt_embeds",
+    "prompt_2",
+    "negative_prompt_2",
+    "clip_skip",
+    "ip_adapter_image",
+    "ip_adapter_image_embeds",
+)
+REPLAYED = ("timestep_cond",)  # arguments of the network kept beside text and added conditioning
+
+
+@dataclass
+class Trace:
+    """All tensors of the B samples of one pipeline call, on the CPU.
+
+    latents (B, N + 1, C, h, w): before each step and after the last, in the scheduler's scale;
+    outputs (B, N, 2, C, h, w): raw [uncond, cond], uncond NaN without guidance; denoised
+    (B, N, C, h, w): guided clean prediction; attention {(h, w): (B, N, J, h, w)} float32: mean
+    softmax probability over heads and layers of a resolution for start, tokens, end and summed
+    padding, NaN beyond; conditioning {name: (B, 2, ...)}; solver {name: (B, N, order - 1, C, h, w)}
+    what a multistep scheduler remembered before each step, oldest first, NaN where nothing.
+    """
+
+    latents: Float[Tensor, "sample state channel y x"]
+    outputs: Float[Tensor, "sample step 2 channel y x"]
+    denoised: Float[Tensor, "sample step channel y x"]
+    attention: dict[tuple[int, int], Float[Tensor, "sample step token y x"]]
+    timesteps: Float[np.ndarray, " step"]
+    sigmas: Float[np.ndarray, " state"]
+    log_snr: Float[np.ndarray, " step"]
+    conditioning: dict[str, Tensor]
+    solver: dict[str, Tensor]
+    token_text: list[list[str]]
+    words: list[tuple[Word, ...]]
+    audit: dict
+    guidance: float
+    guidance_rescale: float
+    prediction_type: str
+    prompts: list[str]
+    negative_prompts: list[str]
+
+
+class Tracer:
+    """What one pipeline call leaves behind, gathered step by step."""
+
+    def __init__(self, pipeline: DiffusionPipeline, roles: list[dict[str, str]] | None) -> None:
+        """Nothing is hooked yet; ``trace`` does that."""
+        self.pipeline = pipeline
+        self.roles = roles
+        self.probes = AttentionProbes(pipeline.unet)
+        self.latents: list[Tensor] = []
+        self.outputs: list[Tensor] = []
+        self.timesteps: list[float] = []
+        self.history: list[Tensor] = []
+        self.conditioning: dict[str, Tensor] | None = None
+        self.problem = ""
+        self.prompts: list[str] | None = None
+
+    def begin(self, arguments: dict) -> None:
+        """Read the call's arguments, before anything of it runs."""
+        name = type(self.pipeline).__name__
+        if self.prompts is not None:
+            raise ValueError("trace: one block records one call of the pipeline, this is another.")
+        for argument in REFUSED:
+            if arguments.get(argument) is not None:
+                raise ValueError(f"trace: {name} was called with {argument}, which has no replay.")
+        for option in samplings.CLIPPING:
+            if self.pipeline.scheduler.config.get(option):
+                raise ValueError(
+                    f"trace: the scheduler has {option} on, which clips latents as if they were "
+                    "pictures."
+                )
+        prompts, negative = arguments["prompt"], arguments.get("negative_prompt") or ""
+        prompts = [prompts] if isinstance(prompts, str) else list(prompts)
+        negative = [negative] * len(prompts) if isinstance(negative, str) else list(negative)
+        roles = self.roles or [{}] * len(prompts)
+        tokenizer = self.pipeline.tokenizer
+        texts = [self.pipeline.maybe_convert_prompt(prompt, tokenizer) for prompt in prompts]
+        for text in texts:
+            check_length(tokenizer, text, "trace")
+        each = arguments["num_images_per_prompt"]
+
+        def per_image(values: list) -> list:
+            return [value for value in values for _ in range(each)]
+
+        self.prompts, self.negative_prompts = per_image(prompts), per_image(negative)
+        self.words = per_image(
+            [words(tokenizer, text, own) for text, own in zip(texts, roles, strict=True)]
+        )
+        self.token_text = per_image([token_text(tokenizer, text) for text in texts])
+        self.probes.begin([len(text) - 1 for text in self.token_text])
+
+    def network_called(self, unet: torch.nn.Module, args: tuple, kwargs: dict, output) -> None:
+        """Keep raw output and conditioning of one network call."""
+        call = inspect.signature(type(unet).forward).bind(unet, *args, **kwargs).arguments
+        output = output[0] if isinstance(output, tuple) else output.sample
+        count = len(self.prompts)
+        added = call.get("added_cond_kwargs") or {}
+        named = {"prompt_embeds": call["encoder_hidden_states"], **added}
+        named |= {name: call[name] for name in REPLAYED if call.get(name) is not None}
+        known = {"self", "sample", "timestep", "encoder_hidden_states", "added_cond_kwargs"}
+        known |= {"return_dict", *REPLAYED}
+        for name in call.keys() - known:
+            if call[name] is not None:
+                self._object(f"the network was given {name}, which a stored step cannot replay")
+        guided = self.pipeline.do_classifier_free_guidance
+        # without halves nothing is mixed, whatever a distilled model does with the number
+        scale = float(self.pipeline.guidance_scale)
+        scale = scale if guided else min(scale, 1.0)
+        if len(output) != count * (1 + guided):
+            self._object(f"the network was given {len(output)} rows for {count} samples")
+        halves = {key: _halves(value, count, guided).cpu() for key, value in named.items()}
+        if self.conditioning is None:
+            self.conditioning = halves
+            self.guidance = scale
+        elif self.guidance != scale or not _same(self.conditioning, halves):
+            self._object(
+                f"prompt or guidance changed before step {len(self.outputs) + 1}, "
+                "and a trace holds one of each"
+            )
+        self.outputs.append(_halves(output, count, guided).cpu())
+        self.timesteps.append(float(call["timestep"]))
+        self.probes.step_ended()
+
+    def _object(self, problem: str) -> None:
+        # said when the run is over: bookkeeping never ends a run in the middle
+        self.problem = self.problem or problem
+
+    def step_ended(self, latents: Tensor) -> None:
+        """Keep the latents after a step and what a multistep scheduler remembers of it."""
+        self.latents.append(latents.cpu())
+        remembered = getattr(self.pipeline.scheduler, "model_outputs", ())
+        if len(remembered) > 1:
+            self.history.append(remembered[-1].cpu())
+
+    def end(self) -> None:
+        """Read the noise levels off the scheduler, before anybody uses it again."""
+        scheduler = self.pipeline.scheduler
+        start, steps = getattr(scheduler, "begin_index", None) or 0, len(self.outputs)
+        self.sigmas = samplings.sigmas_of(scheduler)[start : start + steps + 1]
+        self.scales = [samplings.input_scale(scheduler, sigma) for sigma in self.sigmas]
+        self.scheduler_config = scheduler.config
+        self.rescale = float(getattr(self.pipeline, "guidance_rescale", 0.0))
+
+    def result(self) -> Trace:
+        """The finished trace; a ValueError of one sentence when it could not be complete."""
+        steps = len(self.outputs)
+        if not steps or len(self.latents) != steps + 1:
+            raise ValueError(
+                f"trace: {steps} network calls and {len(self.latents)} latents are no complete run."
+            )
+        if self.problem:
+            raise ValueError(f"trace: {self.problem}.")
+        latents = torch.stack(self.latents, 1)
+        attention, audit = self.probes.result(steps, tuple(latents.shape[-2:]))
+        log_snr = np.array([prediction.log_snr_of(sigma) for sigma in self.sigmas[:-1]])
+        kind = self.scheduler_config.prediction_type
+        outputs = torch.stack(self.outputs, 1)
+        denoised = []
+        for k in range(steps):
+            z = latents[:, k] * self.scales[k]
+            output = prediction.guided(outputs[:, k], self.guidance, self.rescale)
+            denoised.append(prediction.clean(z, output, log_snr[k], kind))
+        return Trace(
+            latents=latents,
+            outputs=outputs,
+            denoised=torch.stack(denoised, 1),
+            attention=attention,
+            timesteps=np.array(self.timesteps, "f8"),
+            sigmas=self.sigmas,
+            log_snr=log_snr,
+            conditioning=self.conditioning,
+            solver=_solver(self.history, self.scheduler_config.get("solver_order", 1)),
+            token_text=self.token_text,
+            words=self.words,
+            audit=audit,
+            guidance=self.guidance,
+            guidance_rescale=self.rescale,
+            prediction_type=kind,
+            prompts=self.prompts,
+            negative_prompts=self.negative_prompts,
+        )
+
+
+def _halves(tensor: Tensor, count: int, guided: bool) -> Tensor:
+    """Rows [uncond..., cond...] as (count, 2, ...); uncond NaN where only cond was computed."""
+    cond = tensor[-count:]
+    uncond = tensor[:count] if guided else torch.full_like(cond, torch.nan)
+    return torch.stack([uncond, cond], 1)
+
+
+def _same(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
+    return a.keys() == b.keys() and all(
+        torch.equal(a[name].nan_to_num(), b[name].nan_to_num()) for name in a
+    )
+
+
+def _solver(history: list[Tensor], order: int) -> dict[str, Tensor]:
+    """History of a multistep solver before each step, from its converted outputs at each step."""
+    if order == 1 or not history:
+        return {}
+    before = torch.full_like(history[0], torch.nan)
+    padded = [before] * (order - 1) + history[:-1]
+    windows = [torch.stack(padded[k : k + order - 1], 1) for k in range(len(history))]
+    return {"model_outputs": torch.stack(windows, 1)}
