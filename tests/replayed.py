@@ -5,10 +5,10 @@ from functools import cache
 import numpy as np
 import torch
 from scipy.stats import rankdata
-from stepscope.denoiser import Denoiser, steps_of
-from stepscope.tracing import generate
 
 import tiny
+from stepscope.denoiser import Denoiser, steps_of
+from stepscope.tracing import generate
 
 SAMPLING = {"kind": "uniform", "steps": 4}
 SCHEDULER = {"name": "dpmsolver++", "order": 1}

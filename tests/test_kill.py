@@ -23,7 +23,7 @@ def long(fresh) -> Study:
     """One job of eight forward batches, long enough to be killed in the middle."""
     fresh.edit(
         "config/config.yaml",
-        "pairs: {prompts: config/prompts.tsv, batches: 2}",
+        "pairs: {prompts: config/prompts.tsv}",
         "long: {prompts: config/long.tsv}",
     )
     fresh.edit("config/config.yaml", "forward_batch: 2", "forward_batch: 1")

@@ -30,17 +30,25 @@ def test_finished_study_has_nothing_to_do(finished):
 
 
 def test_one_edited_prompt_reruns_one_batch_of_each_sampling(study):
-    study.edit("config/prompts.tsv", "a small dog\t0\t0\tdog", "a small fish\t0\t0\tfish")
+    study.edit("config/prompts.tsv", "a small dog\t0\tdog", "a small fish\t0\tfish")
     jobs = study.planned("all")
     assert jobs["generate"] == jobs["decode"] == jobs["ground"] == 3
     assert jobs["explain"] == 2 * 3 + 4  # two methods on three samplings, four on one
-    assert jobs["games"] == 1
+    assert jobs["play_games"] == 1
+
+
+def test_prompts_in_another_batch_leave_the_first_alone(study):
+    table = study.folder / "config" / "prompts.tsv"
+    head, *rows = table.read_text().splitlines()
+    rows = [f"{row}\t0" for row in rows] + [rows[0].replace("big-cat", "new") + "\t1"]
+    table.write_text("\n".join([f"{head}\tbatch", *rows]) + "\n")
+    assert study.planned("all")["generate"] == 3
 
 
 def test_one_edited_parameter_of_a_method_generates_nothing(study):
     study.edit("config/config.yaml", "masks: 20", "masks: 21")
     jobs = study.planned("all")
-    assert jobs["explain"] == 2  # the method's batches
+    assert jobs["explain"] == 1
     assert not jobs.keys() & {"generate", "decode", "ground"}
 
 
@@ -62,7 +70,7 @@ def test_edited_code_reruns_what_uses_it(own_code):
     module = own_code.root / "workflow" / "src" / "stepscope" / "perturbation.py"
     module.write_text(module.read_text() + "\n\nADDED = 1\n")
     jobs = own_code.planned("all")
-    assert jobs["explain"] == 2
+    assert jobs["explain"] == 1
     assert not jobs.keys() & {"generate", "decode", "probe"}
 
 
@@ -95,8 +103,8 @@ def test_edited_code_reruns_what_uses_it(own_code):
         ),
         (
             "config/prompts.tsv",
-            "0\t0\tdog\t",
-            "0\t0\thorse\t",
+            "0\tdog\t",
+            "0\thorse\t",
             "config/prompts.tsv, row 3, column subject: 'horse' does not occur in the prompt",
         ),
     ],
@@ -147,7 +155,7 @@ use rule * from stepscope as stepscope_*
 '''
     (fresh.folder / "Snakefile").write_text(text)
     fresh.snakefile = fresh.folder / "Snakefile"
-    store = "results/tiny/traces/tiny/pairs/uniform/1.zarr"
+    store = "results/tiny/traces/tiny/pairs/uniform/0.zarr"
     fresh.snakemake(store)
     assert (fresh.folder / store / "zarr.json").exists()
 

@@ -1,14 +1,16 @@
 """Cross-attention of words, and relevance by the bi-modal rules."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from diffusers.models.attention_processor import Attention, AttnProcessor
+
 from replayed import auroc, corner, replay
 from stepscope import baselines, bimodal
 from stepscope.attention import KeepProbabilities, cross_attention, image_attention, relevance
 from stepscope.bimodal import Relevance, normalised, text_relevance
-from stepscope.explaining import replace
 from stepscope.planted import ConstantDenoiser, CopyingDenoiser, GatedDenoiser
 
 
@@ -35,7 +37,10 @@ def test_a_planted_attention_is_found_and_an_even_one_is_flat():
     region = corner()
     cat = steps[1].words[index_of(steps[1], "cat")]
     planted = {size: torch.full_like(maps, 0.1) for size, maps in steps[1].attention.items()}
-    assert np.ptp(cross_attention(denoiser, replace(steps[1], attention=planted)), axis=(1, 2)).max() < 1e-6
+    assert (
+        np.ptp(cross_attention(denoiser, replace(steps[1], attention=planted)), axis=(1, 2)).max()
+        < 1e-6
+    )
     planted[16, 16][cat.tokens[0]] += 0.5 * region
     maps = cross_attention(denoiser, replace(steps[1], attention=planted))
     assert auroc(maps[cat.index], region) == 1

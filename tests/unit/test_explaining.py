@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import xarray as xr
+
 from stepscope import explaining
 from stepscope.explaining import Gathered, Layers, budget, chosen, flat, parameters_of, variants
 
@@ -58,7 +59,11 @@ def test_the_budget_is_counted_or_said_to_be_unknown(tree):
 def test_every_kind_of_result_finds_its_place(tree):
     gathered = Gathered(tree)
     one = np.ones((2, 3))
-    result = {"": (one, 0.1 * one), "word": np.ones((2, 2, 3)), "all": Layers(("p", "q"), np.ones((2, 2, 3)))}
+    result = {
+        "": (one, 0.1 * one),
+        "word": np.ones((2, 2, 3)),
+        "all": Layers(("p", "q"), np.ones((2, 2, 3))),
+    }
     for name, value in variants("m", result):
         gathered.put(name, 1, 3, value)
     arrays = gathered.arrays()

@@ -107,7 +107,7 @@ def game_tables(rng, methods=("df_rise", "df_cam", "random"), prompts=8, side=16
         timestep=500.0,
         log_snr=keys["step"].map(log_snr),
         similarity="",
-        score="clip",
+        score="clip_distance",
     )
     base["similarity"] = np.where(base["method"].str.startswith("df_rise"), "structure", "")
     base["substrate"] = base["game"].map({"deletion": "zero", "insertion": "blur"})
@@ -315,6 +315,11 @@ def test_recovery_names_regions_bands_samplings_and_n(rng):
         assert part in text
 
 
+def test_recovery_without_any_object_says_so(rng):
+    table = recovery_table(rng, prompts=2).query("sampling == 'early'").assign(recovered=np.nan)
+    assert "n = 0 prompts" in drawn(figures_rq1.recovery(table, **BOOTSTRAP))
+
+
 def test_several_models_are_drawn_apart(rng):
     table = recovery_table(rng, prompts=3)
     both = pd.concat([table, table.assign(model="other")])
@@ -327,7 +332,13 @@ def test_auc_says_which_way_is_better(rng):
     text = drawn(figures_games.auc(*game_tables(rng, prompts=3), **BOOTSTRAP))
     for part in ("deletion (substrate: zero): higher", "insertion (substrate: blur): lower"):
         assert part in text
-    for part in ("DF-RISE", "random map", "step 15", "n = 3", "AUC of the distance (clip)"):
+    for part in (
+        "DF-RISE",
+        "random map",
+        "step 15",
+        "n = 3",
+        "AUC of the squared CLIP feature distance",
+    ):
         assert part in text
 
 
@@ -380,6 +391,17 @@ def test_words_marks_repeats_roles_and_seeds(rng):
     text = drawn(figure)
     for part in ("a (2)", "cat [subject]", "n = 3 seeds", "DF-CAM, word map", "log-SNR"):
         assert part in text
+
+
+def test_a_step_without_relevance_has_no_top_word(rng):
+    table = relevance_table(rng, prompts=1)
+    table.loc[table["step"] <= 2, "relevance"] = 0
+    figure = figures_rq2.words(
+        [sample(rng, 0, words=12, steps=range(1, 21))], table, "relevance", "df_cam_word"
+    )
+    text = drawn(figure)
+    assert "step 3" in text
+    assert "step 1\n" not in text
 
 
 def test_emergence_names_families_predictions_and_chance(rng):

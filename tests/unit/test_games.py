@@ -5,6 +5,7 @@ import open_clip
 import pytest
 import torch
 from PIL import Image
+
 from replayed import SeesOnly, corner, replay
 from stepscope import baselines, games
 from stepscope.planted import ConstantDenoiser

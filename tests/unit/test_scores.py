@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.stats import spearmanr
+from sklearn.metrics import average_precision_score
 
 from stepscope import grounding, relevance, saliency, tables
 from synthetic import KEYS, PROMPT, maps, masks, trace
@@ -64,6 +65,14 @@ def test_random_maps_score_chance(rng):
     assert scores[:, 0].mean() == pytest.approx(share, abs=0.04)
     assert scores[:, 1].mean() == pytest.approx(share, abs=0.05)
     assert scores[:, 2].mean() < 3 * share
+
+
+@pytest.mark.parametrize("decimals", [0, 1, 8])  # with many ties, with some, with none
+def test_average_precision_is_scikit_learns(rng, decimals):
+    for _ in range(20):
+        values = rng.normal(size=(SIDE, SIDE)).round(decimals)
+        expected = average_precision_score(REGION.ravel(), values.ravel())
+        assert grounding.average_precision(values, REGION) == pytest.approx(expected)
 
 
 def test_tied_peaks_count_by_their_share():

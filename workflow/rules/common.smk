@@ -123,6 +123,19 @@ def methods_of(wildcards):
     ]
 
 
+def parts_of(wildcards):
+    """Tables of all batches that make up one table; games are played on their samplings only."""
+    played = wildcards.table in ("rq1_auc", "rq1_curves")
+    samplings = config["games"]["samplings"] if played else None
+    return every("<part>", samplings=samplings, table=wildcards.table)
+
+
+def method_entry(wildcards):
+    """A method's entry without where it is used: another sampling must not rerun this one."""
+    entry = config["explain"][wildcards.method]
+    return {key: value for key, value in entry.items() if key != "samplings"}
+
+
 def prompts_in_batch(wildcards):
     """What generation needs of a batch's prompts: editing one prompt then reruns one batch."""
     wanted = ("prompt_id", "prompt", "seeds", "roles")

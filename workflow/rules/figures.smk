@@ -35,6 +35,10 @@ rule plot_rq1_maps_over_time:
         "<benchmarks>/plot_rq1_maps_over_time.jsonl"
     conda:
         "../../envs/analyse.yaml"
+    threads: 1
+    resources:
+        mem="4GB",
+        runtime="1h",
     params:
         records=OVER_TIME,
         method=SHOWN_MAP,
@@ -67,6 +71,10 @@ rule plot_rq1_auc:
         "<benchmarks>/plot_rq1_auc.jsonl"
     conda:
         "../../envs/analyse.yaml"
+    threads: 1
+    resources:
+        mem="4GB",
+        runtime="1h",
     params:
         games=lookup(dpath="games", within=config),
         bootstrap=lookup(dpath="statistics", within=config),
@@ -97,6 +105,10 @@ rule plot_rq1_recovery:
         "<benchmarks>/plot_rq1_recovery.jsonl"
     conda:
         "../../envs/analyse.yaml"
+    threads: 1
+    resources:
+        mem="4GB",
+        runtime="1h",
     params:
         bootstrap=lookup(dpath="statistics", within=config),
         code=code("figures_rq1", "tables"),
@@ -129,6 +141,10 @@ rule plot_rq2_words:
         "<benchmarks>/plot_rq2_words.jsonl"
     conda:
         "../../envs/analyse.yaml"
+    threads: 1
+    resources:
+        mem="4GB",
+        runtime="1h",
     params:
         records=BY_WORD,
         method=SHOWN_RELEVANCE,
@@ -161,6 +177,10 @@ rule plot_rq3_emergence:
         "<benchmarks>/plot_rq3_emergence.jsonl"
     conda:
         "../../envs/analyse.yaml"
+    threads: 1
+    resources:
+        mem="4GB",
+        runtime="1h",
     params:
         families=lookup(dpath="probe/families", within=config),
         bootstrap=lookup(dpath="statistics", within=config),
@@ -191,6 +211,10 @@ rule plot_rq3_samplings:
         "<benchmarks>/plot_rq3_samplings.jsonl"
     conda:
         "../../envs/analyse.yaml"
+    threads: 1
+    resources:
+        mem="4GB",
+        runtime="1h",
     params:
         records=BY_SAMPLING,
         samplings=lookup(dpath="samplings", within=config),

@@ -1,4 +1,4 @@
-# RQ2: how much each word matters at each step, and whether its map finds its region.
+# RQ2: how much each word (for RQ3: each role) matters, and whether a word's map finds its region.
 
 
 rule score_relevance:
@@ -6,7 +6,8 @@ rule score_relevance:
         traces="<traces>",
         maps=collect("<results>/maps/<batch>/{method}.zarr", method=methods_of, allow_missing=True),
     output:
-        "<results>/tables/parts/rq2_relevance/<batch>.tsv",
+        relevance="<results>/tables/parts/rq2_relevance/<batch>.tsv",
+        roles="<results>/tables/parts/rq3_roles/<batch>.tsv",
     log:
         "<logs>/score_relevance/<batch>.log",
     conda:
@@ -43,22 +44,3 @@ rule score_grounding:
         code=code("grounding"),
     script:
         "../scripts/score_grounding.py"
-
-
-rule sum_roles:
-    input:
-        "<results>/tables/parts/rq2_relevance/<batch>.tsv",
-    output:
-        "<results>/tables/parts/rq3_roles/<batch>.tsv",
-    log:
-        "<logs>/sum_roles/<batch>.log",
-    conda:
-        "../../envs/generate.yaml"
-    threads: 1
-    resources:
-        mem="2GB",
-        runtime="1h",
-    params:
-        code=code("relevance"),
-    script:
-        "../scripts/sum_roles.py"

@@ -6,10 +6,10 @@ rule fetch_model:
         "<results>/models/{model}.json",
     log:
         "<logs>/fetch_model/{model}.log",
+    retries: 3
+    localrule: True
     conda:
         "../../envs/generate.yaml"
-    localrule: True
-    retries: 3
     params:
         model=lookup(dpath="models/{model}", within=config),
         code=code("fetching"),

@@ -5,7 +5,7 @@ MERGED.remove("claims")
 
 rule merge_table:
     input:
-        every("<results>/tables/parts/{{table}}/<batch>.tsv"),
+        parts_of,
     output:
         "<results>/tables/{table}.tsv",
     log:

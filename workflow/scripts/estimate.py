@@ -9,6 +9,6 @@ from stepscope.estimate import estimate
 from stepscope.joblog import joblog
 
 with joblog(snakemake.log[0]):
-    table = estimate(snakemake.output[0], **snakemake.params)
+    table = estimate(**snakemake.params)
 
 print(table, flush=True)

@@ -1,4 +1,4 @@
-"""Sum the word maps of a batch to a score per word and step."""
+"""Sum the word maps of a batch to a score per word and step, and those to one per role."""
 
 import os
 import sys
@@ -10,7 +10,8 @@ from stepscope.joblog import joblog
 
 with joblog(snakemake.log[0]):
     relevance.write(
-        snakemake.output[0],
+        snakemake.output.relevance,
+        snakemake.output.roles,
         traces=snakemake.input.traces,
         maps=snakemake.input.maps,
         keys={name: snakemake.wildcards[name] for name in ("model", "dataset", "sampling")},

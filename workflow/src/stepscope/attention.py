@@ -10,11 +10,11 @@ import torch.nn.functional as F
 from diffusers.models.attention_processor import Attention
 from torch import Tensor, nn
 
+from stepscope.bimodal import Relevance, text_relevance, through_unet
 from stepscope.denoiser import Denoiser, Step
 from stepscope.explaining import described
 from stepscope.gradcam import frozen
 from stepscope.information import added_by_prompt, conditional
-from stepscope.bimodal import Relevance, text_relevance, through_unet
 
 
 @described(
@@ -68,7 +68,9 @@ def relevance(denoiser: Denoiser, step: Step) -> np.ndarray:
         latents = step.latent[None].to(denoiser.unet.device).requires_grad_()
         output = conditional(denoiser, latents, step, conditioning)[0].float()
         y = (weights * output).sum()
-        weigh = weighted(y, [*(a for text in texts for a in text), *(a for _, _, a in record.calls)])
+        weigh = weighted(
+            y, [*(a for text in texts for a in text), *(a for _, _, a in record.calls)]
+        )
     count = conditioning["prompt_embeds"].shape[-2]
     per_encoder = [text_relevance([weigh(a) for a in text], count) for text in texts]
     words = torch.stack(per_encoder).mean(0)  # both encoders' features form one token
@@ -109,7 +111,7 @@ def by_word(state: Relevance, step: Step) -> np.ndarray:
 
 @dataclass
 class Record:
-    """Attention calls (module, cross, probabilities (1, H, n, m)) in order; sizes of feature maps."""
+    """Attention calls (module, cross, probabilities (1, H, n, m)) in order; feature map sizes."""
 
     calls: list[tuple[Attention, bool, Tensor]] = field(default_factory=list)
     sizes: dict[nn.Module, tuple[int, int]] = field(default_factory=dict)
@@ -117,7 +119,7 @@ class Record:
 
 @contextmanager
 def image_attention(unet: nn.Module) -> Iterator[Record]:
-    """Record the attention probabilities of a call with gradients, and the size after each layer."""
+    """Record the attention probabilities of a call with gradients, and each layer's output size."""
     record = Record()
     before = unet.attn_processors
     processor = KeepProbabilities(record.calls)
@@ -153,6 +155,7 @@ class KeepProbabilities:
     def __call__(
         self, attn, hidden_states, encoder_hidden_states=None, attention_mask=None, temb=None
     ) -> Tensor:
+        """Attention's output for hidden_states (B, n, C) or (B, C, h, w), as the library's."""
         residual = hidden_states
         shape = hidden_states.shape
         if len(shape) == 4:
@@ -197,16 +200,20 @@ def text_attention(encoder: nn.Module) -> Iterator[list[Tensor]]:
     kept: list[Tensor] = []
     before = encoder.config._attn_implementation
     encoder.set_attn_implementation("eager")  # the fused one has no probabilities
-    handles = [
-        encoder.get_input_embeddings().register_forward_hook(
-            lambda module, inputs, output: output.requires_grad_()
-        )
+
+    def start(_module, _inputs, output):
+        return output.requires_grad_()  # weights are frozen: without this there is no graph
+
+    def keep(_module, _inputs, output):
+        if output[1].requires_grad:  # not of a prompt that is only compared with
+            kept.append(output[1])
+
+    handles = [encoder.get_input_embeddings().register_forward_hook(start)]
+    handles += [
+        module.register_forward_hook(keep)
+        for module in encoder.modules()
+        if hasattr(module, "k_proj")
     ]
-    for module in encoder.modules():
-        if hasattr(module, "k_proj"):
-            handles.append(
-                module.register_forward_hook(lambda m, inputs, output: kept.append(output[1]))
-            )
     try:
         yield kept
     finally:

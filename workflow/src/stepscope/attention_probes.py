@@ -138,10 +138,11 @@ class AttentionProbes:
 
     def result(
         self, steps: int, size: tuple[int, int]
-    ) -> tuple[dict[tuple[int, int], Float[Tensor, "sample step row y x"]], dict]:
-        """Maps of each resolution and the audit; ``size`` is the latent's height and width.
+    ) -> tuple[dict[tuple[int, int], Tensor], dict]:
+        """Maps {(h, w): (sample, step, row, y, x)} and the audit.
 
-        A ValueError of one sentence when anything expected was not seen.
+        ``size`` is the latent's height and width. A ValueError of one sentence when anything
+        expected was not seen.
         """
         for name, calls in self.calls.items():
             if calls != steps:

@@ -53,7 +53,7 @@ def generator(*names: object) -> np.random.Generator:
 
 
 def centre(size: tuple[int, int]) -> np.ndarray:
-    """A Gaussian (h, w), float32, on the middle of the grid, with a quarter of each side as sigma."""
+    """A Gaussian (h, w), float32, in the middle, with a quarter of each side as its sigma."""
     y, x = (((np.arange(n) + 0.5) / n - 0.5) * 4 for n in size)
     return np.exp(-(y[:, None] ** 2 + x**2) / 2).astype(np.float32)
 

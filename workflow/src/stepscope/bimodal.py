@@ -42,9 +42,7 @@ class Relevance:
     def mean(self, other: "Relevance") -> "Relevance":
         """Average of two paths that meet, at this one's resolution."""
         other = other.resized(self.size)
-        return Relevance(
-            (self.image + other.image) / 2, (self.text + other.text) / 2, self.size
-        )
+        return Relevance((self.image + other.image) / 2, (self.text + other.text) / 2, self.size)
 
     def resized(self, size: tuple[int, int]) -> "Relevance":
         """The same at another resolution, on both image axes y and x.
@@ -90,9 +88,9 @@ def through_unet(
 ) -> Relevance:
     """Relevance after a U-Net's last block, from its attention calls in forward order.
 
-    ``calls`` are (module, is cross-attention, weights (n, m)), ``sizes`` the feature map's after each
-    resnet and sampler. Convolutions are the identity; where a skip connection joins, both paths are
-    averaged.
+    ``calls`` are (module, is cross-attention, weights (n, m)), ``sizes`` the feature map's after
+    each resnet and sampler. Convolutions are the identity; where a skip connection joins, both
+    paths are averaged.
     """
     left = list(calls)
 

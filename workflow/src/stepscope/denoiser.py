@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
-from diffusers import DiffusionPipeline
+from diffusers import DiffusionPipeline, SchedulerMixin
 from jaxtyping import Float
 from torch import Tensor
 
@@ -58,8 +58,8 @@ class Denoiser:
         *,
         sampling: dict,
         scheduler: dict | None = None,
-        guidance: float,
-        guidance_rescale: float = 0.0,
+        guidance: int | float,
+        guidance_rescale: int | float = 0.0,
     ) -> None:
         """``scheduler`` None takes the pipeline's own, as it is configured."""
         self.pipeline = pipeline
@@ -81,17 +81,20 @@ class Denoiser:
         """Raw outputs of both guidance halves for latents at a step's noise level and prompt.
 
         Both halves are one call of the network, as in the pipeline: with a batch of the traced
-        shape they equal the traced outputs bit by bit. Without guidance uncond is NaN.
+        shape they equal the traced outputs bit by bit. Without guidance uncond is NaN. A tensor of
+        ``conditioning`` is (2, ...), or (B, 2, ...) where every row has its own.
         """
         given = step.conditioning if conditioning is None else conditioning
         count = len(latents)
         halves = slice(None) if self.guidance > 1 else slice(1, None)
         own = {"device": self.unet.device, "dtype": self.unet.dtype}
         z = self._network_input(latents, step).to(**own)
-        named = {
-            name: tensor[halves].to(**own).repeat_interleave(count, 0)
-            for name, tensor in given.items()
-        }
+        named = {}
+        for name, tensor in given.items():
+            # one prompt for all rows (2, ...), or (B, 2, ...): a prompt for each
+            alike = tensor.ndim == step.conditioning[name].ndim
+            rows = tensor.expand(count, *tensor.shape) if alike else tensor
+            named[name] = rows[:, halves].transpose(0, 1).flatten(0, 1).to(**own)
         output = self.unet(
             torch.cat([z] * len(range(2)[halves])),
             self._scheduler.timesteps[step.number - 1],
@@ -106,13 +109,19 @@ class Denoiser:
         """Guided output, by this denoiser's guidance and rescaling."""
         return prediction.guided(outputs, self.guidance, self.guidance_rescale)
 
-    def noise(self, latents: Latents, output: Latents, step: Step) -> Latents:
-        """Noise that an output stands for, whatever the prediction type."""
+    def noise(self, latents: Tensor, output: Tensor, step: Step) -> Tensor:
+        """Noise that an output stands for, whatever the prediction type.
+
+        (batch, channel, y, x) each; one latent may stand beside several outputs.
+        """
         z = self._network_input(latents.to(output.device), step)
         return prediction.noise(z, output, step.log_snr, self.prediction_type)
 
-    def clean(self, latents: Latents, output: Latents, step: Step) -> Latents:
-        """Clean latent x0 that an output stands for, whatever the prediction type."""
+    def clean(self, latents: Tensor, output: Tensor, step: Step) -> Tensor:
+        """Clean latent x0 that an output stands for, whatever the prediction type.
+
+        (batch, channel, y, x) each; one latent may stand beside several outputs.
+        """
         z = self._network_input(latents.to(output.device), step)
         return prediction.clean(z, output, step.log_snr, self.prediction_type)
 
@@ -155,6 +164,7 @@ class Denoiser:
                 vae.to(dtype)
         return (pictures * 0.5 + 0.5).clamp(0, 1)
 
+    @torch.no_grad()
     def without(self, step: Step, *words: Word) -> dict[str, Tensor]:
         """Conditioning with the tokens of ``words`` replaced by padding, positions kept.
 
@@ -173,7 +183,7 @@ class Denoiser:
         """Conditioning of one prompt (no batch axis), some token positions filled with padding."""
         return encoding.encode(self.pipeline, prompt, padded)
 
-    def _at(self, step: Step):
+    def _at(self, step: Step) -> SchedulerMixin:
         """A scheduler of its own, standing before the step with what it remembered there."""
         scheduler = copy.copy(self._scheduler)
         if hasattr(scheduler, "set_begin_index"):

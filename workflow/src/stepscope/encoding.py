@@ -7,7 +7,6 @@ from diffusers import DiffusionPipeline
 from torch import Tensor
 
 
-@torch.no_grad()
 def encode(
     pipeline: DiffusionPipeline, prompt: str, padded: Sequence[int] = ()
 ) -> dict[str, Tensor]:

@@ -8,14 +8,20 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 
 from stepscope.datasets import samples
 
 JOB = re.compile(r"^(?:local)?rule (\w+):\n((?:    .*\n)*)", re.MULTILINE)
-START = {"generate", "decode", "ground", "explain", "games", "probe"}  # rules that load a model
+START = {
+    "generate",
+    "decode",
+    "ground",
+    "explain",
+    "play_games",
+    "probe",
+}  # rules that load a model
 START_UP = 8.0, 4.0  # seconds before a job with and without a model begins, one CPU thread
 # Guided calls a second where the model is not at hand, and values a traced step of a sample: one
 # CPU thread, float32, the geometry of Stable Diffusion 1 at 512 px with random weights.
@@ -25,9 +31,9 @@ COLUMNS = ("target", "jobs", "guided calls", "hours", "GB", "files")
 
 
 def estimate(
-    path: str, *, targets: list[str], snakefile: str, config: dict, prompts: dict, models: dict
+    *, targets: list[str], snakefile: str, config: dict, prompts: dict, models: dict
 ) -> str:
-    """Table of what is still to do for each target; also written to ``path``.
+    """Table, as text, of what is still to do for each target.
 
     Jobs come from dry runs, calls from the methods themselves, seconds a call and bytes a sample
     from a probe of 20 calls where a model lies in a folder. Hours are those of one job at a time.
@@ -49,9 +55,7 @@ def estimate(
             for name, found in measured.items()
         ),
     ]
-    text = "\n".join(lines) + "\n"
-    Path(path).write_text(text)
-    return text
+    return "\n".join(lines)
 
 
 def planned(target: str, snakefile: str, config: dict) -> list[tuple[str, dict[str, str]]]:
@@ -157,7 +161,7 @@ class Work:
             words, steps = self._restricted(entry)
             cost = method_cost(entry)
             return sum(cost(count) for count in words) * steps
-        if rule == "games":
+        if rule == "play_games":
             words, steps = self._restricted(self.config["games"])
             moves = 2 * (self.latent[1] - 1)
             return len(words) * steps * (3 + moves * sum(1 for _ in self._maps()))

@@ -3,7 +3,7 @@
 import importlib
 import inspect
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ import xarray as xr
 from stepscope import masks, models, store
 from stepscope.denoiser import Denoiser
 from stepscope.joblog import bar
+
 
 @dataclass(frozen=True)
 class Layers:
@@ -99,7 +100,7 @@ def explain_batch(
     function, parameters = parameters_of(entry)
     pairs = chosen(tree, entry.get("steps"), entry.get("samples"))
     print(budget(tree, function, parameters, pairs), flush=True)
-    denoiser = denoiser_of(tree, models.load(without_fingerprint(model)))
+    denoiser = denoiser_of(tree, models.load(model))
     objects = object_masks(mask_path, tree) if mask_path else {}
     gathered = Gathered(tree)
     for sample, number in bar(pairs, method, len(pairs)):
@@ -131,11 +132,6 @@ def explain(
         traces, model=model, method=method, entry=entry, mask_path=mask_path
     )
     store.write_maps(path, maps, tree, attrs | {"code": code})
-
-
-def without_fingerprint(spec: dict) -> dict:
-    """A model's entry as ``models.load`` takes it: the fingerprint only makes rules run again."""
-    return {key: value for key, value in spec.items() if key != "fingerprint"}
 
 
 def denoiser_of(tree: xr.DataTree, pipeline: object) -> Denoiser:

@@ -10,6 +10,10 @@ from stepscope import plotting
 KEYS = [*plotting.STEPS, "method", "similarity", "game", "substrate", "score"]
 CURVES = [*KEYS, "move", "value"]  # columns read of rq1_curves
 AREAS = [*KEYS, "auc_distance", "auc_similarity"]  # columns read of rq1_auc
+SCORES = {
+    "clip_distance": "squared CLIP feature distance",
+    "clip_cosine": "CLIP feature cosine",
+}
 GAMES = ("deletion", "insertion")
 RAW = 60  # raw curves drawn of a method and step: the first samples'
 MOVES = 64  # points kept of a curve: more are not seen and make a PDF of megabytes
@@ -65,7 +69,7 @@ def _part(
         above, below = figure.subfigures(2, 1, height_ratios=heights, hspace=0.03)
         _areas(above, areas, labels, kind, score, bootstrap)
         _curves(below, curves, labels, columns, bootstrap)
-        below.supylabel(f"{kind} ({score}) to the unperturbed result", fontsize=8)
+        below.supylabel(f"{SCORES.get(score, score)} to the unperturbed result", fontsize=8)
 
     return title, draw, (max(7.2, 1.3 * columns + 0.9), sum(heights))
 
@@ -109,7 +113,7 @@ def _area_axis(axes: Axes, areas: pd.DataFrame, game: str, kind: str, score: str
     better = direction(game, kind)
     arrow = {"higher": "better →", "lower": "← better"}[better]
     axes.set_title(f"{game} (substrate: {areas['substrate'].iloc[0]}): {better} is better")
-    axes.set_xlabel(f"AUC of the {kind} ({score})\n{arrow}")
+    axes.set_xlabel(f"AUC of the {SCORES.get(score, score)}\n{arrow}")
 
 
 def _curves(

@@ -65,11 +65,9 @@ def _part(
         .sort_values("step")
         .set_index("step")["log_snr"]
     )
-    seeds = rows.pivot_table(
-        index="step", columns=["word_index", "seed"], values="share", observed=True
-    )
+    seeds = rows.set_index(["step", "word_index", "seed"])["share"].unstack(["word_index", "seed"])
     mean = seeds.T.groupby(level="word_index").mean().T
-    switches = reigns(mean)
+    switches = reigns(mean.dropna(how="all"))  # a step without relevance has no top word
     known = np.isfinite(sample["map"]).any([*set(sample["map"].dims) - {"step"}])
     mapped = switches[known.sel(step=switches["step"].to_numpy()).to_numpy()]
     mapped = mapped.nlargest(columns, "length", keep="first").sort_values("step")

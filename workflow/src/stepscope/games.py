@@ -1,4 +1,4 @@
-"""Deletion and insertion games: does hiding what a map calls important change the step's result?"""
+"""Deletion and insertion games: hiding what matters should change a step's result most."""
 
 from collections.abc import Callable, Sequence
 
@@ -172,8 +172,8 @@ def play_batch(
     moves = tree["latent/value"].shape[-2]
     calls = sum(3 + 2 * len(some) * (moves - 1) for some in at.values())
     print(f"Budget: {len(pairs)} steps, {calls:,} guided denoiser calls.", flush=True)
-    denoiser = explaining.denoiser_of(tree, models.load(explaining.without_fingerprint(model)))
-    read = clip_reader(models.load_clip(explaining.without_fingerprint(clip))[0])
+    denoiser = explaining.denoiser_of(tree, models.load(model))
+    read = clip_reader(models.load_clip(clip)[0])
     options = {name: games[name] for name in (*GAMES, "batch")}
     areas, curves = [], []
     for sample, number in bar(pairs, "steps played", len(pairs)):
@@ -188,7 +188,9 @@ def play_batch(
             for game, of_game in zip(GAMES, curve, strict=True):
                 for (score, column), line in zip(SCORES.items(), of_game, strict=True):
                     both = row | {"game": game, "substrate": games[game], "score": score}
-                    areas.append(both | dict.fromkeys(SCORES.values(), np.nan) | {column: auc(line)})
+                    areas.append(
+                        both | dict.fromkeys(SCORES.values(), np.nan) | {column: auc(line)}
+                    )
                     curves += [both | {"move": move, "value": v} for move, v in enumerate(line)]
     return (
         tables.ordered(pd.DataFrame(areas), "rq1_auc"),
@@ -198,7 +200,9 @@ def play_batch(
 
 def present(maps: dict[str, xr.DataArray], sample: int, number: int) -> dict[str, np.ndarray]:
     """The maps (h, w) that were computed for a sample's step."""
-    some = {name: values.isel(sample=sample, step=number - 1).values for name, values in maps.items()}
+    some = {
+        name: values.isel(sample=sample, step=number - 1).values for name, values in maps.items()
+    }
     return {name: values for name, values in some.items() if np.isfinite(values).all()}
 
 

@@ -28,9 +28,9 @@ def df_cam(denoiser: Denoiser, step: Step, *, target: str = "prompt") -> Layers:
 
     alpha_k is the spatial mean of dY/dA_k. ``target`` Y: "prompt" <stopgrad(e_c - e_u), e_c>;
     "region" the same inside the objects; "norm" the squared norm of the guided output; "raw_sum"
-    the sum of both raw halves, the authors' choice. Guidance mixes the halves of A and of dY/dA only
-    for the raw sum: gradients of a guided target hold the guidance already. A layer whose map is
-    constant is reported and NaN.
+    the sum of both raw halves, the authors' choice. Guidance mixes the halves of A and of dY/dA
+    only for the raw sum: gradients of a guided target hold the guidance already. A layer whose map
+    is constant is reported and NaN.
     """
     if target not in TARGETS:
         raise ValueError(f"target: {target!r} is none of {', '.join(TARGETS)}.")
@@ -159,8 +159,8 @@ def class_activation(
 ) -> np.ndarray:
     """Maps (layer, h, w) float32 from A and dY/dA (half, C, y, x), NaN where constant.
 
-    With ``guidance`` the halves [u, c] of both are mixed as u + w (c - u) first; without it the maps
-    of all rows are added before the ReLU.
+    With ``guidance`` the halves [u, c] of both are mixed as u + w (c - u) first; without it the
+    maps of all rows are added before the ReLU.
     """
     maps = []
     for name, activation in activations.items():

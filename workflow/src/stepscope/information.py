@@ -19,7 +19,7 @@ from stepscope.explaining import described
 )
 @torch.inference_mode()
 def word_information(denoiser: Denoiser, step: Step) -> np.ndarray:
-    """Maps (word, h, w) float32: half the squared norm over channels of e_c - e_c(without the word).
+    """Maps (word, h, w) float32: half the squared norm, over channels, of e_c - e_c(without it).
 
     In nats per latent pixel and unit of log-SNR: by I-MMSE, half the squared error of the predicted
     noise is the derivative of the information by log-SNR (Kong et al., arXiv 2310.07972).

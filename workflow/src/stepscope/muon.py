@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+OUTER = ("token_embedding", "positional_embedding", "position_embedding", "conv_in", "conv_out")
+
 
 def orthogonalised(matrix: Tensor, iterations: int = 4) -> Tensor:
     """The nearest semi-orthogonal matrix, roughly, by quintic Newton-Schulz in bfloat16."""
@@ -49,7 +51,7 @@ def optimizers_for(model: nn.Module, muon_rate: float, rate: float) -> list[torc
     for name, p in model.named_parameters():
         if not p.requires_grad:
             continue
-        outer = any(part in name for part in ("embeddings", "conv_in", "conv_out"))
+        outer = any(part in name for part in OUTER)
         (other if p.ndim < 2 or outer or not muon_rate else inner).append(p)
     adamw = torch.optim.AdamW(other, rate, betas=(0.9, 0.99), weight_decay=0.01)
     return [Muon(inner, muon_rate), adamw] if inner else [adamw]

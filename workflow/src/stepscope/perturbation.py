@@ -15,7 +15,7 @@ from stepscope.explaining import described
 QUANTITIES = ("noise", "clean", "next", "prompt")
 SCORES = ("pixel", "mean", "region")
 # L of the SSIM constants: latents are scaled to unit variance, and so is the noise. Fixed for a
-# quantity and never taken from a sample, else a faint prediction would look as sure as a strong one.
+# quantity, never taken from a sample: a faint prediction would look as sure as a strong one.
 SPAN = dict.fromkeys(QUANTITIES, 1.0)
 
 
@@ -89,7 +89,10 @@ class Plan:
 
 @dataclass(frozen=True)
 class Sums:
-    """Float64 sums over masks: count (2, h, w) and s, s^2 (name, 2, 2, h, w); axis of 2: hidden, kept."""
+    """Float64 sums over masks, for [hidden, kept] pixels.
+
+    ``count`` (2, h, w); ``moments`` (row of the plan, [s, s^2], [hidden, kept], h, w).
+    """
 
     count: np.ndarray
     moments: np.ndarray

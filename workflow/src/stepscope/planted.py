@@ -146,7 +146,7 @@ class CopyingDenoiser(_Planted):
 class ConstantDenoiser(_Planted):
     """Predicts the same noise everywhere, whatever it is given."""
 
-    def __init__(self, denoiser: Denoiser, value: float = 0.0) -> None:
+    def __init__(self, denoiser: Denoiser, value: int | float = 0.0) -> None:
         """``value`` is the noise predicted at every element."""
         super().__init__(denoiser)
         self.value = value

@@ -1,6 +1,7 @@
 """What the figures share: style, saving, intervals over prompts, time axes, overlays."""
 
 import functools
+import logging
 import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ from matplotlib.ticker import MaxNLocator
 
 from stepscope import statistics
 
+logging.getLogger("fontTools").setLevel(logging.WARNING)  # it logs every glyph of a PDF
 STYLE = Path(__file__).with_name("style.mplstyle")
 OKABE_ITO = mpl.colormaps["okabe_ito"].colors  # told apart under the common colour deficiencies
 PALETTE = [OKABE_ITO[place] for place in (5, 1, 3, 6, 7, 2, 4, 0)]
@@ -211,7 +213,7 @@ def wrapped(text: str, width: int) -> str:
 
 def counted(n: pd.Series, unit: str = "prompts") -> str:
     """Write a sample size in words: "n = 24 prompts", or its range where it differs."""
-    low, high = int(n.min()), int(n.max())
+    low, high = (int(n.min()), int(n.max())) if len(n) else (0, 0)
     return f"n = {low} {unit}" if low == high else f"n = {low} to {high} {unit}"
 
 

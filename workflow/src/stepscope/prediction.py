@@ -24,7 +24,7 @@ def log_snr_of(sigma: float) -> float:
 
 
 def guided(
-    outputs: Float[Tensor, "batch 2 channel y x"], guidance: float, rescale: float = 0.0
+    outputs: Float[Tensor, "batch 2 channel y x"], guidance: int | float, rescale: int | float = 0.0
 ) -> Float[Tensor, "batch channel y x"]:
     """Guided output e_u + w (e_c - e_u), rescaled as the library does (arXiv 2305.08891, 3.4).
 

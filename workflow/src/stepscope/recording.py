@@ -40,7 +40,7 @@ class Trace:
     latents: Float[Tensor, "sample state channel y x"]
     outputs: Float[Tensor, "sample step 2 channel y x"]
     denoised: Float[Tensor, "sample step channel y x"]
-    attention: dict[tuple[int, int], Float[Tensor, "sample step token y x"]]
+    attention: dict[tuple[int, int], Tensor]
     timesteps: Float[np.ndarray, " step"]
     sigmas: Float[np.ndarray, " state"]
     log_snr: Float[np.ndarray, " step"]

@@ -62,14 +62,13 @@ def by_role(frame: pd.DataFrame, method: str = METHOD) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=tables.COLUMNS["rq3_roles"])
 
 
-def write(path: str, *, traces: str, maps: Sequence[str], keys: dict[str, str]) -> None:
-    """Write a batch's part of rq2_relevance."""
+def write(
+    scores: str, roles: str, *, traces: str, maps: Sequence[str], keys: dict[str, str]
+) -> None:
+    """Write a batch's parts of rq2_relevance and rq3_roles."""
     found: dict[str, xr.DataArray] = {}
     for each in maps:
         found |= store.read_maps(each)
-    tables.write(path, table(found, store.open_trace(traces), keys))
-
-
-def write_roles(path: str, *, relevance: str) -> None:
-    """Write a batch's part of rq3_roles from its part of rq2_relevance."""
-    tables.write(path, by_role(tables.read(relevance)))
+    frame = table(found, store.open_trace(traces), keys)
+    tables.write(scores, frame)
+    tables.write(roles, by_role(frame))

@@ -4,7 +4,13 @@ import itertools
 import math
 
 import numpy as np
-from diffusers import DDPMScheduler, DPMSolverMultistepScheduler, EulerDiscreteScheduler
+import torch
+from diffusers import (
+    DDPMScheduler,
+    DPMSolverMultistepScheduler,
+    EulerDiscreteScheduler,
+    SchedulerMixin,
+)
 
 TRAINED = 1000  # time steps of the noise schedule the models were trained on
 SCHEDULERS = {
@@ -18,7 +24,7 @@ CLIPPING = ("clip_sample", "thresholding")  # they hold clean latents to +-1
 def timesteps(sampling: dict) -> list[int] | None:
     """Time steps of a sampling from noisy to clean; None where the scheduler spaces them itself.
 
-    Kinds: uniform, early and latter (exponential, paper section 3.4, denser at the noisy and at
+    Kinds: uniform, early and latter (the paper's exponential sampling, denser at the noisy and at
     the clean end), custom. ``sampling`` has kind, steps, gamma, timesteps as the kind needs them.
     """
     match sampling["kind"]:
@@ -43,7 +49,7 @@ def timesteps(sampling: dict) -> list[int] | None:
     )
 
 
-def _exponential(kind: str, steps: int, gamma: float) -> list[int]:
+def _exponential(kind: str, steps: int, gamma: int | float) -> list[int]:
     """Time steps e_k = floor(T^((k + gamma) / (N + gamma))), k = 1..N, or T - e_k reversed."""
     # T^(N + gamma over N + gamma) is T itself, which floating point may miss from below
     powers = [math.floor(TRAINED ** ((k + gamma) / (steps + gamma))) for k in range(1, steps)]
@@ -59,9 +65,7 @@ def _remedy(kind: str, steps: int) -> str:
     return "no gamma works with so many steps."
 
 
-def make_scheduler(
-    spec: dict, config: dict
-) -> DPMSolverMultistepScheduler | EulerDiscreteScheduler | DDPMScheduler:
+def make_scheduler(spec: dict, config: dict) -> SchedulerMixin:
     """Scheduler named by ``spec`` with the betas and prediction type of a model's ``config``.
 
     ``spec`` is {"name": "dpmsolver++", "order": 1}, or name euler or ddpm. Linear spacing without
@@ -95,7 +99,7 @@ def make_scheduler(
     return SCHEDULERS[name](**options)
 
 
-def schedule(scheduler, sampling: dict, device: str = "cpu") -> None:
+def schedule(scheduler: SchedulerMixin, sampling: dict, device: torch.device | str = "cpu") -> None:
     """Set a scheduler's time steps to those of a sampling, in place."""
     chosen = timesteps(sampling)
     if chosen is None:
@@ -104,7 +108,7 @@ def schedule(scheduler, sampling: dict, device: str = "cpu") -> None:
         scheduler.set_timesteps(timesteps=chosen, device=device)
 
 
-def sigmas_of(scheduler) -> np.ndarray:
+def sigmas_of(scheduler: SchedulerMixin) -> np.ndarray:
     """Noise / signal before each step and after the last, (N + 1,) float64."""
     if hasattr(scheduler, "sigmas"):
         return np.asarray(scheduler.sigmas.cpu(), dtype="f8")
@@ -112,7 +116,7 @@ def sigmas_of(scheduler) -> np.ndarray:
     return np.append(np.sqrt((1 - kept) / kept), 0.0)
 
 
-def input_scale(scheduler, sigma: float) -> float:
+def input_scale(scheduler: SchedulerMixin, sigma: float) -> float:
     """Factor from a scheduler's latent to the network's: Euler's latents are x0 + sigma eps."""
     if isinstance(scheduler, EulerDiscreteScheduler):
         return 1 / math.sqrt(sigma**2 + 1)

@@ -35,7 +35,7 @@ def gaussian_window(size: int, sigma: float = SIGMA) -> Tensor:
 
 
 def blurred(images: Tensor, window: Tensor, padding: str) -> Tensor:
-    """Local weighted means (..., h, w) under a separable window; padding "reflect" or "constant"."""
+    """Local means (..., h, w) under a separable window; padding "reflect" or "constant" (0)."""
     side = len(window) // 2
     flat = images.reshape(-1, 1, *images.shape[-2:])
     flat = F.pad(flat, (side, side, side, side), mode=padding)
@@ -43,9 +43,7 @@ def blurred(images: Tensor, window: Tensor, padding: str) -> Tensor:
     return flat.reshape(images.shape)
 
 
-def similarity(
-    kind: str, a: Tensor, b: Tensor, window: Tensor, *, span: float = 1.0
-) -> Tensor:
+def similarity(kind: str, a: Tensor, b: Tensor, window: Tensor, *, span: float = 1.0) -> Tensor:
     """Per-pixel similarity (B, h, w) of b (B, C, h, w) with a (C, h, w), mean over channels.
 
     The terms of SSIM (Wang et al. 2004, eq. 6, 9 and 10) with C3 = C2 / 2 and reflect padding;

@@ -72,7 +72,7 @@ def generate(
     seeds: list[int],
     *,
     sampling: dict,
-    guidance: float,
+    guidance: int | float,
     negative_prompt: str,
     height: int | None,
     width: int | None,

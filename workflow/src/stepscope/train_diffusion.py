@@ -17,10 +17,10 @@ from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 from transformers.convert_slow_tokenizer import bytes_to_unicode
 
-from stepscope import scenes
+from stepscope import judged, scenes
 from stepscope.muon import optimizers_for
 from stepscope.train_vae import encode
-from stepscope.training import fit, scene_pool, step_rng
+from stepscope.training import fit, scene_pool, step_rng, write_card
 
 MAX_TOKENS = 24
 TRAIN_STEPS = 1000
@@ -111,16 +111,9 @@ def scheduler() -> DPMSolverMultistepScheduler:
         **BETAS,
         solver_order=1,
         timestep_spacing="linspace",
-        steps_offset=0,
+        steps_offset=1,  # without effect on "linspace"; the pipeline warns at any other value
         final_sigmas_type="zero",
     )
-
-
-def tokens(tokenizer: CLIPTokenizer, captions: list[str]) -> Tensor:
-    """Padded token ids, int64 (n, 24)."""
-    return tokenizer(
-        captions, padding="max_length", max_length=MAX_TOKENS, truncation=True, return_tensors="pt"
-    ).input_ids
 
 
 def min_snr_weights(alphas_cumprod: Tensor, gamma: float) -> Tensor:
@@ -146,6 +139,10 @@ def assemble(folder: Path, vae: AutoencoderKL, model: nn.ModuleDict, tokenizer, 
     if half:
         pipeline = StableDiffusionPipeline.from_pretrained(folder, torch_dtype=torch.float16)
         pipeline.save_pretrained(folder)
+    for path in folder.rglob("*.json"):
+        if "_name_or_path" in (values := json.loads(path.read_text(encoding="utf-8"))):
+            del values["_name_or_path"]  # where it was trained is nobody's business
+            path.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
 
 
 def build_model(tokenizer: CLIPTokenizer, seed: int, **settings) -> nn.ModuleDict:
@@ -162,20 +159,23 @@ def build_model(tokenizer: CLIPTokenizer, seed: int, **settings) -> nn.ModuleDic
 
 def train(
     folder: str | Path,
+    state: str | Path,
     vae_folder: str | Path,
     *,
     seed: int,
     checkpoint_minutes: float,
     pool: int,
+    quality: dict,
     **settings,
-) -> tuple[nn.ModuleDict, CLIPTokenizer, dict]:
-    """Train on `pool` scenes encoded once; the model with averaged weights, and its training.
+) -> dict:
+    """Train on `pool` scenes encoded once; write a pipeline folder with a card, return quality.
 
-    `settings`: channels, only_cross_attention, text_width, text_layers, steps, batch,
-    learning_rate, muon_learning_rate, empty_captions, snr_gamma, ema_decay, bfloat16.
+    `state` holds the checkpoints. `settings`: channels, only_cross_attention, text_width,
+    text_layers, steps, batch, learning_rate, muon_learning_rate, empty_captions, snr_gamma,
+    ema_decay, bfloat16. `quality`: prompts, steps, guidance of the pictures that are judged.
     """
-    folder = Path(folder)
-    tokenizer = build_tokenizer(folder / "tokenizer")
+    folder, state = Path(folder), Path(state)
+    tokenizer = build_tokenizer(state / "tokenizer")
     model = build_model(tokenizer, seed, **settings)
     # on a CPU the fused attention's backward pass takes three times as long as the plain one's
     model["unet"].set_attn_processor(AttnProcessor())
@@ -183,10 +183,10 @@ def train(
     composed = scene_pool(pool, seed + 1)
     latents = encode(vae, np.stack([s.picture for s in composed]))
     captions = [
-        tokens(tokenizer, [scenes.describe(s.spec, order)[0] for s in composed])
+        judged.tokens(tokenizer, [scenes.describe(s.spec, order)[0] for s in composed])
         for order in scenes.ORDERS
     ]
-    captions.append(tokens(tokenizer, [""]).expand(pool, -1))
+    captions.append(judged.tokens(tokenizer, [""]).expand(pool, -1))
     captions = torch.stack(captions)  # (order or empty, scene, token)
     alphas_cumprod = scheduler().alphas_cumprod
     weights = min_snr_weights(alphas_cumprod, settings["snr_gamma"])
@@ -212,7 +212,7 @@ def train(
 
     rates = settings["muon_learning_rate"], settings["learning_rate"]
     facts = fit(
-        folder / "state",
+        state,
         "unet",
         model,
         loss,
@@ -222,4 +222,24 @@ def train(
         checkpoint_minutes=checkpoint_minutes,
         ema_decay=settings["ema_decay"],
     )
-    return model, tokenizer, facts
+    assemble(folder, vae, model, tokenizer, half=True)
+    for card in ("README.md", "card.json", "loss_vae.tsv"):
+        shutil.copy(Path(vae_folder) / card, folder / "vae" / card)
+    pipeline = judged.load(folder)
+    drawn = judged.held_out_prompts(quality["prompts"], seed)
+    pictures = judged.generate(pipeline, drawn, quality["steps"], quality["guidance"], seed)
+    measured = {"prompts": len(drawn), "sampling steps": quality["steps"]}
+    measured |= {"guidance": quality["guidance"]} | judged.read(pictures, drawn)
+    sections = {
+        "Data": {"training scenes": pool, "batch": batch, "seed": seed},
+        "Training": facts,
+        "Generated pictures of held-out prompts, by readers that learn nothing": measured,
+    }
+    write_card(
+        folder,
+        "Text to OpenMoji scenes",
+        "StableDiffusionPipeline, 64 x 64, float16 weights to be run in float32 on a CPU.",
+        sections,
+        [state / "unet.tsv"],
+    )
+    return measured

@@ -63,14 +63,20 @@ def psnr(vae: AutoencoderKL, pictures: np.ndarray) -> float:
 
 
 def train(
-    folder: str | Path, *, seed: int, checkpoint_minutes: float, pool: int, **settings
+    folder: str | Path,
+    state: str | Path,
+    *,
+    seed: int,
+    checkpoint_minutes: float,
+    pool: int,
+    **settings,
 ) -> dict:
     """Train on `pool` scenes and write a diffusers folder with a model card; return its quality.
 
-    `settings`: channels, steps, batch, learning_rate (AdamW), muon_learning_rate, ema_decay,
+    `state` holds the checkpoints. `settings`: channels, steps, batch, learning_rate (AdamW), muon_learning_rate, ema_decay,
     bfloat16, test_scenes.
     """
-    folder = Path(folder)
+    folder, state = Path(folder), Path(state)
     torch.manual_seed(seed)
     vae = build(settings["channels"])
     pictures = np.stack([s.picture for s in scene_pool(pool, seed)])
@@ -88,7 +94,7 @@ def train(
         }
 
     facts = fit(
-        folder / "state",
+        state,
         "vae",
         vae,
         loss,
@@ -113,5 +119,6 @@ def train(
         "Autoencoder of OpenMoji scenes",
         "AutoencoderKL, 64 x 64 RGB to 4 x 16 x 16, trained on composed scenes.",
         sections,
+        [state / "vae.tsv"],
     )
     return quality

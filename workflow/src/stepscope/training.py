@@ -1,8 +1,11 @@
 """One training loop for all four models: seeded by step, resumed exactly, with a loss curve."""
 
+import ctypes
 import json
 import math
 import os
+import platform
+import shutil
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -35,6 +38,14 @@ class Ema:
                 self.state[name].copy_(value)
 
 
+def keep_memory() -> None:
+    """Let glibc reuse large blocks: unmapping them cost half of a training step in page faults."""
+    if platform.libc_ver()[0] == "glibc":
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(-4, 0)  # M_MMAP_MAX: no block of its own mapping
+        mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD: give nothing back between steps
+
+
 def one_cycle(progress: float, warmup: float = 0.05) -> float:
     """Factor of the learning rate: linear warm-up, then cosine to zero at `progress` = 1."""
     if progress < warmup:
@@ -63,7 +74,7 @@ def to_tensor(pictures: Sequence[np.ndarray] | np.ndarray) -> Tensor:
 
 
 def fit(
-    folder: Path,
+    state: Path,
     name: str,
     module: nn.Module,
     loss: Callable[[int], dict[str, Tensor]],
@@ -73,30 +84,29 @@ def fit(
     seed: int,
     checkpoint_minutes: float,
     ema_decay: float,
-    schedule: Callable[[float], float] = one_cycle,
-    on_checkpoint: Callable[[dict[str, Tensor], int], None] | None = None,
 ) -> dict:
     """Train `module` in place for `steps` steps, then load its averaged weights into it.
 
     `loss(step)` returns its terms by name; the first is minimised. Global random numbers are
-    seeded from seed and step before each call. The state is saved as `folder/name.pt` every few
+    seeded from seed and step before each call. The state is saved as `state/name.pt` every few
     minutes; a later call with the same arguments continues from it to the same bits. The loss
-    curve is `folder/name_loss.tsv`. Returns steps, seconds and parameters for the model card.
+    curve is `state/name.tsv`. Returns steps, seconds and parameters for the model card.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    path, ema = folder / f"{name}.pt", Ema(module, ema_decay)
+    keep_memory()
+    state.mkdir(parents=True, exist_ok=True)
+    path, ema = state / f"{name}.pt", Ema(module, ema_decay)
     rates = [[g["lr"] for g in o.param_groups] for o in optimizers]
     start, spent, rows = 0, 0.0, []
     if path.exists():
         saved = torch.load(path, weights_only=True)
         module.load_state_dict(saved["module"])
-        for optimizer, state in zip(optimizers, saved["optimizers"], strict=True):
-            optimizer.load_state_dict(state)
+        for optimizer, values in zip(optimizers, saved["optimizers"], strict=True):
+            optimizer.load_state_dict(values)
         ema.state, ema.updates = saved["ema"], saved["ema_updates"]
         start, spent, rows = saved["step"], saved["seconds"], saved["rows"]
 
     def save(step: int) -> None:
-        state = {
+        values = {
             "module": module.state_dict(),
             "optimizers": [o.state_dict() for o in optimizers],
             "ema": ema.state,
@@ -105,16 +115,16 @@ def fit(
             "seconds": spent + time.monotonic() - began,
             "rows": rows,
         }
-        torch.save(state, path.with_suffix(".part"))
+        torch.save(values, path.with_suffix(".part"))
         os.replace(path.with_suffix(".part"), path)
-        write_curve(folder / f"{name}_loss.tsv", rows)
+        write_curve(state / f"{name}.tsv", rows)
 
     began = saved_at = time.monotonic()
     recent: list[dict[str, float]] = []
     module.train()
     with tqdm(total=steps, initial=start, desc=f"train {name}", mininterval=5) as bar:
         for step in range(start, steps):
-            factor = schedule((step + 1) / steps)
+            factor = one_cycle((step + 1) / steps)
             for optimizer, base in zip(optimizers, rates, strict=True):
                 for group, rate in zip(optimizer.param_groups, base, strict=True):
                     group["lr"] = rate * factor
@@ -136,8 +146,6 @@ def fit(
                 # only here, so that a resumed run averages the same steps into a row
                 if time.monotonic() - saved_at > 60 * checkpoint_minutes and step + 1 < steps:
                     save(step + 1)
-                    if on_checkpoint:
-                        on_checkpoint(ema.state, step + 1)
                     saved_at = time.monotonic()
     seconds = spent + time.monotonic() - began
     if start < steps:
@@ -155,8 +163,12 @@ def write_curve(path: Path, rows: list[dict]) -> None:
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def write_card(folder: Path, title: str, summary: str, sections: dict[str, dict]) -> None:
-    """Model card: `README.md` for people and `card.json` with the same measured numbers."""
+def write_card(
+    folder: Path, title: str, summary: str, sections: dict[str, dict], curves: Sequence[Path] = ()
+) -> None:
+    """Model card: `README.md` for people, `card.json` with the same numbers, the loss curves."""
+    for curve in curves:
+        shutil.copy(curve, folder / f"loss_{curve.name}")
     (folder / "card.json").write_text(json.dumps(sections, indent=2) + "\n", encoding="utf-8")
     lines = ["---", "license: cc-by-sa-4.0", "---", f"# {title}", "", summary, ""]
     for heading, values in sections.items():

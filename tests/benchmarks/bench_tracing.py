@@ -1,0 +1,35 @@
+"""Traced generation against the plain pipeline call; to cost at most 1.15 times that."""
+
+import timing
+import torch
+
+from stepscope import samplings
+from stepscope.tracing import generate
+
+COUNT = 4
+
+
+def main() -> None:
+    """Print both times and the ratio."""
+    pipeline = timing.load()
+    pipeline.scheduler = samplings.make_scheduler(timing.SCHEDULER, pipeline.scheduler.config)
+    arguments = timing.settings(COUNT) | {"sampling": {"kind": "uniform", "steps": 10}}
+
+    def bare() -> None:
+        pipeline(
+            prompt=arguments["prompts"],
+            negative_prompt=[""] * COUNT,
+            guidance_scale=4.0,
+            num_inference_steps=10,
+            generator=[torch.Generator("cpu").manual_seed(seed) for seed in range(COUNT)],
+            output_type="np",
+        )
+
+    found = timing.seconds({"plain": bare, "traced": lambda: generate(pipeline, **arguments)})
+    for name, time in found.items():
+        ratio = time / found["plain"]
+        print(f"{name}: {COUNT / time:.2f} samples/s, {ratio:.2f} of plain (at most 1.15)")
+
+
+if __name__ == "__main__":
+    main()

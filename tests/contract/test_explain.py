@@ -1,0 +1,163 @@
+"""From a trace store to maps and game tables, with every method, on a wide picture."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+import judges
+import tiny
+from stepscope import explaining, games, generation, models, store, tables
+
+STUDY = {
+    "sampling": {"kind": "uniform", "steps": 3},
+    "scheduler": {"name": "dpmsolver++", "order": 1},
+    "guidance": 4.0,
+    "negative_prompt": "",
+    "height": 64,
+    "width": 80,  # latents 16 x 20
+    "storage": {"forward_batch": 2, "derived": "float16"},
+}
+PROMPTS = [
+    {"prompt_id": "cat", "prompt": "a red cat", "seeds": [0, 1], "roles": {"subject": "cat"}},
+    {"prompt_id": "two", "prompt": "a dog above a zebra", "seeds": [0], "roles": {}},
+]
+METHODS = {
+    "df_rise": {
+        "function": "stepscope.perturbation:df_rise",
+        "steps": [2],
+        "samples": 2,
+        "masks": 20,
+        "variants": ["paper", "official", "cosine"],
+    },
+    "df_cam": {"function": "stepscope.gradcam:df_cam", "steps": [1, 2], "samples": 2},
+    "df_cam_word": {"function": "stepscope.gradcam:df_cam_word", "steps": [2], "samples": 2},
+    "cross_attention": {"function": "stepscope.attention:cross_attention"},
+    "relevance": {"function": "stepscope.attention:relevance", "steps": [2], "samples": 2},
+    "information": {"function": "stepscope.information:word_information", "steps": [2]},
+}
+GAMES = {"steps": [2], "samples": 1, "deletion": "zero", "insertion": "blur", "batch": 32}
+KEYS = {"model": "tiny", "dataset": "made", "sampling": "uniform"}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A trace store, and the maps of every method beside it."""
+    folder = tmp_path_factory.mktemp("explain")
+    tiny.tiny_sd1(folder / "pipeline")
+    judges.tiny_clip(folder / "clip")
+    model = {"folder": str(folder / "pipeline"), "fingerprint": "x"}
+    generation.generate(
+        str(folder / "traces.zarr"),
+        results=str(folder),
+        model=model,
+        study=STUDY,
+        prompts=PROMPTS,
+        code="",
+    )
+    for method, entry in METHODS.items():
+        explaining.explain(
+            str(folder / f"{method}.zarr"),
+            traces=str(folder / "traces.zarr"),
+            model=model,
+            method=method,
+            entry=entry,
+            mask_path=None,
+            code="",
+        )
+    return folder
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_maps_have_the_traces_axes_and_say_what_they_are(folder, method):
+    path, entry = str(folder / f"{method}.zarr"), METHODS[method]
+    maps, attrs = store.read_maps(path), store.open_dataset(path).attrs
+    assert attrs["method"] == method
+    assert attrs["target"]
+    assert attrs["held_fixed"]
+    assert "masks" in attrs["parameters"] or method != "df_rise"
+    for values in maps.values():
+        assert values.shape[:2] == (3, 3)
+        assert values.shape[-2:] == (16, 20)
+        assert list(values["prompt_id"].values) == ["cat", "cat", "two"]
+        known = np.isfinite(values).any([d for d in values.dims if d not in ("sample", "step")])
+        expected = np.zeros((3, 3), dtype=bool)
+        samples = [0, 2] if entry.get("samples") == 2 else [0, 1, 2]
+        for step in entry.get("steps", [1, 2, 3]):
+            expected[samples, step - 1] = True
+        np.testing.assert_array_equal(known, expected)
+    for name, values in explaining.flat(maps).items():
+        assert values.dims == ("sample", "step", "y", "x"), name
+    assert set(store.read_errors(path)) == ({"df_rise"} if method == "df_rise" else set())
+
+
+def test_games_score_every_map_and_the_baselines(folder):
+    areas, curves = games.play_batch(
+        str(folder / "traces.zarr"),
+        [str(folder / f"{method}.zarr") for method in METHODS],
+        model={"folder": str(folder / "pipeline")},
+        clip={"folder": str(folder / "clip"), "fingerprint": "x"},
+        games=GAMES,
+        keys=KEYS,
+        seed=0,
+    )
+    assert list(areas) == list(tables.COLUMNS["rq1_auc"])
+    methods = {
+        "random",
+        "centre",
+        *METHODS,
+        *(f"df_rise_{v}" for v in METHODS["df_rise"]["variants"]),
+    }
+    assert set(areas["method"]) == methods
+    assert len(areas) == len(methods) * 2 * 2
+    assert len(curves) == len(areas) * 17
+    distance = areas[areas["score"] == "clip_distance"]
+    assert distance["auc_distance"].notna().all()
+    assert distance["auc_similarity"].isna().all()
+    named = dict(zip(areas["method"], areas["similarity"], strict=True))
+    assert (named["df_rise"], named["df_rise_cosine"], named["df_cam"]) == (
+        "structure",
+        "cosine",
+        "",
+    )
+    keys = [name for name in tables.COLUMNS["rq1_curves"] if name not in ("move", "value")]
+    again = curves.groupby(keys)["value"].agg(lambda line: games.auc(line.to_numpy()))
+    expected = areas.set_index(keys)[["auc_distance", "auc_similarity"]].max(axis=1)
+    np.testing.assert_allclose(again, expected.reindex(again.index), rtol=1e-6)
+
+
+def test_a_constant_map_is_reported_and_not_scored(folder, monkeypatch, capsys):
+    flat = explaining.flat
+    monkeypatch.setattr(
+        explaining, "flat", lambda maps: {k: v.where(v.isnull(), 1) for k, v in flat(maps).items()}
+    )
+    areas, _ = games.play_batch(
+        str(folder / "traces.zarr"),
+        [str(folder / "information.zarr")],
+        model={"folder": str(folder / "pipeline")},
+        clip={"folder": str(folder / "clip")},
+        games=GAMES,
+        keys=KEYS,
+        seed=0,
+    )
+    assert (
+        areas[areas["method"] == "information"][["auc_distance", "auc_similarity"]]
+        .isna()
+        .to_numpy()
+        .all()
+    )
+    assert "information: cat, seed 0, step 2: constant map." in capsys.readouterr().out
+
+
+def test_a_stored_step_is_explained_like_one_in_memory(folder):
+    tree = store.open_trace(str(folder / "traces.zarr"))
+    denoiser = explaining.denoiser_of(tree, models.load({"folder": str(folder / "pipeline")}))
+    step = dataclasses.replace(store.step(tree, 0, 2), mask=torch.ones(16, 20))
+    function, parameters = explaining.parameters_of(METHODS["df_rise"] | {"score": "region"})
+    everywhere = function(denoiser, step, **parameters)[""][0]
+    mean = function(denoiser, step, **(parameters | {"score": "mean"}))[""][0]
+    np.testing.assert_allclose(everywhere, mean, atol=1e-7)
+    stored = store.read_maps(str(folder / "df_rise.zarr"))["df_rise"].sel(sample=0, step=2)
+    again = function(denoiser, step, **(parameters | {"score": "pixel"}))[""][0]
+    np.testing.assert_array_equal(stored.values, again)
