@@ -38,7 +38,7 @@ def stored_step(pipeline: object) -> tuple[Denoiser, Step]:
     return denoiser, steps_of(trace, 0, prompt_id="benchmark")[1]
 
 
-def seconds(functions: dict[str, Callable], repeats: int = 7) -> dict[str, float]:
+def seconds(functions: dict[str, Callable], repeats: int = 4) -> dict[str, float]:
     """Best time of each function, in seconds, over interleaved repeats after one warm-up."""
     best = dict.fromkeys(functions, float("inf"))
     for repeat in range(repeats + 1):

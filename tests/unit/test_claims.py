@@ -155,3 +155,17 @@ def test_tables_without_rows_leave_claims_untestable():
 )
 def test_verdicts(expected, low, high, p, answer):
     assert claims.verdict(expected, low, high, p) == answer
+
+
+def test_gaps_leave_out_a_word_or_a_step_not_the_claim():
+    found = study(1.0)
+    words = found["rq2_relevance"]
+    gone = (words["prompt_id"] == "p00") & (words["seed"] == 1) & (words["step"] == 3)
+    found["rq2_relevance"] = words[~gone & ~((words["prompt_id"] == "p01") & (words["seed"] == 0))]
+    regions = found["rq2_grounding"]
+    regions.loc[regions["step"] == 5, "average_precision"] = np.nan
+    regions.loc[regions["word_index"] == 0, "average_precision"] = np.nan
+    rows = claims.judge(found, **SETTINGS).set_index("claim")
+    assert set(rows.loc["R2a", "verdict"]) == {"supported"}
+    assert set(rows.loc["R2a", "n"]) == {PROMPTS - 1, PROMPTS - 2}  # one prompt has other steps
+    assert rows.loc["R2b", "verdict"] == "supported"

@@ -103,18 +103,24 @@ def test_objects_of_a_sample_are_the_subject_and_the_object():
     np.testing.assert_array_equal(masks.object_mask(nameless)[0], 1)  # cat or blue
 
 
-def test_a_segmenters_labels_come_at_picture_size():
+def test_a_segmenters_labels_come_at_picture_size(tmp_path):
     class Halves(torch.nn.Module):
         def __init__(self):
             super().__init__()
             self.weight = torch.nn.Parameter(torch.ones(1))
 
         def forward(self, pixel_values):
-            small = pixel_values[:, :, ::4, ::4].mean(1)
-            return type("Output", (), {"logits": torch.stack([0.5 - small, small - 0.5], 1)})
+            small = pixel_values[:, :, ::4, ::4].mean(1)  # -1..1
+            return type("Output", (), {"logits": torch.stack([-small, small], 1)})
 
     pictures = np.zeros((3, 16, 16, 3), dtype=np.uint8)
     pictures[:, :, 8:] = 255
-    found = masks.segmented(Halves(), pictures)
+    found = masks.segmented(Halves(), pictures, *masks.normalisation(str(tmp_path)))
     assert found.shape == (3, 16, 16)
     np.testing.assert_array_equal(found[0, 0], [0] * 8 + [1] * 8)
+
+
+def test_a_segmenters_own_normalisation_is_used(tmp_path):
+    stated = '{"image_mean": [0.1, 0.2, 0.3], "image_std": [1, 2, 3]}'
+    (tmp_path / "preprocessor_config.json").write_text(stated)
+    assert masks.normalisation(str(tmp_path)) == ([0.1, 0.2, 0.3], [1, 2, 3])

@@ -117,5 +117,6 @@ def test_fingerprint_is_of_content_not_of_place_or_time(tmp_path):
         (tmp_path / name / "unet" / "w.safetensors").write_bytes(b"x" * 3_000_000)
     one, two = study.fingerprint(tmp_path / "one"), study.fingerprint(tmp_path / "two")
     assert one == two
+    study.fingerprint.cache_clear()
     (tmp_path / "two" / "unet" / "config.json").write_text("{}")
     assert study.fingerprint(tmp_path / "two") != one

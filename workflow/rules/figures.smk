@@ -2,40 +2,20 @@
 include: "pictured.smk"
 
 
-# Methods whose maps are shown, and the samples they are shown for.
-SHOWN_MAP = preferred("df_rise")
-SHOWN_WORD_MAP = preferred("df_cam_word", "cross_attention", "relevance", "information")
-SHOWN_RELEVANCE = preferred("relevance", "information")
-OVER_TIME = pictured(4, first_sampling(SHOWN_MAP))
-BY_WORD = pictured(3, first_sampling(SHOWN_WORD_MAP))
-BY_SAMPLING = pictured(6, config["samplings"])
-
-
 rule plot_rq1_maps_over_time:
     input:
         previews=stores("<previews>", OVER_TIME),
         masks=stores("<masks>", OVER_TIME),
         maps=stores("<maps>", OVER_TIME, method=SHOWN_MAP),
     output:
-        pdf=report(
-            "<results>/figures/rq1_maps_over_time.pdf",
-            caption="../report/rq1_maps_over_time.rst",
-            category="RQ1: what a step recovers",
-            labels={"figure": "maps over time", "form": "PDF"},
-        ),
-        png=report(
-            "<results>/figures/rq1_maps_over_time.png",
-            caption="../report/rq1_maps_over_time.rst",
-            category="RQ1: what a step recovers",
-            labels={"figure": "maps over time", "form": "PNG"},
-        ),
+        pdf=figure("rq1_maps_over_time.pdf", "RQ1", "maps over time"),
+        png=figure("rq1_maps_over_time.png", "RQ1", "maps over time"),
     log:
         "<logs>/plot_rq1_maps_over_time.log",
     benchmark:
         "<benchmarks>/plot_rq1_maps_over_time.jsonl"
     conda:
         "../../envs/analyse.yaml"
-    threads: 1
     resources:
         mem="4GB",
         runtime="1h",
@@ -53,25 +33,14 @@ rule plot_rq1_auc:
         curves="<results>/tables/rq1_curves.tsv",
         areas="<results>/tables/rq1_auc.tsv",
     output:
-        pdf=report(
-            "<results>/figures/rq1_auc.pdf",
-            caption="../report/rq1_auc.rst",
-            category="RQ1: what a step recovers",
-            labels={"figure": "deletion and insertion games", "form": "PDF"},
-        ),
-        png=report(
-            "<results>/figures/rq1_auc.png",
-            caption="../report/rq1_auc.rst",
-            category="RQ1: what a step recovers",
-            labels={"figure": "deletion and insertion games", "form": "PNG"},
-        ),
+        pdf=figure("rq1_auc.pdf", "RQ1", "deletion and insertion games"),
+        png=figure("rq1_auc.png", "RQ1", "deletion and insertion games"),
     log:
         "<logs>/plot_rq1_auc.log",
     benchmark:
         "<benchmarks>/plot_rq1_auc.jsonl"
     conda:
         "../../envs/analyse.yaml"
-    threads: 1
     resources:
         mem="4GB",
         runtime="1h",
@@ -87,25 +56,14 @@ rule plot_rq1_recovery:
     input:
         "<results>/tables/rq1_recovery.tsv",
     output:
-        pdf=report(
-            "<results>/figures/rq1_recovery.pdf",
-            caption="../report/rq1_recovery.rst",
-            category="RQ1: what a step recovers",
-            labels={"figure": "recovery by region and band", "form": "PDF"},
-        ),
-        png=report(
-            "<results>/figures/rq1_recovery.png",
-            caption="../report/rq1_recovery.rst",
-            category="RQ1: what a step recovers",
-            labels={"figure": "recovery by region and band", "form": "PNG"},
-        ),
+        pdf=figure("rq1_recovery.pdf", "RQ1", "recovery by region and band"),
+        png=figure("rq1_recovery.png", "RQ1", "recovery by region and band"),
     log:
         "<logs>/plot_rq1_recovery.log",
     benchmark:
         "<benchmarks>/plot_rq1_recovery.jsonl"
     conda:
         "../../envs/analyse.yaml"
-    threads: 1
     resources:
         mem="4GB",
         runtime="1h",
@@ -123,25 +81,14 @@ rule plot_rq2_words:
         masks=stores("<masks>", BY_WORD),
         maps=stores("<maps>", BY_WORD, method=SHOWN_WORD_MAP),
     output:
-        pdf=report(
-            "<results>/figures/rq2_words.pdf",
-            caption="../report/rq2_words.rst",
-            category="RQ2: which words a step works on",
-            labels={"figure": "words over time", "form": "PDF"},
-        ),
-        png=report(
-            "<results>/figures/rq2_words.png",
-            caption="../report/rq2_words.rst",
-            category="RQ2: which words a step works on",
-            labels={"figure": "words over time", "form": "PNG"},
-        ),
+        pdf=figure("rq2_words.pdf", "RQ2", "words over time"),
+        png=figure("rq2_words.png", "RQ2", "words over time"),
     log:
         "<logs>/plot_rq2_words.log",
     benchmark:
         "<benchmarks>/plot_rq2_words.jsonl"
     conda:
         "../../envs/analyse.yaml"
-    threads: 1
     resources:
         mem="4GB",
         runtime="1h",
@@ -159,25 +106,14 @@ rule plot_rq3_emergence:
         concepts="<results>/tables/rq3_concepts.tsv",
         onsets="<results>/tables/rq3_emergence.tsv",
     output:
-        pdf=report(
-            "<results>/figures/rq3_emergence.pdf",
-            caption="../report/rq3_emergence.rst",
-            category="RQ3: which concept a step decides",
-            labels={"figure": "emergence of concepts", "form": "PDF"},
-        ),
-        png=report(
-            "<results>/figures/rq3_emergence.png",
-            caption="../report/rq3_emergence.rst",
-            category="RQ3: which concept a step decides",
-            labels={"figure": "emergence of concepts", "form": "PNG"},
-        ),
+        pdf=figure("rq3_emergence.pdf", "RQ3", "emergence of concepts"),
+        png=figure("rq3_emergence.png", "RQ3", "emergence of concepts"),
     log:
         "<logs>/plot_rq3_emergence.log",
     benchmark:
         "<benchmarks>/plot_rq3_emergence.jsonl"
     conda:
         "../../envs/analyse.yaml"
-    threads: 1
     resources:
         mem="4GB",
         runtime="1h",
@@ -193,25 +129,14 @@ rule plot_rq3_samplings:
     input:
         stores("<previews>", BY_SAMPLING),
     output:
-        pdf=report(
-            "<results>/figures/rq3_samplings.pdf",
-            caption="../report/rq3_samplings.rst",
-            category="RQ3: which concept a step decides",
-            labels={"figure": "pictures by sampling", "form": "PDF"},
-        ),
-        png=report(
-            "<results>/figures/rq3_samplings.png",
-            caption="../report/rq3_samplings.rst",
-            category="RQ3: which concept a step decides",
-            labels={"figure": "pictures by sampling", "form": "PNG"},
-        ),
+        pdf=figure("rq3_samplings.pdf", "RQ3", "pictures by sampling"),
+        png=figure("rq3_samplings.png", "RQ3", "pictures by sampling"),
     log:
         "<logs>/plot_rq3_samplings.log",
     benchmark:
         "<benchmarks>/plot_rq3_samplings.jsonl"
     conda:
         "../../envs/analyse.yaml"
-    threads: 1
     resources:
         mem="4GB",
         runtime="1h",

@@ -101,8 +101,9 @@ class AttentionProbes:
 
     @torch.no_grad()
     def _called(self, name: str, module: Attention, args: tuple, kwargs: dict, out: object) -> None:
-        if not {(name, "to_q"), (name, "to_k")} <= self.projected.keys():
-            return  # not a call that could be seen: the audit counts it as missing
+        parts = {(name, "to_q"), (name, "to_k")}
+        if kwargs.get("encoder_hidden_states") is None or not parts <= self.projected.keys():
+            return  # no call of which the text's share could be seen: the audit will miss it
         if kwargs.get("attention_mask") is not None:
             self.problem = f"{name}: cross-attention with a mask cannot be traced"
         count = len(self.ends)

@@ -31,28 +31,25 @@ def judged(
     found: Sequence[findings.Finding], draws: int, confidence: float, seed: int
 ) -> pd.DataFrame:
     """Rows of claims.tsv without model and dataset; p-values by Holm over all findings."""
-    rows, p_values = [], []
+    rows = []
     for each in found:
-        testable = each.values is not None and len(each.values) > 1
-        row = {
-            "claim": each.claim,
-            "statement": STATEMENTS[each.claim],
-            "statistic": each.statistic,
-        }
-        row |= {"n": len(each.values) if each.values is not None else 0}
-        p_values.append(np.nan)
-        if testable:
-            low, high = statistics.interval(each.values, draws, confidence, seed)
-            row |= {"estimate": each.values.mean(), "ci_low": low, "ci_high": high}
-            own = each.p_value
-            p_values[-1] = (
-                statistics.sign_flip(each.values, PERMUTATIONS, seed) if own is None else own
-            )
-        rows.append(row | {"reason": "" if testable else each.reason, "expected": each.expected})
+        values = np.array([]) if each.values is None else each.values
+        row = {"claim": each.claim, "statement": STATEMENTS[each.claim], "n": len(values)}
+        row |= {"statistic": each.statistic, "expected": each.expected, "p_value": np.nan}
+        if len(values) > 1:
+            low, high = statistics.interval(values, draws, confidence, seed)
+            p_value = each.p_value  # of the finding's own null
+            if p_value is None:
+                p_value = statistics.sign_flip(values, PERMUTATIONS, seed)
+            row |= {"estimate": values.mean(), "ci_low": low, "ci_high": high, "p_value": p_value}
+            row |= {"reason": ""}
+        else:
+            row |= {"reason": "one prompt has no interval" if len(values) else each.reason}
+        rows.append(row)
     frame = pd.DataFrame(rows).reindex(
-        columns=[*tables.COLUMNS["claims"][2:-3], "reason", "expected"]
+        columns=[*tables.COLUMNS["claims"][2:-2], "reason", "expected"]
     )
-    frame["p_value"] = statistics.holm(np.array(p_values))
+    frame["p_value"] = statistics.holm(frame["p_value"].to_numpy(float))
     limits = zip(*(frame[key] for key in ("expected", "ci_low", "ci_high", "p_value")), strict=True)
     frame["verdict"] = ["not_testable" if np.isnan(each[-1]) else verdict(*each) for each in limits]
     return frame

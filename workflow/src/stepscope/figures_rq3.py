@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+import seaborn
 import xarray as xr
 from matplotlib.figure import Figure, SubFigure
 
@@ -90,29 +91,35 @@ def _probability(axes, rows: pd.DataFrame, chance: float) -> None:
 
 def _onsets(axes, rows: pd.DataFrame, samplings: list[str]) -> None:
     """Draw onsets over samples: median, quartiles, 5 to 95 %, per sampling and prediction."""
-    ticks = []
+    seaborn.boxplot(
+        onsets_of(rows),
+        x="onset_log_snr",
+        y="sampling",
+        hue="prediction",
+        order=samplings,
+        hue_order=list(COLOURS),
+        palette=COLOURS,
+        whis=(5, 95),
+        showfliers=False,
+        linewidth=0.7,
+        gap=0.2,
+        legend=False,
+        ax=axes,
+    )
+    axes.set(ylabel="")
+    at = {"xycoords": ("axes fraction", "data"), "fontsize": 5.5, "va": "center", "ha": "left"}
     for index, sampling in enumerate(samplings):
         for offset, (prediction, colour) in enumerate(COLOURS.items()):
             some = rows[(rows["sampling"] == sampling) & (rows["prediction"] == prediction)]
-            values = some["onset_log_snr"].dropna()
-            y = index * (len(COLOURS) + 0.8) + offset
-            if len(values):
-                low, first, middle, third, high = np.quantile(values, [0.05, 0.25, 0.5, 0.75, 0.95])
-                axes.plot([low, high], [y, y], color=colour, lw=0.8)
-                axes.plot(
-                    [first, third], [y, y], color=colour, lw=4, solid_capstyle="butt", alpha=0.55
-                )
-                axes.plot(middle, y, "o", color=colour, ms=4, mec="white", mew=0.7)
-            at = {
-                "xycoords": ("axes fraction", "data"),
-                "fontsize": 5.5,
-                "va": "center",
-                "ha": "left",
-            }
-            axes.annotate(f"{len(values)}/{len(some)}", (1.02, y), color=colour, **at)
-        ticks.append(index * (len(COLOURS) + 0.8) + 1)
-    axes.set_yticks(ticks, samplings)
-    axes.invert_yaxis()
+            count = f"{some['onset_log_snr'].notna().sum()}/{len(some)}"
+            y = index + 0.8 * ((offset + 0.5) / len(COLOURS) - 0.5)
+            axes.annotate(count, (1.02, y), color=colour, **at)
+
+
+def onsets_of(rows: pd.DataFrame) -> pd.DataFrame:
+    """Select the onsets that there are, with plain text for the groups."""
+    found = rows.dropna(subset="onset_log_snr")
+    return found.astype({"sampling": str, "prediction": str})
 
 
 @plotting.styled

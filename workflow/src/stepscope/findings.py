@@ -94,7 +94,10 @@ def _rivals(claim: str, frame: pd.DataFrame, names: Sequence[str]) -> Iterator[F
     for name in names:
         for game, sign in BETTER.items():
             rows = frame[(frame["game"] == game) & frame["rival"].isin(["df_rise", name])]
-            value = "auc_similarity" if rows["auc_distance"].isna().all() else "auc_distance"
+            only_similarity = (
+                rows["auc_similarity"].notna().any() and rows["auc_distance"].isna().all()
+            )
+            value = "auc_similarity" if only_similarity else "auc_distance"
             wide = rows.pivot_table(
                 index=["prompt_id", "seed", "step", "score"], columns="rival", values=value
             ).reindex(columns=["df_rise", name])
@@ -106,13 +109,16 @@ def _rivals(claim: str, frame: pd.DataFrame, names: Sequence[str]) -> Iterator[F
 
 
 def curves(frame: pd.DataFrame, value: str) -> dict[tuple[str, int], pd.DataFrame]:
-    """Curves (word_index by step) of each (prompt_id, seed), words with a gap left out."""
+    """Curves (word_index by step) of each (prompt_id, seed).
+
+    Words without any value are left out, then steps at which a word has none.
+    """
     wide = frame.pivot_table(
         index=["prompt_id", "seed", "word_index"], columns="step", values=value
     )
     return {
-        key: rows.droplevel([0, 1]).dropna()
-        for key, rows in wide.dropna(axis="columns", how="all").groupby(level=[0, 1])
+        key: rows.droplevel([0, 1]).dropna(how="all").dropna(axis="columns")
+        for key, rows in wide.groupby(level=[0, 1])
     }
 
 
@@ -128,20 +134,22 @@ def words(found: dict[str, pd.DataFrame], draws: int, seed: int) -> Iterator[Fin
     halves: dict[str, list[pd.DataFrame]] = {}
     for (prompt, _), rows in curves(frame, "share").items():
         halves.setdefault(prompt, []).append(rows)
-    pairs = {
-        prompt: (first, sum(rest) / len(rest))
-        for prompt, (first, *rest) in halves.items()
-        if rest and len(first) > 1
-    }
+    pairs = {}
+    for prompt, (first, *rest) in halves.items():
+        if rest:
+            both = first.align(pd.concat(rest).groupby(level=0).mean(), join="inner")
+            complete = both[0].notna().all() & both[1].notna().all()
+            if min(both[0].loc[:, complete].shape) > 1:
+                pairs[prompt] = tuple(half.loc[:, complete] for half in both)
     reason = "needs two seeds a prompt and two words with roles"
     blocks = [statistics.correlations(a.to_numpy(), b.to_numpy()) for a, b in pairs.values()]
     text = "correlation of a word's share with its own under another seed minus with other words'"
     yield _matched("R2a", text, blocks, [1] * len(blocks), draws, seed, reason)
     groups: dict[tuple, list] = {}
     for prompt, (first, second) in pairs.items():
-        key = tuple(roles.loc[[(prompt, word) for word in first.index], "role"])
-        order = np.argsort(key, kind="stable")
-        groups.setdefault(tuple(sorted(key)), []).append(
+        of_words = roles.loc[[(prompt, word) for word in first.index], "role"].tolist()
+        order = np.argsort(of_words, kind="stable")
+        groups.setdefault((tuple(sorted(of_words)), tuple(first.columns)), []).append(
             (first.to_numpy()[order], second.to_numpy()[order])
         )
     blocks = [
@@ -150,7 +158,7 @@ def words(found: dict[str, pd.DataFrame], draws: int, seed: int) -> Iterator[Fin
                 statistics.correlations(
                     *(np.stack([half[i][word] for half in group]) for i in (0, 1))
                 )
-                for word in range(len(key))
+                for word in range(len(key[0]))
             ],
             axis=0,
         )

@@ -6,7 +6,7 @@ import os
 import sys
 import traceback
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 
 from tqdm import tqdm
 
@@ -17,43 +17,45 @@ _terminal = None  # the job's stderr as it was before the redirection; None outs
 def joblog(path: str) -> Iterator[None]:
     """Send stdout, stderr, logging and tracebacks of the block to the file ``path``.
 
-    File descriptors are redirected, not only ``sys.stdout``, so that what libraries print from C
-    arrives too. An exception is logged with its traceback, shown as one line on the terminal and
-    ends the process with status 1.
+    File descriptors are redirected beside ``sys.stdout``, so that what libraries print from C and
+    what child processes print arrives too. An exception is logged with its traceback, shown as one
+    line on the terminal and ends the process with status 1.
     """
     global _terminal
     sys.stdout.flush()
     sys.stderr.flush()
     saved = os.dup(1), os.dup(2)
-    _terminal = os.fdopen(os.dup(2), "w", buffering=1)
-    with open(path, "w") as log:
+    root = logging.getLogger()
+    level = root.level
+    with (
+        os.fdopen(os.dup(2), "w", buffering=1) as terminal,
+        open(path, "w", buffering=1) as log,
+        redirect_stdout(log),
+        redirect_stderr(log),
+    ):
+        _terminal = terminal
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
-    handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(asctime)s %(name)s: %(message)s"))
-    logging.captureWarnings(True)
-    root = logging.getLogger()
-    root.addHandler(handler)
-    level = root.level
-    root.setLevel(logging.INFO)
-    try:
-        yield
-    except Exception as error:
-        traceback.print_exc()
-        print(f"{type(error).__name__}: {error} (log: {path})", file=_terminal)
-        raise SystemExit(1) from error
-    finally:
-        root.removeHandler(handler)
-        root.setLevel(level)
-        logging.captureWarnings(False)
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os.dup2(saved[0], 1)
-        os.dup2(saved[1], 2)
-        for descriptor in saved:
-            os.close(descriptor)
-        _terminal.close()
-        _terminal = None
+        handler = logging.StreamHandler(log)
+        handler.setFormatter(logging.Formatter("%(asctime)s %(name)s: %(message)s"))
+        logging.captureWarnings(True)
+        root.addHandler(handler)
+        root.setLevel(logging.INFO)
+        try:
+            yield
+        except Exception as error:
+            traceback.print_exc()
+            print(f"{type(error).__name__}: {error} (log: {path})", file=terminal)
+            raise SystemExit(1) from error
+        finally:
+            root.removeHandler(handler)
+            root.setLevel(level)
+            logging.captureWarnings(False)
+            os.dup2(saved[0], 1)
+            os.dup2(saved[1], 2)
+            for descriptor in saved:
+                os.close(descriptor)
+            _terminal = None
 
 
 def bar(items: Iterable, what: str, total: int | None = None) -> Iterator:

@@ -1,5 +1,6 @@
 """Regions of words: masks from a segmenter or from files, and their shares of the latent grid."""
 
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -74,16 +75,29 @@ def _is_background(word: Word) -> bool:
     return word.role == "background" or (not word.role and word.text.lower() == "background")
 
 
-def segmented(model: torch.nn.Module, pictures: np.ndarray) -> np.ndarray:
+def normalisation(folder: str) -> tuple[list[float], list[float]]:
+    """Mean and standard deviation (red, green, blue) that a segmenter wants taken out of 0..1.
+
+    From its preprocessor_config.json, which hub models have; without one, pictures go to -1..1.
+    """
+    path = Path(folder) / "preprocessor_config.json"
+    stated = json.loads(path.read_text()) if path.is_file() else {}
+    return stated.get("image_mean", [0.5] * 3), stated.get("image_std", [0.5] * 3)
+
+
+@torch.inference_mode()
+def segmented(
+    model: torch.nn.Module, pictures: np.ndarray, mean: Sequence[float], std: Sequence[float]
+) -> np.ndarray:
     """Label of every pixel (B, y, x) of pictures (B, y, x, rgb) u1, by a semantic segmenter."""
     device = next(model.parameters()).device
+    shift, scale = (torch.tensor(each, device=device)[:, None, None] for each in (mean, std))
     found = []
-    with torch.inference_mode():
-        for start in range(0, len(pictures), TOGETHER):
-            some = torch.from_numpy(pictures[start : start + TOGETHER]).to(device)
-            logits = model(pixel_values=some.permute(0, 3, 1, 2).float() / 255).logits
-            logits = torch.nn.functional.interpolate(logits, pictures.shape[1:3], mode="bilinear")
-            found.append(logits.argmax(1).cpu().numpy())
+    for start in range(0, len(pictures), TOGETHER):
+        some = torch.from_numpy(pictures[start : start + TOGETHER]).to(device).permute(0, 3, 1, 2)
+        logits = model(pixel_values=(some / 255 - shift) / scale).logits.float()
+        logits = torch.nn.functional.interpolate(logits, pictures.shape[1:3], mode="bilinear")
+        found.append(logits.argmax(1).cpu().numpy())
     return np.concatenate(found)
 
 
@@ -142,7 +156,7 @@ def _finder(
     """Make a function of (sample, words) that returns the masks which are known directly."""
     if ground["kind"] == "segmenter":
         model, labels = models.load_segmenter({"folder": ground["folder"]})
-        found = segmented(model, pictures)
+        found = segmented(model, pictures, *normalisation(ground["folder"]))
         return lambda sample, words: by_segmenter(words, found[sample], labels)
     names = tree["prompt_id"].to_numpy()
     return lambda sample, words: (

@@ -72,7 +72,7 @@ def load(spec: dict) -> DiffusionPipeline:
     name, where = _place(spec)
     pipeline = DiffusionPipeline.from_pretrained(
         name,
-        torch_dtype=getattr(torch, spec.get("dtype") or "float32"),
+        dtype=getattr(torch, spec.get("dtype") or "float32"),
         variant=spec.get("variant"),
         **where,
     )

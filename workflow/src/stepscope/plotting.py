@@ -9,6 +9,7 @@ from pathlib import Path
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
+import seaborn
 import xarray as xr
 from matplotlib import patheffects
 from matplotlib.axes import Axes
@@ -20,8 +21,7 @@ from stepscope import statistics
 
 logging.getLogger("fontTools").setLevel(logging.WARNING)  # it logs every glyph of a PDF
 STYLE = Path(__file__).with_name("style.mplstyle")
-OKABE_ITO = mpl.colormaps["okabe_ito"].colors  # told apart under the common colour deficiencies
-PALETTE = [OKABE_ITO[place] for place in (5, 1, 3, 6, 7, 2, 4, 0)]
+PALETTE = seaborn.color_palette("colorblind")  # told apart under the common deficiencies
 GREY = "0.55"
 Part = tuple[str, Callable[[SubFigure], None], tuple[float, float]]  # title, draw, inches
 UNITS = ["model", "dataset", "sampling"]  # what is never pooled

@@ -107,9 +107,10 @@ def summary(
     frame = prepared(table, frame)
     parts = []
     for quantity in quantities:
-        if frame[quantity].isna().all():
-            continue  # a score of the other kind: distances have no auc_similarity
-        values = per_prompt(frame, by, quantity)
+        some = frame
+        if "score" in by:  # a distance has no auc_similarity, nor the other way round
+            some = frame[frame.groupby("score")[quantity].transform("count") > 0]
+        values = per_prompt(some, by, quantity)
         compared = {"mean over prompts, seeds averaged": values}
         for baseline in BASELINES if paired else ():
             compared[f"minus {baseline}, paired by prompt"] = against(values, baseline)

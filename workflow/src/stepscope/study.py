@@ -4,6 +4,7 @@ A Snakefile imports this module, so it uses only what Snakemake itself needs.
 """
 
 import ast
+import functools
 import hashlib
 from collections.abc import Callable
 from difflib import get_close_matches
@@ -150,6 +151,7 @@ def _without_docstrings(tree: ast.AST) -> str:
     return ast.dump(tree)
 
 
+@functools.cache
 def fingerprint(folder: Path) -> str:
     """Digest of a model folder: names and sizes, small files whole, large ones by both ends.
 

@@ -105,6 +105,7 @@ def train(
         ema_decay=settings["ema_decay"],
     )
     # the scale that gives the latents unit variance, as in Rombach et al. (2022)
+    vae.register_to_config(scaling_factor=1.0)
     vae.register_to_config(scaling_factor=float(1 / encode(vae, pictures[:2048]).std()))
     vae.save_pretrained(folder)
     test = np.stack([s.picture for s in scene_pool(settings["test_scenes"], seed, "test")])

@@ -1,0 +1,132 @@
+"""Stores: what is read back from disk is what was traced, and maps keep their coordinates."""
+
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+
+import tiny
+from stepscope import generation, models, store
+from stepscope.denoiser import Denoiser, steps_of
+from stepscope.tracing import generate
+
+PROMPTS = [
+    {"prompt_id": "cat", "prompt": "a red cat", "seeds": [3, 5], "roles": {"subject": "cat"}},
+    {"prompt_id": "two", "prompt": "a dog above a blue fish", "seeds": [0], "roles": {}},
+]
+STUDY = {
+    "sampling": {"kind": "uniform", "steps": 3},
+    "scheduler": {"name": "dpmsolver++", "order": 1},
+    "guidance": 4.0,
+    "negative_prompt": "",
+    "height": None,
+    "width": None,
+    "storage": {"forward_batch": 2, "derived": "float16"},
+}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """Folder of a tiny pipeline and a trace store made with it by the job's own function."""
+    folder = tmp_path_factory.mktemp("store")
+    tiny.tiny_sd1(folder / "pipeline")
+    model = {"folder": str(folder / "pipeline"), "dtype": "float32", "fingerprint": "x"}
+    path = folder / "traces" / "0.zarr"
+    generation.generate(
+        str(path), results=str(folder), model=model, study=STUDY, prompts=PROMPTS, code="c"
+    )
+    return model, path
+
+
+def test_steps_from_disk_equal_steps_from_memory(made):
+    model, path = made
+    pipeline = models.load(model)
+    settings = {name: STUDY[name] for name in STUDY if name != "storage"}
+    batch = [(PROMPTS[0], 3), (PROMPTS[0], 5)]
+    _, trace = generate(
+        pipeline,
+        [record["prompt"] for record, _ in batch],
+        [seed for _, seed in batch],
+        roles=[record["roles"] for record, _ in batch],
+        **settings,
+    )
+    tree = store.open_trace(str(path))
+    for sample in (0, 1):
+        for stored, kept in zip(store.steps(tree, sample), steps_of(trace, sample), strict=True):
+            assert stored.number == kept.number
+            assert stored.timestep == kept.timestep
+            assert stored.log_snr == kept.log_snr
+            assert stored.words == kept.words
+            for name in ("latent", "after", "outputs"):
+                assert torch.equal(getattr(stored, name), getattr(kept, name)), name
+            for name, tensor in kept.conditioning.items():
+                assert torch.equal(stored.conditioning[name], tensor)
+            torch.testing.assert_close(stored.denoised, kept.denoised, atol=2e-3, rtol=2e-3)
+
+
+def test_stored_step_replays(made):
+    model, path = made
+    tree = store.open_trace(str(path))
+    denoiser = Denoiser(
+        models.load(model),
+        sampling=STUDY["sampling"],
+        scheduler=STUDY["scheduler"],
+        guidance=STUDY["guidance"],
+    )
+    step = store.step(tree, 2, 2)
+    with torch.inference_mode():
+        outputs = denoiser.outputs(step.latent[None], step)
+        torch.testing.assert_close(outputs[0], step.outputs, atol=1e-5, rtol=1e-5)
+        after = denoiser.advance(step.latent[None], denoiser.guided(step.outputs[None]), step)
+        torch.testing.assert_close(after[0], step.after, atol=1e-5, rtol=1e-5)
+
+
+def test_store_says_what_it_was_made_from(made):
+    attrs = store.open_trace(str(made[1])).attrs
+    assert attrs["forward_batches"] == [2, 1]
+    assert attrs["code"] == "c"
+    assert attrs["sampling"] == STUDY["sampling"]
+    assert attrs["versions"].keys() >= {"torch", "diffusers"}
+    assert "folder" not in attrs["model"]
+
+
+def test_pixels_of_attention_sum_to_one(made):
+    tree = store.open_trace(str(made[1]))
+    total = np.nansum(tree["attn_16x16/value"].values.astype("f4"), axis=2)
+    np.testing.assert_allclose(total, 1, atol=5e-3)
+
+
+def test_too_long_prompt_is_refused_by_the_tokenizer(made, tmp_path):
+    model = made[0] | {"folder": str(tmp_path)}
+    tiny.tokenizer().save_pretrained(tmp_path / "tokenizer")
+    long = [PROMPTS[0] | {"prompt": "a cat " * 30}]
+    with pytest.raises(ValueError, match="prompt_id cat: .* takes 24"):
+        generation.generate(
+            str(tmp_path / "t.zarr"),
+            results=str(tmp_path),
+            model=model,
+            study=STUDY,
+            prompts=long,
+            code="c",
+        )
+
+
+def test_maps_keep_coordinates_and_errors_apart(made, tmp_path):
+    tree = store.open_trace(str(made[1]))
+    shape = (3, 3, 6, 16, 16)
+    values = np.random.default_rng(0).random(shape)
+    axes = ("sample", "step", "word", "y", "x")
+    maps = {
+        "mine": xr.DataArray(values, dims=axes),
+        "mine_se": xr.DataArray(values / 10, dims=axes),
+        "plain": xr.DataArray(values[:, :, 0], dims=("sample", "step", "y", "x")),
+    }
+    store.write_maps(str(tmp_path / "m.zarr"), maps, tree, {"target": "nothing"})
+    read = store.read_maps(str(tmp_path / "m.zarr"))
+    assert set(read) == {"mine", "plain"}
+    assert set(store.read_errors(str(tmp_path / "m.zarr"))) == {"mine"}
+    assert read["mine"].dtype == np.float32
+    np.testing.assert_allclose(read["mine"], values, rtol=1e-6)
+    assert list(read["plain"]["prompt_id"].values) == ["cat", "cat", "two"]
+    assert read["mine"]["word_role"].values[0].tolist() == ["", "", "subject", "", "", ""]
+    np.testing.assert_array_equal(read["mine"]["log_snr"], tree["log_snr"])
