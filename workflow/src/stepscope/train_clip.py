@@ -1,6 +1,7 @@
 """Train a small CLIP of composed scenes in open_clip's own format."""
 
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -210,7 +211,7 @@ def accuracy_by_log_snr(model, pipeline, count: int, seed: int) -> dict[str, flo
     t = np.random.default_rng(seed).integers(0, 1000, count)
     pictures = judged.predictions(pipeline, test, t, np.ones(count), seed)
     levels, edges, result = judged.log_snr(pipeline, t), judged.LOG_SNR_EDGES, {}
-    for low, high in zip(edges[:-1], edges[1:], strict=True):
+    for low, high in pairwise(edges):
         rows = np.flatnonzero((levels >= low) & (levels < high))
         if len(rows):
             scores = top_1(model, pictures[rows], [test[i] for i in rows])

@@ -30,7 +30,7 @@ BETAS = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_line
 def caption_words() -> list[str]:
     """Every word of a caption, in the order of their tokens."""
     words = [*scenes.OBJECTS, *scenes.COLOURS, *scenes.TEXTURES, *scenes.SIZES]
-    words += " ".join(scenes.RELATIONS).split() + ["a", "an", "on", "background", ","]
+    words += [*" ".join(scenes.RELATIONS).split(), "a", "an", "on", "background", ","]
     return list(dict.fromkeys(words))
 
 
@@ -52,7 +52,7 @@ def build_tokenizer(folder: Path) -> CLIPTokenizer:
             merges.append((parts[0], parts[1]))
             parts[:2] = ["".join(parts[:2])]
             vocabulary.append(parts[0])
-    vocabulary = list(dict.fromkeys(vocabulary)) + ["<|startoftext|>", "<|endoftext|>"]
+    vocabulary = [*dict.fromkeys(vocabulary), "<|startoftext|>", "<|endoftext|>"]
     folder.mkdir(parents=True, exist_ok=True)
     files = folder / "vocab.json", folder / "merges.txt"
     files[0].write_text(json.dumps({t: i for i, t in enumerate(vocabulary)}, ensure_ascii=False))

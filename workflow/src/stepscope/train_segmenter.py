@@ -1,5 +1,6 @@
 """Train the segmenter that finds objects in generated pictures (labels: background, objects)."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -73,7 +74,7 @@ def accuracy_by_log_snr(model, pipeline, count: int, seed: int) -> dict[str, flo
     pictures = judged.predictions(pipeline, test, t, np.ones(count), seed)
     truth, found = np.stack([label_map(s) for s in test]), segment(model, pictures)
     levels, edges, result = judged.log_snr(pipeline, t), judged.LOG_SNR_EDGES, {}
-    for low, high in zip(edges[:-1], edges[1:], strict=True):
+    for low, high in pairwise(edges):
         chosen = (levels >= low) & (levels < high)
         if chosen.any():
             result[f"mIoU, log-SNR {low:g} to {high:g}"] = mean_iou(found[chosen], truth[chosen])
@@ -92,7 +93,8 @@ def train(
     """Train on raw, decoded and blurred pictures, then also on the U-Net's clean predictions.
 
     Settings `s`: hidden_sizes, pool, predicted, steps, finetune_steps, batch, learning_rate,
-    muon_learning_rate, finetune_rate (its share in the second phase), test_scenes. Writes a transformers folder with a model card and returns the quality.
+    muon_learning_rate, finetune_rate (its share in the second phase), test_scenes. Writes a
+    transformers folder with a model card and returns the quality.
     """
     folder, state = Path(folder), Path(state)
     model, pipeline = build(s["hidden_sizes"], seed), judged.load(pipeline_folder)
@@ -133,5 +135,7 @@ def train(
         "Quality on held-out combinations": quality,
     }
     title = "Segmenter of OpenMoji scenes"
-    write_card(folder, title, "SegformerForSemanticSegmentation, 64 x 64 RGB in -1..1.", sections, curves)
+    write_card(
+        folder, title, "SegformerForSemanticSegmentation, 64 x 64 RGB in -1..1.", sections, curves
+    )
     return quality

@@ -73,8 +73,8 @@ def train(
 ) -> dict:
     """Train on `pool` scenes and write a diffusers folder with a model card; return its quality.
 
-    `state` holds the checkpoints. `settings`: channels, steps, batch, learning_rate (AdamW), muon_learning_rate, ema_decay,
-    bfloat16, test_scenes.
+    `state` holds the checkpoints. `settings`: channels, steps, batch, learning_rate,
+    muon_learning_rate, ema_decay, bfloat16, test_scenes.
     """
     folder, state = Path(folder), Path(state)
     torch.manual_seed(seed)

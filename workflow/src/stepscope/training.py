@@ -29,6 +29,7 @@ class Ema:
 
     @torch.no_grad()
     def update(self) -> None:
+        """Move the average towards the module; early steps weigh more."""
         self.updates += 1
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
         for name, value in self.module.state_dict().items():

@@ -1,0 +1,17 @@
+"""Train text encoder and U-Net of the embedded study."""
+
+import os
+import sys
+
+sys.path.insert(0, os.environ["STEPSCOPE"])  # the package's folder, set by common.smk
+
+from stepscope.joblog import joblog
+from stepscope.train_diffusion import train
+
+with joblog(snakemake.log[0]):
+    train(
+        snakemake.output[0],
+        snakemake.params.state,
+        snakemake.input.vae,
+        **snakemake.params.settings,
+    )
