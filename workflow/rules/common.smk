@@ -46,6 +46,7 @@ PACKAGE = {
         "planted.py",
         "plotting.py",
         "prediction.py",
+        "quality.py",
         "readers.py",
         "recording.py",
         "recovery.py",

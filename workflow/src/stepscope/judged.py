@@ -24,7 +24,7 @@ def tokens(tokenizer: CLIPTokenizer, captions: list[str]) -> Tensor:
 
 def load(folder: str | Path) -> StableDiffusionPipeline:
     """The pipeline in float32 on the CPU, whatever it was saved as."""
-    pipeline = StableDiffusionPipeline.from_pretrained(folder, torch_dtype=torch.float32)
+    pipeline = StableDiffusionPipeline.from_pretrained(folder, dtype=torch.float32)
     pipeline.vae.to(memory_format=torch.channels_last)
     pipeline.unet.to(memory_format=torch.channels_last)
     pipeline.set_progress_bar_config(disable=True)

@@ -112,16 +112,21 @@ def digest(modules: list[str], source: Callable[[str], str | None]) -> str:
 
     Comments, layout and docstrings do not count: they must not regenerate traces.
     """
+    trees = closure(modules, source)
+    whole = "".join(f"{module}:{_without_docstrings(trees[module])};" for module in sorted(trees))
+    return hashlib.sha256(whole.encode()).hexdigest()[:12]
+
+
+def closure(modules: list[str], source: Callable[[str], str | None]) -> dict[str, ast.Module]:
+    """Syntax trees of modules and of all that they import from the package."""
     todo, seen = list(modules), {}
     while todo:
         module = todo.pop()
         if module in seen or (text := source(module)) is None:
             continue
-        tree = ast.parse(text)
-        seen[module] = _without_docstrings(tree)
-        todo += imported(tree)
-    whole = "".join(f"{module}:{seen[module]};" for module in sorted(seen))
-    return hashlib.sha256(whole.encode()).hexdigest()[:12]
+        seen[module] = ast.parse(text)
+        todo += imported(seen[module])
+    return seen
 
 
 def imported(tree: ast.AST) -> list[str]:
@@ -160,8 +165,8 @@ def fingerprint(folder: Path) -> str:
     """
     whole = hashlib.sha256()
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        if path.suffix == ".md":
-            continue  # a model card is prose
+        if path.suffix in (".md", ".tsv") or path.name == "card.json":
+            continue  # what is told about a model changes nothing
         size = path.stat().st_size
         whole.update(f"{path.relative_to(folder).as_posix()}:{size};".encode())
         with path.open("rb") as file:

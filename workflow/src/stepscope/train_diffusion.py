@@ -137,7 +137,7 @@ def assemble(folder: Path, vae: AutoencoderKL, model: nn.ModuleDict, tokenizer, 
     shutil.rmtree(folder, ignore_errors=True)
     pipeline.save_pretrained(folder)
     if half:
-        pipeline = StableDiffusionPipeline.from_pretrained(folder, torch_dtype=torch.float16)
+        pipeline = StableDiffusionPipeline.from_pretrained(folder, dtype=torch.float16)
         pipeline.save_pretrained(folder)
     for path in folder.rglob("*.json"):
         if "_name_or_path" in (values := json.loads(path.read_text(encoding="utf-8"))):
