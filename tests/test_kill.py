@@ -6,36 +6,34 @@ import re
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 import pytest
 
-from conftest import ROOT, Study, environment
+from conftest import ROOT, Study, environment, new_study
 
 STORE = "results/tiny/traces/tiny/long/uniform/0.zarr"
 LOG = "results/tiny/logs/generate/tiny/long/uniform/0.log"
 PARTS = 8
 
 
-@pytest.fixture
-def long(fresh) -> Study:
+def lengthened(study: Study) -> Study:
     """One job of eight forward batches, long enough to be killed in the middle."""
-    fresh.edit(
-        "config/config.yaml",
-        "pairs: {prompts: config/prompts.tsv}",
-        "long: {prompts: config/long.tsv}",
-    )
-    fresh.edit("config/config.yaml", "forward_batch: 2", "forward_batch: 1")
-    fresh.edit(
-        "config/config.yaml",
-        "uniform: {kind: uniform, steps: 4}",
-        "uniform: {kind: uniform, steps: 60}",
-    )
+    config = "config/config.yaml"
+    study.edit(config, "pairs: {prompts: config/prompts.tsv}", "long: {prompts: config/long.tsv}")
+    study.edit(config, "forward_batch: 2", "forward_batch: 1")
+    study.edit(config, "uniform: {kind: uniform, steps: 4}", "uniform: {kind: uniform, steps: 40}")
     seeds = ",".join(map(str, range(PARTS)))
     table = f"prompt_id\tprompt\tseed\ncat\ta red cat\t{seeds}\n"
-    (fresh.folder / "config" / "long.tsv").write_text(table)
-    return fresh
+    (study.folder / "config" / "long.tsv").write_text(table)
+    return study
+
+
+@pytest.fixture
+def study(fresh) -> Study:
+    return lengthened(fresh)
 
 
 def contents(study: Study) -> dict[str, object]:
@@ -62,9 +60,14 @@ def start(study: Study) -> subprocess.Popen:
     )
 
 
-def wait_for_parts(study: Study, count: int) -> None:
-    deadline = time.monotonic() + 120
-    while len(list(study.folder.glob("results/tiny/.partial/*.npz"))) < count:
+def parts(study: Study) -> list[Path]:
+    """Finished forward batches of a job that has not ended."""
+    return list(study.folder.glob("results/tiny/.partial/*.npz"))
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 300
+    while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.02)
 
@@ -82,44 +85,64 @@ def script_of(process: subprocess.Popen) -> psutil.Process:
 
 def made_again(study: Study) -> int:
     """Forward batches that the last job found missing."""
-    log = (study.folder / LOG).read_text()
-    return int(re.search(r"(\d+) of \d+ forward batches to make", log)[1])
+    return int(re.search(r"(\d+) of \d+ forward batches to make", log_of(study))[1])
+
+
+def log_of(study: Study) -> str:
+    """The job's log; Snakemake removes the last job's before the next begins."""
+    path = study.folder / LOG
+    return path.read_text() if path.exists() else ""
 
 
 @pytest.fixture(scope="module")
 def expected(models, tmp_path_factory):
     """The store of an uninterrupted run."""
-    return {}
+    study = lengthened(new_study(tmp_path_factory.mktemp("whole") / "study", models))
+    study.snakemake(STORE)
+    assert made_again(study) == PARTS
+    return contents(study)
 
 
-@pytest.mark.parametrize("victim", ["job", "both", "snakemake"])
-def test_killed(long, expected, victim):
-    if not expected:
-        whole = long.copy(long.folder.with_name("whole"))
-        whole.snakemake(STORE)
-        assert made_again(whole) == PARTS
-        expected.update(contents(whole))
-    running = start(long)
-    wait_for_parts(long, 3)
+def kill_in_the_middle(study: Study, victim: str) -> psutil.Process:
+    """Start the job, kill what ``victim`` names after three forward batches, return the job."""
+    running = start(study)
+    wait_for(lambda: len(parts(study)) >= 3)
     script = script_of(running)
     if victim == "job":
         script.kill()
     elif victim == "both":
         os.killpg(running.pid, signal.SIGKILL)
     else:
+        script.suspend()  # the orphan must not end before the next run begins
         running.kill()
     running.wait()
-    assert not (long.folder / STORE).exists()
-    left = len(list(long.folder.glob("results/tiny/.partial/*.npz")))
-    if victim != "job":
-        assert "LockException" in long.snakemake(STORE, fails=True)
-        long.snakemake("--unlock")
-    if victim == "snakemake":
-        assert script.is_running()
-    long.snakemake(STORE)
-    if victim == "snakemake":
-        assert "was completed by another job" in (long.folder / LOG).read_text()
-    else:
-        assert made_again(long) <= PARTS - left
-    assert contents(long) == expected
-    assert not list(long.folder.glob("results/tiny/.partial/*.npz"))
+    assert not (study.folder / STORE).exists()
+    return script
+
+
+def check(study: Study, expected: dict) -> None:
+    assert contents(study) == expected
+    assert not parts(study)
+
+
+@pytest.mark.parametrize("victim", ["job", "both"])
+def test_killed_job_makes_only_the_rest(study, expected, victim):
+    kill_in_the_middle(study, victim)
+    left = len(parts(study))
+    if victim == "both":
+        assert "LockException" in study.snakemake(STORE, fails=True)
+        study.snakemake("--unlock")
+    study.snakemake(STORE)
+    assert made_again(study) == PARTS - left
+    check(study, expected)
+
+
+def test_orphaned_job_is_waited_for(study, expected):
+    orphan = kill_in_the_middle(study, "snakemake")
+    study.snakemake("--unlock")
+    again = start(study)
+    wait_for(lambda: "waiting for" in log_of(study))
+    orphan.resume()
+    assert again.wait() == 0
+    assert "was completed by another job" in log_of(study)
+    check(study, expected)

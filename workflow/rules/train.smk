@@ -92,10 +92,35 @@ rule train_segmenter:
         "../scripts/train_segmenter.py"
 
 
+rule assess_training:
+    input:
+        pipeline="results/training/pipeline",
+        clip="results/training/clip",
+        segmenter="results/training/segmenter",
+    output:
+        directory("results/training/quality"),
+    log:
+        "results/training/logs/assess_training.log",
+    benchmark:
+        "results/training/benchmarks/assess_training.jsonl"
+    conda:
+        "../../envs/generate.yaml"
+    threads: 2
+    resources:
+        mem="4GB",
+        runtime="1h",
+    params:
+        settings=recipe("quality"),
+        code=code("quality"),
+    script:
+        "../scripts/assess_training.py"
+
+
 rule train:
     input:
         rules.train_vae.output,
         rules.train_diffusion.output,
         rules.train_clip.output,
         rules.train_segmenter.output,
+        rules.assess_training.output,
     localrule: True

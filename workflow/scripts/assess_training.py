@@ -1,15 +1,15 @@
-"""Judge the pictures of the trained models."""
+"""Judge pictures of the trained models on held-out prompts."""
 
 import os
 import sys
 
 sys.path.insert(0, os.environ["STEPSCOPE"])  # the package's folder, set by common.smk
 
-from stepscope import quality
 from stepscope.joblog import joblog
+from stepscope.quality import assess
 
 with joblog(snakemake.log[0]):
-    quality.assess(
+    assess(
         snakemake.output[0],
         snakemake.input.pipeline,
         snakemake.input.clip,

@@ -1,6 +1,7 @@
 """Train a small CLIP of composed scenes in open_clip's own format."""
 
 import json
+from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
 
@@ -146,18 +147,23 @@ def train(
     folder, state = Path(folder), Path(state)
     model, pipeline = build(s, seed), judged.load(pipeline_folder)
     sizes, facts, curves = [len(c) for c in FAMILIES.values()], {}, []
-    for phase, predicted in (("steps", 0), ("finetune_steps", s["predicted"])):
-        data = judged.Pictures(pipeline, s["pool"], predicted, seed + 5, max_timestep=700)
-        truth = np.stack([np.concatenate(list(targets(x).values())) for x in data.scenes])
-        truth = torch.from_numpy(truth)
 
-        def loss(step: int, data=data, truth=truth) -> dict[str, Tensor]:
+    @lru_cache(maxsize=1)  # made when a phase has steps left
+    def data(predicted: int) -> tuple[judged.Pictures, Tensor]:
+        made = judged.Pictures(pipeline, s["pool"], predicted, seed + 5, max_timestep=700)
+        truth = np.stack([np.concatenate(list(targets(x).values())) for x in made.scenes])
+        return made, torch.from_numpy(truth)
+
+    for phase, predicted in (("steps", 0), ("finetune_steps", s["predicted"])):
+
+        def loss(step: int, predicted=predicted) -> dict[str, Tensor]:
+            shown, truth = data(predicted)
             rng = step_rng(seed, step)
-            rows = data.rows(rng, s["batch"])
-            x = judged.augment(to_tensor(data.pictures[rows]), rng)
+            rows = shown.rows(rng, s["batch"])
+            x = judged.augment(to_tensor(shown.pictures[rows]), rng)
             image = model.encode_image(x, normalize=True)
             captions = [
-                scenes.describe(data.scenes[i].spec, scenes.ORDERS[rng.integers(2)])[0]
+                scenes.describe(shown.scenes[i].spec, scenes.ORDERS[rng.integers(2)])[0]
                 for i in rows
             ]
             text = open_clip.tokenize(phrases(rng) + captions, 32)

@@ -1,5 +1,6 @@
 """Train the segmenter that finds objects in generated pictures (labels: background, objects)."""
 
+from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
 
@@ -99,14 +100,19 @@ def train(
     folder, state = Path(folder), Path(state)
     model, pipeline = build(s["hidden_sizes"], seed), judged.load(pipeline_folder)
     facts, curves = {}, []
-    for phase, predicted in (("steps", 0), ("finetune_steps", s["predicted"])):
-        data = judged.Pictures(pipeline, s["pool"], predicted, seed + 2, max_timestep=700)
-        truth = torch.from_numpy(np.stack([label_map(x) for x in data.scenes]))
 
-        def loss(step: int, data=data, truth=truth) -> dict[str, Tensor]:
+    @lru_cache(maxsize=1)  # made when a phase has steps left
+    def data(predicted: int) -> tuple[judged.Pictures, Tensor]:
+        made = judged.Pictures(pipeline, s["pool"], predicted, seed + 2, max_timestep=700)
+        return made, torch.from_numpy(np.stack([label_map(x) for x in made.scenes]))
+
+    for phase, predicted in (("steps", 0), ("finetune_steps", s["predicted"])):
+
+        def loss(step: int, predicted=predicted) -> dict[str, Tensor]:
+            shown, truth = data(predicted)
             rng = step_rng(seed, step)
-            rows = data.rows(rng, s["batch"])
-            x = judged.augment(to_tensor(data.pictures[rows]), rng)
+            rows = shown.rows(rng, s["batch"])
+            x = judged.augment(to_tensor(shown.pictures[rows]), rng)
             y = truth[torch.from_numpy(rows)].long()
             return {"loss": F.cross_entropy(logits(model, x), y)}
 
