@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import open_clip
 import torch
 from diffusers import DiffusionPipeline
 from transformers import CLIPTokenizer, SegformerForSemanticSegmentation
@@ -93,6 +92,8 @@ def load_tokenizer(spec: dict) -> CLIPTokenizer:
 
 def load_clip(spec: dict) -> tuple[torch.nn.Module, Callable, Callable]:
     """An open_clip model, its preprocessing and its tokenizer, of {"folder"} or {"name", "tag"}."""
+    import open_clip  # here, since it takes seconds to import and most jobs need no CLIP
+
     if "folder" in spec:
         name = f"local-dir:{spec['folder']}"
         model, _, preprocess = open_clip.create_model_and_transforms(name)
