@@ -41,7 +41,5 @@ def test_a_method_of_ones_own_gets_what_ours_get(study):
     assert "generate" not in jobs
     study.snakemake("rq1", "rq2")
     for name in ("rq1_saliency", "rq1_auc", "rq1_curves", "rq2_grounding"):
-        table = pd.read_csv(
-            study.folder / "results" / "tiny" / "tables" / f"{name}.tsv", sep="\t"
-        )
+        table = pd.read_csv(study.folder / "results" / "tiny" / "tables" / f"{name}.tsv", sep="\t")
         assert "gradient" in set(table["method"]), name
