@@ -8,7 +8,7 @@ import xarray as xr
 from scipy.stats import rankdata
 from skimage.filters import threshold_otsu
 
-from stepscope import baselines, store, tables
+from stepscope import baselines, explaining, store, tables
 from stepscope import masks as regions
 from stepscope.joblog import bar
 
@@ -102,9 +102,14 @@ def table(
 def write(
     path: str, *, traces: str, masks: str, maps: Sequence[str], keys: dict[str, str], seed: int
 ) -> None:
-    """Write a batch's part of rq2_grounding: the methods that map words, and the two baselines."""
+    """Write a batch's part of rq2_grounding: every method, and the two baselines.
+
+    A method without words has one map a step, which is held against every word's region.
+    """
     tree = store.open_trace(traces)
     found = baselines.maps(tree, seed)
     for each in maps:
-        found |= {k: values for k, values in store.read_maps(each).items() if "word" in values.dims}
+        some = store.read_maps(each)
+        found |= explaining.flat(some)
+        found |= {name: values for name, values in some.items() if "word" in values.dims}
     tables.write(path, table(found, tree, store.open_masks(masks), keys))
