@@ -1,17 +1,21 @@
 """Pictures to judge: raw, decoded, blurred and predicted scenes, and generated ones."""
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 from diffusers import StableDiffusionPipeline
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm import tqdm
 from transformers import CLIPTokenizer
 
 from stepscope import readers, scenes
+from stepscope.muon import optimizers_for
 from stepscope.train_vae import decode, encode
+from stepscope.training import fit
 
 GUIDANCES = (0.0, 1.0, 4.0)  # empty prompt, prompt, guided
 LOG_SNR_EDGES = (-6.0, -4.0, -2.0, 0.0, 2.0, 4.0, 8.0)
@@ -174,3 +178,40 @@ class Pictures:
             second = batch // 2
             rows[:second] = self.plain + rng.integers(0, self.predicted, second)
         return rng.permutation(rows)
+
+
+def fit_in_two_phases(
+    state: Path,
+    name: str,
+    model: nn.Module,
+    loss: Callable[[int, int], dict[str, Tensor]],
+    settings: dict,
+    *,
+    seed: int,
+    checkpoint_minutes: float,
+) -> tuple[dict[str, dict], list[Path]]:
+    """Train a judge without, then also with pictures that the U-Net predicted.
+
+    `loss(step, predicted)`: terms of a step with so many predicted pictures in the pool.
+    `settings`: steps, finetune_steps, predicted, muon_learning_rate, learning_rate, finetune_rate
+    (its share in the second phase). Returns the facts of each phase for the card, and the loss
+    curves' files.
+    """
+    facts = {}
+    for phase, predicted, share in (
+        ("steps", 0, 1),
+        ("finetune_steps", settings["predicted"], settings["finetune_rate"]),
+    ):
+        rates = share * settings["muon_learning_rate"], share * settings["learning_rate"]
+        facts[phase] = fit(
+            state,
+            f"{name}_{phase}",
+            model,
+            partial(loss, predicted=predicted),
+            optimizers_for(model, *rates),
+            steps=settings[phase],
+            seed=seed,
+            checkpoint_minutes=checkpoint_minutes,
+            ema_decay=0.995,
+        )
+    return facts, [state / f"{name}_{phase}.tsv" for phase in facts]

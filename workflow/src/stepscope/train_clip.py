@@ -13,8 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from stepscope import judged, scenes
-from stepscope.muon import optimizers_for
-from stepscope.training import fit, scene_pool, step_rng, to_tensor, write_card
+from stepscope.training import scene_pool, step_rng, to_tensor, write_card
 
 FAMILIES = {
     "object": scenes.OBJECTS,
@@ -154,46 +153,32 @@ def train(
         truth = np.stack([np.concatenate(list(targets(x).values())) for x in made.scenes])
         return made, torch.from_numpy(truth)
 
-    for phase, predicted in (("steps", 0), ("finetune_steps", s["predicted"])):
-
-        def loss(step: int, predicted=predicted) -> dict[str, Tensor]:
-            shown, truth = data(predicted)
-            rng = step_rng(seed, step)
-            rows = shown.rows(rng, s["batch"])
-            x = judged.augment(to_tensor(shown.pictures[rows]), rng)
-            image = model.encode_image(x, normalize=True)
-            captions = [
-                scenes.describe(shown.scenes[i].spec, scenes.ORDERS[rng.integers(2)])[0]
-                for i in rows
-            ]
-            text = open_clip.tokenize(phrases(rng) + captions, 32)
-            words = model.encode_text(text, normalize=True)
-            similarity = model.logit_scale.exp() * image @ words.T
-            y = truth[torch.from_numpy(rows)].split(sizes, dim=1)
-            by_family = similarity[:, : sum(sizes)].split(sizes, dim=1)
-            # a softmax within each family; rows of zeros add nothing
-            concept = sum(
-                -(q * p.log_softmax(1)).sum(1).mean() for q, p in zip(y, by_family, strict=True)
-            )
-            same = torch.arange(len(rows))
-            whole = similarity[:, sum(sizes) :]
-            contrast = F.cross_entropy(whole, same) + F.cross_entropy(whole.T, same)
-            return {"loss": concept + 0.25 * contrast, "concept": concept, "contrast": contrast}
-
-        share = 1 if phase == "steps" else s["finetune_rate"]
-        rates = share * s["muon_learning_rate"], share * s["learning_rate"]
-        facts[phase] = fit(
-            state,
-            f"clip_{phase}",
-            model,
-            loss,
-            optimizers_for(model, *rates),
-            steps=s[phase],
-            seed=seed,
-            checkpoint_minutes=checkpoint_minutes,
-            ema_decay=0.995,
+    def loss(step: int, predicted: int) -> dict[str, Tensor]:
+        shown, truth = data(predicted)
+        rng = step_rng(seed, step)
+        rows = shown.rows(rng, s["batch"])
+        x = judged.augment(to_tensor(shown.pictures[rows]), rng)
+        image = model.encode_image(x, normalize=True)
+        captions = [
+            scenes.describe(shown.scenes[i].spec, scenes.ORDERS[rng.integers(2)])[0] for i in rows
+        ]
+        text = open_clip.tokenize(phrases(rng) + captions, 32)
+        words = model.encode_text(text, normalize=True)
+        similarity = model.logit_scale.exp() * image @ words.T
+        y = truth[torch.from_numpy(rows)].split(sizes, dim=1)
+        by_family = similarity[:, : sum(sizes)].split(sizes, dim=1)
+        # a softmax within each family; rows of zeros add nothing
+        concept = sum(
+            -(q * p.log_softmax(1)).sum(1).mean() for q, p in zip(y, by_family, strict=True)
         )
-        curves.append(state / f"clip_{phase}.tsv")
+        same = torch.arange(len(rows))
+        whole = similarity[:, sum(sizes) :]
+        contrast = F.cross_entropy(whole, same) + F.cross_entropy(whole.T, same)
+        return {"loss": concept + 0.25 * contrast, "concept": concept, "contrast": contrast}
+
+    facts, curves = judged.fit_in_two_phases(
+        state, "clip", model, loss, s, seed=seed, checkpoint_minutes=checkpoint_minutes
+    )
     save(model, folder, s)
     test = scene_pool(s["test_scenes"], seed + 6, "test")
     quality = {

@@ -11,8 +11,7 @@ from torch.nn import functional as F
 from transformers import SegformerConfig, SegformerForSemanticSegmentation
 
 from stepscope import judged, scenes
-from stepscope.muon import optimizers_for
-from stepscope.training import fit, scene_pool, step_rng, to_tensor, write_card
+from stepscope.training import scene_pool, step_rng, to_tensor, write_card
 
 LABELS = ("background", *scenes.OBJECTS)
 
@@ -99,37 +98,23 @@ def train(
     """
     folder, state = Path(folder), Path(state)
     model, pipeline = build(s["hidden_sizes"], seed), judged.load(pipeline_folder)
-    facts, curves = {}, []
 
     @lru_cache(maxsize=1)  # made when a phase has steps left
     def data(predicted: int) -> tuple[judged.Pictures, Tensor]:
         made = judged.Pictures(pipeline, s["pool"], predicted, seed + 2, max_timestep=700)
         return made, torch.from_numpy(np.stack([label_map(x) for x in made.scenes]))
 
-    for phase, predicted in (("steps", 0), ("finetune_steps", s["predicted"])):
+    def loss(step: int, predicted: int) -> dict[str, Tensor]:
+        shown, truth = data(predicted)
+        rng = step_rng(seed, step)
+        rows = shown.rows(rng, s["batch"])
+        x = judged.augment(to_tensor(shown.pictures[rows]), rng)
+        y = truth[torch.from_numpy(rows)].long()
+        return {"loss": F.cross_entropy(logits(model, x), y)}
 
-        def loss(step: int, predicted=predicted) -> dict[str, Tensor]:
-            shown, truth = data(predicted)
-            rng = step_rng(seed, step)
-            rows = shown.rows(rng, s["batch"])
-            x = judged.augment(to_tensor(shown.pictures[rows]), rng)
-            y = truth[torch.from_numpy(rows)].long()
-            return {"loss": F.cross_entropy(logits(model, x), y)}
-
-        share = 1 if phase == "steps" else s["finetune_rate"]
-        rates = share * s["muon_learning_rate"], share * s["learning_rate"]
-        facts[phase] = fit(
-            state,
-            f"segmenter_{phase}",
-            model,
-            loss,
-            optimizers_for(model, *rates),
-            steps=s[phase],
-            seed=seed,
-            checkpoint_minutes=checkpoint_minutes,
-            ema_decay=0.995,
-        )
-        curves.append(state / f"segmenter_{phase}.tsv")
+    facts, curves = judged.fit_in_two_phases(
+        state, "segmenter", model, loss, s, seed=seed, checkpoint_minutes=checkpoint_minutes
+    )
     model.save_pretrained(folder)
     test = scene_pool(s["test_scenes"], seed + 3, "test")
     found = segment(model, np.stack([x.picture for x in test]))
