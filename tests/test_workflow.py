@@ -124,6 +124,7 @@ def test_prompt_that_is_too_long_stops_before_a_model_loads(fresh):
     shutil.copytree(
         fresh.folder / "models" / "pipeline" / "tokenizer", fresh.folder / "broken" / "tokenizer"
     )
+    shutil.copy(fresh.folder / "models" / "pipeline" / "model_index.json", fresh.folder / "broken")
     fresh.edit("config/config.yaml", "folder: models/pipeline", "folder: broken")
     printed = fresh.snakemake("results/tiny/traces/tiny/pairs/uniform/0.zarr", fails=True)
     assert "prompt_id big-cat" in printed

@@ -14,6 +14,7 @@ PACKAGE = {
     for name in [
         "__init__.py",
         "attention.py",
+        "attention_graph.py",
         "attention_probes.py",
         "baselines.py",
         "bimodal.py",
@@ -22,9 +23,13 @@ PACKAGE = {
         "datasets.py",
         "decoding.py",
         "denoiser.py",
-        "encoding.py",
         "estimate.py",
         "explaining.py",
+        "families.py",
+        "family.py",
+        "family_pixart.py",
+        "family_sd3.py",
+        "family_unet.py",
         "fetching.py",
         "figures_games.py",
         "figures_rq1.py",
@@ -45,6 +50,7 @@ PACKAGE = {
         "pictures.py",
         "planted.py",
         "plotting.py",
+        "plugins.py",
         "prediction.py",
         "quality.py",
         "readers.py",
@@ -120,17 +126,22 @@ def code(*names):
     return study.digest(list(names), source)
 
 
-def method_code(wildcards):
-    """Digest of the code behind a method, for a user's own method of the file it is in."""
-    place = config["explain"][wildcards.method]["function"].partition(":")[0]
+def code_with(place, *names):
+    """Digest as ``code``, with a module of the package or, by its file, one of the user's own."""
     if place.startswith("stepscope."):
-        return code("explaining", place.removeprefix("stepscope."))
+        return code(*names, place.removeprefix("stepscope."))
     path = Path(*place.split(".")).with_suffix(".py")
-    if not path.is_file():  # a method of an installed package, whose versions envs/ pins
-        return code("explaining")
+    if not path.is_file():  # of an installed package, whose versions envs/ pins
+        return code(*names)
     return study.digest(
-        ["explaining", place], lambda name: path.read_text() if name == place else source(name)
+        [*names, place], lambda name: path.read_text() if name == place else source(name)
     )
+
+
+def method_code(wildcards):
+    """Digest of the code behind a method."""
+    place = config["explain"][wildcards.method]["function"].partition(":")[0]
+    return code_with(place, "explaining")
 
 
 def one_of(names):
@@ -192,6 +203,11 @@ def method_entry(wildcards):
     return {key: value for key, value in entry.items() if key != "samplings"}
 
 
+def longest_first(wildcards):
+    """Priority of a method by its masks, so that the games do not wait for the slowest one."""
+    return config["explain"][wildcards.method].get("masks", 0)
+
+
 def prompts_in_batch(wildcards):
     """What generation needs of a batch's prompts: editing one prompt then reruns one batch."""
     wanted = ("prompt_id", "prompt", "seeds", "roles")
@@ -224,11 +240,15 @@ def fetched(wildcards):
     return "<results>/models/{model}.json" if "repo" in config["models"][wildcards.model] else []
 
 
+def found(folder):
+    """A model's folder, sought under the working directory, then in this repository."""
+    return Path(folder) if Path(folder).is_dir() else ROOT / folder
+
+
 def spec(*keys):
     """A getter of a model's entry in the config, with the place of its folder and what is in it.
 
-    The folder is sought under the working directory, then in this repository; the fingerprint makes
-    new weights rerun what used the old ones.
+    The fingerprint makes new weights rerun what used the old ones.
     """
 
     def get(wildcards=None):
@@ -236,13 +256,14 @@ def spec(*keys):
         entry = config
         for key in path:
             entry = entry[key]
+        if "family" in entry:
+            entry = entry | {"family_code": code_with(entry["family"].partition(":")[0])}
         if "folder" not in entry:
             return entry
-        folder = Path(entry["folder"])
-        place = folder if folder.is_dir() else ROOT / folder
+        place = found(entry["folder"])
         if not place.is_dir():
             raise WorkflowError(
-                f"{STUDY_FILE}: {'/'.join(path)}/folder: {folder} is no folder, "
+                f"{STUDY_FILE}: {'/'.join(path)}/folder: {entry['folder']} is no folder, "
                 f"neither here nor in {ROOT}."
             )
         return entry | {"folder": str(place), "fingerprint": study.fingerprint(place)}
@@ -280,6 +301,13 @@ def checked_study():
             study.check(config, yaml.safe_load(file), place)
         study.check_methods(config["explain"], source, place)
         study.check_references(config, place)
+        if config["guidance"] <= 1:
+            reason = f"guidance is {config['guidance']} and turns the second off"
+            study.check_guidance(config["explain"], source, place, reason)
+        for name, entry in config["models"].items():
+            if "folder" in entry and study.is_distilled(found(entry["folder"])):
+                reason = f"the model {name} is distilled and has only the first"
+                study.check_guidance(config["explain"], source, place, reason)
         return place, {
             name: datasets.read(entry["prompts"], entry["batches"])
             for name, entry in config["datasets"].items()

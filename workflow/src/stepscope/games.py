@@ -74,7 +74,7 @@ def play_step(
     decoded result is compared with the unperturbed one: squared distance and cosine of features.
     The ends, which do not depend on a map, are computed once.
     """
-    latent = step.latent.to(denoiser.unet.device)
+    latent = step.latent.to(denoiser.device)
     height = latent.shape[-2]
     ranks = torch.from_numpy(
         np.stack([ranking(each, tie_breaker(step, seed)) for each in maps])
