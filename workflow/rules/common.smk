@@ -181,20 +181,37 @@ def every_map(pattern="<maps>"):
     ]
 
 
-def methods_of(wildcards):
+def used_on(sampling):
     """Methods that explain a sampling."""
     return [
         method
         for method, entry in config["explain"].items()
-        if wildcards.sampling in (entry["samplings"] or config["samplings"])
+        if sampling in (entry["samplings"] or config["samplings"])
     ]
 
 
+def is_played(method):
+    """Whether a method has maps at any step that the games are played on."""
+    own, played = config["explain"][method]["steps"], config["games"]["steps"]
+    return not own or not played or not set(own).isdisjoint(played)
+
+
+def methods_of(wildcards):
+    """Methods that explain the sampling of a job."""
+    return used_on(wildcards.sampling)
+
+
 def parts_of(wildcards):
-    """Tables of all batches that make up one table; games are played on their samplings only."""
-    played = wildcards.table in ("rq1_auc", "rq1_curves")
-    samplings = config["games"]["samplings"] if played else None
-    return every("<part>", samplings=samplings, table=wildcards.table)
+    """Tables of all batches that make up one table; of games, one a method on their samplings."""
+    if wildcards.table not in ("rq1_auc", "rq1_curves"):
+        return every("<part>", table=wildcards.table)
+    pattern = "<results>/tables/parts/{table}/<batch>/{method}.tsv"
+    return [
+        path
+        for sampling in config["games"]["samplings"] or config["samplings"]
+        for method in [BASELINES, *filter(is_played, used_on(sampling))]
+        for path in every(pattern, samplings=[sampling], table=wildcards.table, method=method)
+    ]
 
 
 def method_entry(wildcards):
@@ -318,6 +335,7 @@ def checked_study():
 
 STUDY_FILE, PROMPTS = checked_study()
 METHODS = list(config["explain"])
+BASELINES = "baselines"  # stands for the random and the centre map, which need no store
 GPU = int(shutil.which("nvidia-smi") is not None)  # without a card, jobs may run side by side
 
 

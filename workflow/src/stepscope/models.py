@@ -62,8 +62,12 @@ def _place(spec: dict) -> tuple[str, dict]:
 
 
 def _frozen(model: torch.nn.Module) -> torch.nn.Module:
-    """Put a model on the device, for inference; gradients flow to inputs, not to weights."""
-    return model.to(device()).eval().requires_grad_(False)
+    """Put a model on the device, for inference; gradients flow to inputs, not to weights.
+
+    Convolutions are faster with the channels last, on the CPU and on a GPU.
+    """
+    model = model.to(device(), memory_format=torch.channels_last)
+    return model.eval().requires_grad_(False)
 
 
 def load(spec: dict) -> DiffusionPipeline:

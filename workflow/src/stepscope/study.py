@@ -86,6 +86,8 @@ def check_references(config: dict, place: str) -> None:
 def check_methods(explain: dict, source: Callable[[str], str | None], place: str) -> None:
     """Refuse parameters that a package method's function does not take, without importing it."""
     for name, entry in explain.items():
+        if name == "baselines":
+            raise ValueError(f"{place}: explain/{name}: the name stands for the baselines.")
         function = _method(name, entry, source, place)
         if function is None:
             continue  # a user's module: the first job that imports it checks
