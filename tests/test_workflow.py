@@ -53,6 +53,17 @@ def test_one_edited_parameter_of_a_method_generates_nothing(study):
     assert not jobs.keys() & {"generate", "decode", "ground"}
 
 
+def test_a_method_that_asks_for_the_objects_region_gets_it(study):
+    study.edit(
+        "config/config.yaml",
+        "steps: [1, 3], samples: 2}\n  df_cam_word",
+        "steps: [1], samples: 2, target: region}\n  df_cam_word",
+    )
+    maps = "results/tiny/maps/tiny/pairs/uniform/0/df_cam.zarr"
+    assert study.planned(maps) == {"explain": 1}
+    study.snakemake(maps)
+
+
 def test_one_removed_method_reruns_no_other(study):
     lines = (study.folder / "config" / "config.yaml").read_text().splitlines(keepends=True)
     kept = [line for line in lines if "information:" not in line]

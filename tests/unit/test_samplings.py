@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from stepscope.prediction import levels, log_snr_of
+from stepscope.prediction import PURE_NOISE, levels, log_snr_of
 from stepscope.samplings import (
     call_arguments,
     make_scheduler,
@@ -152,9 +152,12 @@ def test_what_a_flow_cannot_do_is_refused():
         call_arguments(make_scheduler(DPM, FLOW, early), early, "sigmas")
 
 
-def test_pure_noise_has_an_infinite_log_snr_and_a_flow_still_has_its_levels():
-    assert log_snr_of(np.inf) == -np.inf
-    assert levels(-np.inf, "flow") == (0.0, 1.0)
+def test_pure_noise_has_a_finite_log_snr_and_no_signal():
+    assert np.isfinite(log_snr_of(np.inf))
+    assert levels(log_snr_of(np.inf), "flow") == (0.0, 1.0)
     assert levels(np.inf, "flow") == (1.0, 0.0)
     alpha, sigma = levels(log_snr_of(1.5), "flow")
     assert (alpha, sigma) == pytest.approx((0.4, 0.6))
+    zero_snr = make_scheduler(DPM, STABLE_DIFFUSION | {"rescale_betas_zero_snr": True}, UNIFORM)
+    schedule(zero_snr, {"kind": "custom", "timesteps": [999, 10]})
+    assert log_snr_of(sigmas_of(zero_snr)[0]) == pytest.approx(PURE_NOISE, rel=1e-5)

@@ -7,12 +7,12 @@ rule explain:
         # for a method that asks for the objects' region (step.mask) by one of these parameters
         scored=branch(
             lookup(dpath="explain/{method}/score", within=config, default="none"),
-            cases={"region": "<masks>"},
+            cases={"region": ["<masks>"]},
             otherwise=[],
         ),
         targeted=branch(
             lookup(dpath="explain/{method}/target", within=config, default="none"),
-            cases={"region": "<masks>"},
+            cases={"region": ["<masks>"]},
             otherwise=[],
         ),
     output:

@@ -4,7 +4,7 @@
 rule play_games:
     input:
         traces="<traces>",
-        maps=branch(lambda wildcards: wildcards.method in METHODS, then="<maps>", otherwise=[]),
+        maps=branch(lambda wildcards: wildcards.method in METHODS, then=["<maps>"], otherwise=[]),
     output:
         auc="<results>/tables/parts/rq1_auc/<batch>/{method}.tsv",
         curves="<results>/tables/parts/rq1_curves/<batch>/{method}.tsv",

@@ -12,20 +12,31 @@ from jaxtyping import Float
 from torch import Tensor
 
 
+# Pure noise, of which flows start, has an infinite log-SNR, which no axis and no mean can take. It
+# is written as the level at which the library's own schedules without terminal signal stand.
+PURE_NOISE = -24 * math.log(2)
+
+
 def levels(log_snr: float, prediction_type: str) -> tuple[float, float]:
     """Signal level alpha and noise level sigma of a log-SNR."""
     if prediction_type == "flow":
-        return _share(log_snr / 2), _share(-log_snr / 2)
+        pure = log_snr <= PURE_NOISE
+        return (0.0, 1.0) if pure else (_share(log_snr / 2), _share(-log_snr / 2))
     return math.sqrt(_share(log_snr)), math.sqrt(_share(-log_snr))
 
 
 def _share(logit: float) -> float:
-    """Logistic function, also at infinity."""
-    return 1 / (1 + math.exp(-logit)) if logit > -700 else 0.0
+    """Logistic function."""
+    return 1 / (1 + math.exp(-logit))
 
 
 def log_snr_of(sigma: float) -> float:
-    """Log-SNR of a ratio sigma = noise / signal, the schedulers' own sigma; infinite at 0."""
+    """Log-SNR of a ratio sigma = noise / signal, the schedulers' own sigma; infinite at 0.
+
+    An infinite ratio is PURE_NOISE.
+    """
+    if math.isinf(sigma):
+        return PURE_NOISE
     return -2 * math.log(sigma) if sigma > 0 else math.inf
 
 
