@@ -41,6 +41,7 @@ PACKAGE = {
         "gradcam.py",
         "grounding.py",
         "information.py",
+        "inversion.py",
         "joblog.py",
         "judged.py",
         "masks.py",

@@ -1,7 +1,8 @@
 """Replay of a stored step: the network, guidance and one scheduler step, without any state."""
 
 import copy
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import torch
@@ -156,24 +157,45 @@ class Denoiser:
         """Pictures in [0, 1] of clean latents."""
         vae = self.pipeline.vae
         scaled = latents / vae.config.scaling_factor
-        if getattr(vae.config, "latents_mean", None) is not None:
-            mean, std = (
-                latents.new_tensor(values).view(1, -1, 1, 1)
-                for values in (vae.config.latents_mean, vae.config.latents_std)
-            )
-            scaled = scaled * std + mean
+        if (known := self._statistics(latents)) is not None:
+            scaled = scaled * known[1] + known[0]
         scaled = scaled + (getattr(vae.config, "shift_factor", None) or 0)
-        # XL's half-precision decoder overflows: the library decodes in float32, and so do we
+        with self._full_precision():
+            pictures = vae.decode(scaled.to(vae.dtype), return_dict=False)[0]
+        return (pictures * 0.5 + 0.5).clamp(0, 1)
+
+    def _statistics(self, latents: Tensor) -> tuple[Tensor, Tensor] | None:
+        """Mean and deviation (1, C, 1, 1) of the latents, where an autoencoder states them."""
+        config = self.pipeline.vae.config
+        if getattr(config, "latents_mean", None) is None:
+            return None
+        both = (config.latents_mean, config.latents_std)
+        return tuple(latents.new_tensor(values).view(1, -1, 1, 1) for values in both)
+
+    @contextmanager
+    def _full_precision(self) -> Iterator[None]:
+        """Let XL's autoencoder, which overflows in half precision, compute in float32."""
+        vae = self.pipeline.vae
         dtype = vae.dtype
         upcast = dtype == torch.float16 and hasattr(self.pipeline, "upcast_vae")
         if upcast:
             vae.to(torch.float32)
         try:
-            pictures = vae.decode(scaled.to(vae.dtype), return_dict=False)[0]
+            yield
         finally:
             if upcast:
                 vae.to(dtype)
-        return (pictures * 0.5 + 0.5).clamp(0, 1)
+
+    @torch.no_grad()
+    def encode_pictures(self, pictures: Float[Tensor, "batch 3 height width"]) -> Latents:
+        """Clean latents of pictures in [-1, 1], the mean of what the encoder leaves open."""
+        vae = self.pipeline.vae
+        with self._full_precision():
+            latents = vae.encode(pictures.to(self.device, vae.dtype)).latent_dist.mode()
+        latents = latents - (getattr(vae.config, "shift_factor", None) or 0)
+        if (known := self._statistics(latents)) is not None:
+            latents = (latents - known[0]) / known[1]
+        return (latents * vae.config.scaling_factor).to(self.network.dtype)
 
     @torch.no_grad()
     def without(self, step: Step, *words: Word) -> dict[str, Tensor]:
@@ -192,6 +214,30 @@ class Denoiser:
     def encode(self, prompt: str, without: Collection[int] = ()) -> dict[str, Tensor]:
         """Conditioning of one prompt (no batch axis), the words of some indices as padding."""
         return self.family.encode(prompt, without)
+
+    @property
+    def step_count(self) -> int:
+        """Number of steps of the sampling."""
+        return len(self._scheduler.timesteps)
+
+    def log_snr(self, number: int) -> float:
+        """Log-SNR of a step's latent, by the step's number from 1."""
+        return prediction.log_snr_of(samplings.sigmas_of(self._scheduler)[number - 1])
+
+    def slope(self, number: int) -> float:
+        """Derivative of a step by its latent, the predicted noise (or flow) being held fixed."""
+        if self.prediction_type == "flow" or not self._is_preserving:
+            return 1.0
+        before, after = (
+            prediction.levels(prediction.log_snr_of(sigma), self.prediction_type)[0]
+            for sigma in samplings.sigmas_of(self._scheduler)[number - 1 : number + 1]
+        )
+        return after / before
+
+    @property
+    def _is_preserving(self) -> bool:
+        """Whether latents keep their variance; Euler's are x0 + sigma eps."""
+        return samplings.input_scale(self._scheduler, 1.0) == 1.0
 
     def _at(self, step: Step) -> SchedulerMixin:
         """A scheduler of its own, standing before the step with what it remembered there."""

@@ -103,8 +103,11 @@ class Family:
         """Whether the running call computes both halves, and its guidance scale."""
         return self.pipeline.do_classifier_free_guidance, float(self.pipeline.guidance_scale)
 
-    def listen(self, arguments: dict, ended: Callable[[Tensor], None]) -> None:
-        """Edit a call's arguments so that ``ended`` gets the latents after each step."""
+    def listen(self, arguments: dict, ended: Callable[[Tensor], Tensor]) -> None:
+        """Edit a call's arguments so that ``ended`` gets the latents after each step.
+
+        What it returns is what the next step starts from.
+        """
         theirs = arguments.get("callback_on_step_end")
         names = arguments["callback_on_step_end_tensor_inputs"]
         if hasattr(theirs, "tensor_inputs"):
@@ -112,8 +115,7 @@ class Family:
 
         def step_end(pipe, index, timestep, tensors):
             changed = {} if theirs is None else theirs(pipe, index, timestep, tensors)
-            ended(changed.get("latents", tensors["latents"]))
-            return changed
+            return changed | {"latents": ended(changed.get("latents", tensors["latents"]))}
 
         arguments["callback_on_step_end"] = step_end
         arguments["callback_on_step_end_tensor_inputs"] = [*{*names, "latents"}]

@@ -32,12 +32,14 @@ class PixArt(Family):
         """From the call's arguments: this pipeline keeps neither."""
         return arguments["guidance_scale"] > 1, float(arguments["guidance_scale"])
 
-    def listen(self, arguments: dict, ended: Callable[[Tensor], None]) -> None:
-        """By the older callback, which gets the latents but cannot change them."""
+    def listen(self, arguments: dict, ended: Callable[[Tensor], Tensor]) -> None:
+        """By the older callback, whose latents can only be changed in place."""
         theirs, each = arguments.get("callback"), arguments["callback_steps"]
 
         def called(index: int, timestep: Tensor, latents: Tensor) -> None:
-            ended(latents)
+            following = ended(latents)
+            if following is not latents:
+                latents.copy_(following)
             if theirs is not None and index % each == 0:
                 theirs(index, timestep, latents)
 

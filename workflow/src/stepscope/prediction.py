@@ -11,7 +11,6 @@ from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import resca
 from jaxtyping import Float
 from torch import Tensor
 
-
 # Pure noise, of which flows start, has an infinite log-SNR, which no axis and no mean can take. It
 # is written as the level at which the library's own schedules without terminal signal stand.
 PURE_NOISE = -24 * math.log(2)

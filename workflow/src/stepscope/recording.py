@@ -1,6 +1,7 @@
 """What one traced pipeline call leaves behind, gathered while it runs."""
 
 import inspect
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +13,9 @@ from torch import Tensor
 from stepscope import families, prediction, samplings
 from stepscope.attention_probes import AttentionProbes
 from stepscope.words import Word
+
+# from the first noise, latents before each step and after the last
+Path = Callable[[Tensor], Sequence[Tensor]]
 
 
 @dataclass
@@ -49,10 +53,16 @@ class Trace:
 class Tracer:
     """What one pipeline call leaves behind, gathered step by step."""
 
-    def __init__(self, pipeline: DiffusionPipeline, roles: list[dict[str, str]] | None) -> None:
+    def __init__(
+        self,
+        pipeline: DiffusionPipeline,
+        roles: list[dict[str, str]] | None,
+        path: Path | None = None,
+    ) -> None:
         """Nothing is hooked yet; ``trace`` does that."""
         self.pipeline = pipeline
         self.roles = roles
+        self.path = path
         self.family = families.of(pipeline)
         self.probes = AttentionProbes(self.family)
         self.latents: list[Tensor] = []
@@ -129,12 +139,27 @@ class Tracer:
         # said when the run is over: bookkeeping never ends a run in the middle
         self.problem = self.problem or problem
 
-    def step_ended(self, latents: Tensor) -> None:
-        """Keep the latents after a step and what a multistep scheduler remembers of it."""
+    def begun(self, latents: Tensor) -> Tensor:
+        """Keep the latents that the first step starts from; they are returned."""
+        self.given = [] if self.path is None else list(self.path(latents))
+        return self._kept(latents)
+
+    def _kept(self, latents: Tensor) -> Tensor:
+        """Keep the latents of the next state, which a path may give."""
+        latents = self.given.pop(0).to(latents) if self.given else latents
         self.latents.append(latents.cpu())
+        return latents
+
+    def step_ended(self, latents: Tensor) -> Tensor:
+        """Keep the latents after a step and what a multistep scheduler remembers of it.
+
+        The latents are returned, or those of the path in their place.
+        """
+        latents = self._kept(latents)
         remembered = getattr(self.pipeline.scheduler, "model_outputs", ())
         if len(remembered) > 1:
             self.history.append(remembered[-1].cpu())
+        return latents
 
     def end(self) -> None:
         """Read the noise levels off the scheduler, before anybody uses it again."""

@@ -9,20 +9,24 @@ import torch
 from diffusers import DiffusionPipeline
 
 from stepscope import families, samplings
-from stepscope.recording import Trace, Tracer
+from stepscope.recording import Path, Trace, Tracer
 
 __all__ = ["Trace", "Tracer", "generate", "trace"]
 
 
 @contextlib.contextmanager
 def trace(
-    pipeline: DiffusionPipeline, roles: list[dict[str, str]] | None = None
+    pipeline: DiffusionPipeline,
+    roles: list[dict[str, str]] | None = None,
+    path: Path | None = None,
 ) -> Iterator[Tracer]:
     """Record the one call of ``pipeline`` made inside the block; ``result()`` is its Trace.
 
-    ``roles`` maps, per prompt, roles to words. Everything hooked is restored when the block ends.
+    ``roles`` maps, per prompt, roles to words. ``path`` makes, from the call's first noise, latents
+    before each step and after the last that take the place of the sampler's, as far as it has any.
+    Everything hooked is restored when the block ends.
     """
-    tracer = Tracer(pipeline, roles)
+    tracer = Tracer(pipeline, roles, path)
     own = type(pipeline)
     with contextlib.ExitStack() as stack:
         stack.enter_context(tracer.probes)
@@ -48,8 +52,7 @@ def _listening(own: type, tracer: Tracer) -> type:
 
     def prepare_latents(self, *args, **kwargs):
         latents = own.prepare_latents(self, *args, **kwargs)
-        tracer.latents.append(latents.cpu())
-        return latents
+        return tracer.begun(latents)
 
     return type(own.__name__, (own,), {"__call__": call, "prepare_latents": prepare_latents})
 
@@ -66,13 +69,17 @@ def generate(
     width: int | None,
     scheduler: dict,
     roles: list[dict[str, str]],
+    path: Path | None = None,
 ) -> tuple[np.ndarray, Trace]:
-    """Pictures (B, H, W, 3) uint8 and trace of one forward batch, one seeded generator a sample."""
+    """Pictures (B, H, W, 3) uint8 and trace of one forward batch, one seeded generator a sample.
+
+    ``path`` is that of ``trace``.
+    """
     own, family = pipeline.scheduler, families.of(pipeline)
     pipeline.scheduler = samplings.make_scheduler(scheduler, own.config, sampling)
     steps = samplings.call_arguments(pipeline.scheduler, sampling, family.schedule)
     try:
-        with trace(pipeline, roles) as tracer:
+        with trace(pipeline, roles, path) as tracer:
             pictures = pipeline(
                 prompt=prompts,
                 negative_prompt=[negative_prompt or family.negative] * len(prompts)

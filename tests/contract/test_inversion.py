@@ -1,0 +1,147 @@
+"""Real pictures become traces of the same kind: noised step by step, or inverted and sampled."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import tiny
+from stepscope import inversion, samplings, tracing
+from stepscope.denoiser import Denoiser, steps_of
+
+PROMPTS = ["a red cat", "a ball above a zebra"]
+SETTINGS = {
+    "sampling": {"kind": "uniform", "steps": 3},
+    "scheduler": {"name": "euler"},
+    "guidance": 2.0,
+    "negative_prompt": "",
+    "height": 48,
+    "width": 64,
+    "roles": [{"subject": "cat"}, {}],
+}
+CASES = [
+    ("tiny_sd1", "euler"),
+    ("tiny_sd1", "dpmsolver++"),
+    ("tiny_sd2", "dpmsolver++"),
+    ("tiny_xl", "euler"),
+    ("tiny_pixart", "dpmsolver++"),
+    ("tiny_sd3", "euler"),
+    ("tiny_sd3", "dpmsolver++"),
+]
+
+
+def settings(name):
+    return SETTINGS | {"scheduler": {"name": name}}
+
+
+def denoiser_of(pipeline, options):
+    names = ("sampling", "scheduler", "guidance")
+    return Denoiser(pipeline, **{name: options[name] for name in names})
+
+
+@pytest.fixture(params=CASES, ids="-".join)
+def case(request):
+    """A pipeline, its settings, and clean latents of two pictures that it made itself."""
+    kind, name = request.param
+    pipeline, options = getattr(tiny, kind)(), settings(name)
+    _, found = tracing.generate(pipeline, PROMPTS, [0, 1], **options)
+    return pipeline, options, found.latents[:, -1]
+
+
+def test_noised_latents_are_the_picture_at_each_steps_level(case):
+    pipeline, options, clean = case
+    _, found = inversion.noised(pipeline, PROMPTS, [2, 3], clean, **options)
+    assert torch.equal(found.latents[:, -1], clean)
+    noise = torch.stack([torch.randn(clean[0].shape, generator=seeded(seed)) for seed in (2, 3)])
+    for k, step in enumerate(steps_of(found, 0)):
+        ratio = torch.tensor(found.sigmas[k])
+        flow, unscaled = found.prediction_type == "flow", options["scheduler"]["name"] == "euler"
+        total = 1 + ratio if flow else torch.ones(()) if unscaled else (1 + ratio**2).sqrt()
+        signal = 1 / total
+        level = torch.ones(()) if ratio.isinf() else ratio / total
+        expected = signal * clean + level * noise
+        torch.testing.assert_close(found.latents[:, k], expected.float(), rtol=1e-4, atol=1e-4)
+        assert step.attention
+    assert found.words[0][2].role == "subject"
+
+
+def seeded(seed):
+    return torch.Generator().manual_seed(seed)
+
+
+def test_noised_steps_replay(case):
+    pipeline, options, clean = case
+    _, found = inversion.noised(pipeline, PROMPTS, [2, 3], clean, **options)
+    denoiser = denoiser_of(pipeline, options)
+    for step in steps_of(found, 1):
+        rows = torch.stack([torch.zeros_like(step.latent), step.latent])
+        with torch.no_grad():
+            outputs = denoiser.outputs(rows, step)
+        assert torch.equal(outputs[1], step.outputs)
+
+
+def test_inversion_finds_the_noise_that_made_a_picture(case, monkeypatch):
+    pipeline, options, clean = case
+    monkeypatch.setattr(inversion, "ITERATIONS", 40)
+    _, found, error = inversion.inverted(pipeline, PROMPTS, [8, 9], clean, **options)
+    assert error.shape == (2,)
+    assert error.max() < 1e-6
+    np.testing.assert_allclose(found.latents[:, -1], clean, atol=2e-3 * float(clean.abs().max()))
+
+
+def test_the_reconstruction_error_is_that_of_the_last_latent():
+    pipeline, options = tiny.tiny_sd1(), settings("euler")
+    clean = torch.randn(2, 4, 12, 16, generator=seeded(0))
+    _, found, error = inversion.inverted(pipeline, PROMPTS, [0, 1], clean, **options)
+    expected = [
+        float(((a - b) ** 2).sum() / (b**2).sum())
+        for a, b in zip(found.latents[:, -1], clean, strict=True)
+    ]
+    np.testing.assert_allclose(error, expected, rtol=1e-4)
+    assert error.min() > 0
+
+
+@pytest.mark.parametrize("scheduler", [{"name": "ddpm"}, {"name": "dpmsolver++", "order": 2}])
+def test_steps_that_cannot_be_inverted_are_refused(scheduler):
+    options = SETTINGS | {"scheduler": scheduler}
+    with pytest.raises(ValueError, match="inversion needs steps without noise and history"):
+        inversion.inverted(tiny.tiny_sd1(), PROMPTS, [0, 1], torch.zeros(2, 4, 12, 16), **options)
+
+
+@pytest.mark.parametrize("kind", ["tiny_sd1", "tiny_sd3"])
+def test_pictures_are_cropped_around_the_middle_and_encoded_as_they_are_decoded(kind, tmp_path):
+    denoiser = denoiser_of(getattr(tiny, kind)(), SETTINGS)
+    wide = np.zeros((48, 128, 3), dtype=np.uint8)
+    wide[:, 24:104] = 200  # a little more than what stays of it
+    Image.fromarray(wide).save(tmp_path / "wide.png")
+    (cropped,) = inversion.read([str(tmp_path / "wide.png")], denoiser, (48, 64))
+    (even,) = denoiser.encode_pictures(torch.full((1, 3, 48, 64), 200 / 127.5 - 1))
+    torch.testing.assert_close(cropped, even, rtol=1e-4, atol=1e-4)
+    vae, config = denoiser.pipeline.vae, denoiser.pipeline.vae.config
+    mode = vae.encode(torch.full((1, 3, 48, 64), 200 / 127.5 - 1)).latent_dist.mode()
+    shift = config.shift_factor or 0
+    torch.testing.assert_close(even, ((mode - shift) * config.scaling_factor)[0])
+    with torch.no_grad():
+        expected = (vae.decode(mode).sample * 0.5 + 0.5).clamp(0, 1)
+        torch.testing.assert_close(denoiser.decode(even[None]), expected, rtol=1e-3, atol=1e-3)
+
+
+def test_dpm_of_first_order_is_ddim():
+    """The sampler of the default study against the library's DDIM, at a constant stride."""
+    from diffusers import DDIMScheduler
+
+    config = tiny.tiny_sd1().scheduler.config
+    sampling = {"kind": "custom", "timesteps": [801, 601, 401, 201, 1]}
+    ours = samplings.make_scheduler({"name": "dpmsolver++", "order": 1}, config, sampling)
+    samplings.schedule(ours, sampling)
+    ddim = DDIMScheduler.from_config(
+        config, clip_sample=False, timestep_spacing="leading", steps_offset=1, set_alpha_to_one=True
+    )
+    ddim.set_timesteps(5)
+    assert ddim.timesteps.tolist() == ours.timesteps.tolist()
+    x = y = torch.randn(1, 4, 8, 8, generator=seeded(0))
+    for t in ours.timesteps:
+        noise = torch.randn(x.shape, generator=seeded(int(t)))
+        x = ours.step(noise, t, x).prev_sample
+        y = ddim.step(noise, t, y, eta=0.0).prev_sample
+        torch.testing.assert_close(x, y, rtol=1e-4, atol=1e-4)
