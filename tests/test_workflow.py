@@ -157,7 +157,7 @@ def test_captioned_pictures_are_one_entry_and_refused_in_one_sentence(fresh):
 
 
 def test_a_text_segmenter_of_the_hub_is_fetched_once(fresh):
-    entry = f"{{kind: text_segmenter, repo: a/b, revision: {'0' * 40}}}"
+    entry = f"{{kind: text_segmenter, repo: a/b, revision: {'a' * 40}}}"
     fresh.edit("config/config.yaml", "{kind: segmenter, folder: models/segmenter}", entry)
     jobs = fresh.planned("all")
     assert jobs["fetch_segmenter"] == 1
@@ -200,10 +200,16 @@ def test_a_text_segmenter_and_boxes_ground_a_study(fresh):
     masks = masks.replace("pairs", "triples")
     fresh.snakemake(masks)
     found = xr.open_zarr(fresh.folder / masks, consolidated=True, chunks=None)["mask"].to_numpy()[0]
-    assert np.nanmean(found[:, :32], axis=(1, 2)).tolist() == pytest.approx(
-        [1, np.nan, 0, 0], nan_ok=True
-    )
+    assert found[:, :32].mean((1, 2)).tolist() == pytest.approx([1, np.nan, 0, 0], nan_ok=True)
     assert found[2, 32:].mean() == found[3, 32:].mean() == 0.5
+
+
+def test_a_method_that_scores_the_objects_region_gets_the_masks(fresh):
+    fresh.edit("config/config.yaml", "masks: 20", "masks: 20, score: region")
+    maps = "results/tiny/maps/tiny/pairs/uniform/0/df_rise.zarr"
+    assert fresh.planned(maps)["ground"] == 1
+    fresh.snakemake(maps)
+    assert (fresh.folder / maps / "zarr.json").exists()
 
 
 def test_prompt_that_is_too_long_stops_before_a_model_loads(fresh):

@@ -1,4 +1,5 @@
 # Shared by all rules: the checked study, closed sets of wildcards, and digests for exact reruns.
+import functools
 import os
 import re
 import shutil
@@ -116,20 +117,27 @@ def target(name):
     )
 
 
+@functools.cache
 def source(name):
     """Text of a package module; None if there is no such module."""
     path = PACKAGE.get(f"{name}.py")
     return Path(path).read_text(encoding="utf-8") if path else None
 
 
+@functools.cache  # of thousands of jobs, each asks for its rule's
 def code(*names):
     """Digest of package modules and all they import, so that editing them reruns their rules."""
     return study.digest(list(names), source)
 
 
 def method_code(wildcards):
-    """Digest of the code behind a method, for a user's own method of the file it is in."""
-    place = config["explain"][wildcards.method]["function"].partition(":")[0]
+    """Digest of the code behind the method of a job."""
+    return code_behind(config["explain"][wildcards.method]["function"].partition(":")[0])
+
+
+@functools.cache
+def code_behind(place):
+    """Digest of the code behind a method's module, for a user's own of the file it is in."""
     if place.startswith("stepscope."):
         return code("explaining", place.removeprefix("stepscope."))
     path = Path(*place.split(".")).with_suffix(".py")
@@ -197,6 +205,16 @@ def method_entry(wildcards):
     """A method's entry without where it is used: another sampling must not rerun this one."""
     entry = config["explain"][wildcards.method]
     return {key: value for key, value in entry.items() if key != "samplings"}
+
+
+def region_of(wildcards):
+    """The masks, for a method that asks for the objects' region (step.mask) by its parameters.
+
+    A function, since lookup() searches the whole config for each of thousands of jobs.
+    """
+    entry = config["explain"][wildcards.method]
+    wanted = "region" in (entry.get("score"), entry.get("target"))
+    return workflow.pathvars.apply("<masks>") if wanted else []
 
 
 def prompts_in_batch(wildcards):
