@@ -3,7 +3,7 @@
 import pytest
 
 import tiny
-from stepscope.datasets import _split
+from stepscope import datasets
 from stepscope.words import check_length, token_text, words
 
 TOKENIZER = tiny.tokenizer()
@@ -27,8 +27,8 @@ def spelled(prompt, word):
 )
 def test_tokens_spell_their_word(prompt):
     found = words(TOKENIZER, prompt)
-    assert [word.text.lower() for word in found] == _split(prompt)
-    assert [spelled(prompt, word) for word in found] == _split(prompt)
+    assert [word.text.lower() for word in found] == datasets.words(prompt)
+    assert [spelled(prompt, word) for word in found] == datasets.words(prompt)
     assert [word.index for word in found] == list(range(len(found)))
     tokens = [token for word in found for token in word.tokens]
     assert tokens == sorted(set(tokens))
