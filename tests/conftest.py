@@ -16,6 +16,16 @@ import tiny
 ROOT = Path(__file__).parents[1]
 
 
+def block(kind: str, name: str, page: str = "README.md") -> str:
+    """The text of a page's fenced block with this kind and name."""
+    (found,) = re.findall(
+        rf"^```{kind} {re.escape(name)}\n(.*?)^```$",
+        (ROOT / page).read_text(encoding="utf-8"),
+        re.MULTILINE | re.DOTALL,
+    )
+    return found
+
+
 @dataclass
 class Study:
     """A working directory with its own config/, and Snakemake run in it."""

@@ -1,20 +1,8 @@
 """The README's worked examples, followed literally on the shared tiny study."""
 
-import re
-
 import pandas as pd
 
-from conftest import ROOT
-
-
-def block(kind: str, name: str) -> str:
-    """The text of the README's fenced block with this kind and name."""
-    (found,) = re.findall(
-        rf"^```{kind} {re.escape(name)}\n(.*?)^```$",
-        (ROOT / "README.md").read_text(encoding="utf-8"),
-        re.MULTILINE | re.DOTALL,
-    )
-    return found
+from conftest import block
 
 
 def follow(study, kind: str, name: str, key: str) -> None:

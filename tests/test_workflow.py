@@ -39,7 +39,7 @@ def test_one_edited_prompt_reruns_one_batch_of_each_sampling(study):
     jobs = study.planned("all")
     assert jobs["generate"] == jobs["decode"] == jobs["ground"] == 3
     assert jobs["explain"] == 2 * 3 + 4  # two methods on three samplings, four on one
-    assert jobs["play_games"] == 1
+    assert jobs["play_games"] == 4 + 1  # a method with maps at the played step, the baselines
 
 
 def test_prompts_in_another_batch_leave_the_first_alone(study):
@@ -53,8 +53,19 @@ def test_prompts_in_another_batch_leave_the_first_alone(study):
 def test_one_edited_parameter_of_a_method_generates_nothing(study):
     study.edit("config/config.yaml", "masks: 20", "masks: 21")
     jobs = study.planned("all")
-    assert jobs["explain"] == 1
+    assert jobs["explain"] == jobs["play_games"] == 1
     assert not jobs.keys() & {"generate", "decode", "ground"}
+
+
+def test_a_method_that_asks_for_the_objects_region_gets_it(study):
+    study.edit(
+        "config/config.yaml",
+        "steps: [1, 3], samples: 2}\n  df_cam_word",
+        "steps: [1], samples: 2, target: region}\n  df_cam_word",
+    )
+    maps = "results/tiny/maps/tiny/pairs/uniform/0/df_cam.zarr"
+    assert study.planned(maps) == {"explain": 1}
+    study.snakemake(maps)
 
 
 def test_one_removed_method_reruns_no_other(study):
@@ -218,6 +229,7 @@ def test_prompt_that_is_too_long_stops_before_a_model_loads(fresh):
     shutil.copytree(
         fresh.folder / "models" / "pipeline" / "tokenizer", fresh.folder / "broken" / "tokenizer"
     )
+    shutil.copy(fresh.folder / "models" / "pipeline" / "model_index.json", fresh.folder / "broken")
     fresh.edit("config/config.yaml", "folder: models/pipeline", "folder: broken")
     printed = fresh.snakemake("results/tiny/traces/tiny/pairs/uniform/0.zarr", fails=True)
     assert "prompt_id big-cat" in printed

@@ -1,13 +1,19 @@
 """Real diffusers pipelines at tiny width with random weights, as the tests' models.
 
 Each function returns a pipeline and, given a folder, saves it there too: 64 px pictures, latents of
-4x16x16, cross-attention at 16x16 and 8x8 (XL: at 8x8), 24 tokens.
+4x16x16, attention to words at 16x16 and 8x8 (XL and transformers: at 8x8), 24 tokens of CLIP.
 """
 
 import torch
 from diffusers import (
     AutoencoderKL,
     DPMSolverMultistepScheduler,
+    FlowMatchEulerDiscreteScheduler,
+    PixArtAlphaPipeline,
+    PixArtSigmaPipeline,
+    PixArtTransformer2DModel,
+    SD3Transformer2DModel,
+    StableDiffusion3Pipeline,
     StableDiffusionPipeline,
     StableDiffusionXLPipeline,
     UNet2DConditionModel,
@@ -17,6 +23,9 @@ from transformers import (
     CLIPTextModel,
     CLIPTextModelWithProjection,
     CLIPTokenizer,
+    T5Config,
+    T5EncoderModel,
+    T5Tokenizer,
 )
 
 WORDS = (
@@ -48,6 +57,28 @@ def tokenizer(padding: str = END) -> CLIPTokenizer:
     )
 
 
+def t5_tokenizer() -> T5Tokenizer:
+    """A T5 tokenizer that knows fifty words and splits every other word into its letters."""
+    special = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", -20.0)]
+    letters = [(letter, -9.0) for letter in "\u2581abcdefghijklmnopqrstuvwxyz0123456789,.-'"]
+    words = [("\u2581" + word, -3.0) for word in WORDS]
+    return T5Tokenizer(vocab=special + letters + words, extra_ids=0, model_max_length=512)
+
+
+def _t5(tokens: T5Tokenizer) -> T5EncoderModel:
+    return T5EncoderModel(
+        T5Config(
+            vocab_size=len(tokens),
+            d_model=32,
+            d_kv=8,
+            d_ff=32,
+            num_layers=2,
+            num_heads=2,
+            feed_forward_proj="gated-gelu",
+        )
+    )
+
+
 def _text(tokens: CLIPTokenizer, width: int, **options) -> CLIPTextConfig:
     return CLIPTextConfig(
         vocab_size=len(tokens),
@@ -63,8 +94,9 @@ def _text(tokens: CLIPTokenizer, width: int, **options) -> CLIPTextConfig:
     )
 
 
-def _vae() -> AutoencoderKL:
+def _vae(**options) -> AutoencoderKL:
     return AutoencoderKL(
+        **options,
         block_out_channels=(4, 8, 8),
         down_block_types=("DownEncoderBlock2D",) * 3,
         up_block_types=("UpDecoderBlock2D",) * 3,
@@ -118,7 +150,8 @@ def _ready(pipeline, folder):
     for model in pipeline.components.values():
         if isinstance(model, torch.nn.Module):
             model.eval()
-    for block in pipeline.unet.modules():  # attention of fresh weights is flat; make words differ
+    network = pipeline.components.get("unet") or pipeline.transformer
+    for block in network.modules():  # attention of fresh weights is flat; make words differ
         if type(block).__name__ == "Attention":
             block.to_q.weight.data *= 8
     pipeline.set_progress_bar_config(disable=True)
@@ -169,5 +202,70 @@ def tiny_xl(folder=None, seed: int = 0) -> StableDiffusionXLPipeline:
             ),
             scheduler=_scheduler(),
             add_watermarker=False,
+        )
+    return _ready(pipeline, folder)
+
+
+def tiny_pixart(folder=None, seed: int = 0, kind=PixArtSigmaPipeline) -> PixArtSigmaPipeline:
+    """PixArt-Sigma, or -Alpha, in miniature: T5 with masked padding, learned variances."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        tokens = t5_tokenizer()
+        pipeline = kind(
+            tokenizer=tokens,
+            text_encoder=_t5(tokens),
+            vae=_vae(),
+            transformer=PixArtTransformer2DModel(
+                sample_size=16,
+                patch_size=2,
+                in_channels=4,
+                out_channels=8,
+                num_layers=2,
+                num_attention_heads=2,
+                attention_head_dim=8,
+                cross_attention_dim=16,
+                caption_channels=32,
+            ),
+            scheduler=_scheduler(),
+        )
+    return _ready(pipeline, folder)
+
+
+def tiny_alpha(folder=None, seed: int = 0) -> PixArtAlphaPipeline:
+    """PixArt-Alpha in miniature."""
+    return tiny_pixart(folder, seed, PixArtAlphaPipeline)
+
+
+def tiny_sd3(folder=None, seed: int = 0) -> StableDiffusion3Pipeline:
+    """Stable Diffusion 3.5 in miniature: joint and dual attention, three texts, a flow."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        first, second, third = tokenizer(), tokenizer("!"), t5_tokenizer()
+        pipeline = StableDiffusion3Pipeline(
+            transformer=SD3Transformer2DModel(
+                sample_size=16,
+                patch_size=2,
+                in_channels=4,
+                out_channels=4,
+                num_layers=3,
+                attention_head_dim=8,
+                num_attention_heads=2,
+                joint_attention_dim=32,
+                caption_projection_dim=16,
+                pooled_projection_dim=32,
+                pos_embed_max_size=32,
+                dual_attention_layers=(0,),
+                qk_norm="rms_norm",
+            ),
+            scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0),
+            vae=_vae(shift_factor=0.1),
+            text_encoder=CLIPTextModelWithProjection(_text(first, 16, projection_dim=16)),
+            tokenizer=first,
+            text_encoder_2=CLIPTextModelWithProjection(
+                _text(second, 16, hidden_act="gelu", projection_dim=16)
+            ),
+            tokenizer_2=second,
+            text_encoder_3=_t5(third),
+            tokenizer_3=third,
         )
     return _ready(pipeline, folder)

@@ -12,7 +12,7 @@ def main() -> None:
     denoiser, step = timing.stored_step(timing.load())
 
     def bare() -> None:
-        latents = step.latent[None].to(denoiser.unet.device).requires_grad_()
+        latents = step.latent[None].to(denoiser.device).requires_grad_()
         denoiser.guided(denoiser.outputs(latents, step)).sum().backward()
 
     found = timing.seconds(

@@ -11,7 +11,7 @@ MASKS, BLOCK = 100, 50
 def main() -> None:
     """Print both rates, with and without variants, and the ratios."""
     denoiser, step = timing.stored_step(timing.load())
-    unet, device = denoiser.unet, denoiser.unet.device
+    unet, device = denoiser.network, denoiser.device
     rows = step.latent.to(device).expand(2 * BLOCK, *step.latent.shape)
     text = step.conditioning["prompt_embeds"].to(device).repeat_interleave(BLOCK, 0)
 

@@ -12,8 +12,10 @@ COUNT = 4
 def main() -> None:
     """Print both times and the ratio."""
     pipeline = timing.load()
-    pipeline.scheduler = samplings.make_scheduler(timing.SCHEDULER, pipeline.scheduler.config)
-    arguments = timing.settings(COUNT) | {"sampling": {"kind": "uniform", "steps": 10}}
+    sampling = {"kind": "uniform", "steps": 10}
+    own = pipeline.scheduler.config
+    pipeline.scheduler = samplings.make_scheduler(timing.SCHEDULER, own, sampling)
+    arguments = timing.settings(COUNT) | {"sampling": sampling}
 
     def bare() -> None:
         pipeline(

@@ -3,6 +3,7 @@
 import dataclasses
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -92,16 +93,21 @@ def test_maps_have_the_traces_axes_and_say_what_they_are(folder, method):
     assert set(store.read_errors(path)) == ({"df_rise"} if method == "df_rise" else set())
 
 
-def test_games_score_every_map_and_the_baselines(folder):
-    areas, curves = games.play_batch(
+def played(folder, *methods):
+    return games.play_batch(
         str(folder / "traces.zarr"),
-        [str(folder / f"{method}.zarr") for method in METHODS],
+        [str(folder / f"{method}.zarr") for method in methods],
         model={"folder": str(folder / "pipeline")},
         clip={"folder": str(folder / "clip"), "fingerprint": "x"},
         games=GAMES,
         keys=KEYS,
         seed=0,
     )
+
+
+def test_games_score_every_map_and_the_baselines(folder):
+    both = zip(played(folder), played(folder, *METHODS), strict=True)
+    areas, curves = (pd.concat(parts, ignore_index=True) for parts in both)
     assert list(areas) == list(tables.COLUMNS["rq1_auc"])
     methods = {
         "random",
@@ -132,15 +138,7 @@ def test_a_constant_map_is_reported_and_not_scored(folder, monkeypatch, capsys):
     monkeypatch.setattr(
         explaining, "flat", lambda maps: {k: v.where(v.isnull(), 1) for k, v in flat(maps).items()}
     )
-    areas, _ = games.play_batch(
-        str(folder / "traces.zarr"),
-        [str(folder / "information.zarr")],
-        model={"folder": str(folder / "pipeline")},
-        clip={"folder": str(folder / "clip")},
-        games=GAMES,
-        keys=KEYS,
-        seed=0,
-    )
+    areas, _ = played(folder, "information")
     assert (
         areas[areas["method"] == "information"][["auc_distance", "auc_similarity"]]
         .isna()
@@ -148,6 +146,13 @@ def test_a_constant_map_is_reported_and_not_scored(folder, monkeypatch, capsys):
         .all()
     )
     assert "information: cat, seed 0, step 2: constant map." in capsys.readouterr().out
+
+
+def test_a_method_without_maps_at_the_played_steps_has_no_rows(folder, monkeypatch):
+    monkeypatch.setitem(GAMES, "steps", [3])
+    areas, curves = played(folder, "df_rise")
+    assert (len(areas), len(curves)) == (0, 0)
+    assert list(areas) == list(tables.COLUMNS["rq1_auc"])
 
 
 def test_a_stored_step_is_explained_like_one_in_memory(folder):

@@ -9,9 +9,33 @@ from diffusers.models.attention_processor import Attention, AttnProcessor
 
 from replayed import auroc, corner, replay
 from stepscope import baselines, bimodal
-from stepscope.attention import KeepProbabilities, cross_attention, image_attention, relevance
-from stepscope.bimodal import Relevance, normalised, text_relevance
+from stepscope.attention import cross_attention, relevance
+from stepscope.attention_graph import KeepProbabilities, image_attention
+from stepscope.bimodal import (
+    Call,
+    Relevance,
+    normalised,
+    text_relevance,
+    through_blocks,
+    through_joint,
+)
 from stepscope.planted import ConstantDenoiser, CopyingDenoiser, GatedDenoiser
+
+KINDS = ["tiny_sd1", "tiny_sd2", "tiny_xl", "tiny_pixart", "tiny_sd3"]
+
+
+def denoiser_reads(denoiser):
+    """Attention modules with keys of the prompt, by the widths of their projections."""
+    family = denoiser.family
+    return [
+        module
+        for module in family.attention().values()
+        if (
+            getattr(module, "add_k_proj", None) is not None
+            if family.joint
+            else module.is_cross_attention
+        )
+    ]
 
 
 def index_of(step, text):
@@ -82,20 +106,21 @@ def test_resizing_keeps_places_and_totals():
     assert (Relevance.start((4, 4), 3, torch.device("cpu")).resized((2, 2)).image == 0).all()
 
 
-@pytest.mark.parametrize("kind", ["tiny_sd1", "tiny_sd2", "tiny_xl"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_keeping_probabilities_does_not_change_the_output(kind):
     denoiser, steps = replay(kind)
     latents = steps[1].latent[None].requires_grad_()
     expected = denoiser.outputs(latents, steps[1])
-    before = denoiser.unet.attn_processors
-    with image_attention(denoiser.unet) as record:
+    before = denoiser.network.attn_processors
+    with image_attention(denoiser.family) as record:
         found = denoiser.outputs(latents, steps[1])
     torch.testing.assert_close(found, expected, atol=2e-5, rtol=1e-4)
-    assert denoiser.unet.attn_processors == before
-    attentions = [m for m in denoiser.unet.modules() if isinstance(m, Attention)]
+    assert denoiser.network.attn_processors == before
+    attentions = [m for m in denoiser.network.modules() if isinstance(m, Attention)]
     assert len(record.calls) == len(attentions)
-    for module, cross, probabilities in record.calls:
-        assert cross == (module.to_k.in_features != module.to_q.in_features)
+    assert [reads for _, reads, _ in record.calls].count(True) == len(denoiser_reads(denoiser))
+    for module, reads, probabilities in record.calls:
+        assert reads == (module in denoiser_reads(denoiser))
         torch.testing.assert_close(probabilities.sum(-1), torch.ones(probabilities.shape[:-1]))
 
 
@@ -106,12 +131,12 @@ def test_cross_attention_is_recognised_where_a_block_has_nothing_else():
     calls = []
     attention.set_processor(AttnProcessor())
     expected = attention(x, encoder_hidden_states=source)
-    attention.set_processor(KeepProbabilities(calls))
+    attention.set_processor(KeepProbabilities(calls, joint=False))
     torch.testing.assert_close(attention(x, encoder_hidden_states=source), expected)
     assert [cross for _, cross, _ in calls] == [True]
 
 
-@pytest.mark.parametrize("kind", ["tiny_sd1", "tiny_sd2", "tiny_xl"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_relevance_is_a_map_a_word_and_repeatable(kind):
     denoiser, steps = replay(kind)
     first, second = (relevance(denoiser, steps[1]) for _ in range(2))
@@ -127,12 +152,12 @@ def test_relevance_visits_attention_in_forward_order(monkeypatch):
     original = bimodal.through_unet
 
     def through(unet, calls, sizes, words):
-        seen.extend(module for module, _, _ in calls)
+        seen.extend(call.module for call in calls)
         return original(unet, calls, sizes, words)
 
-    monkeypatch.setattr("stepscope.attention.through_unet", through)
+    monkeypatch.setattr("stepscope.family_unet.through_unet", through)
     relevance(denoiser, steps[1])
-    names = {module: name for name, module in denoiser.unet.named_modules()}
+    names = {module: name for name, module in denoiser.network.named_modules()}
     blocks = [names[module].split(".")[0] for module in seen]
     assert blocks == sorted(blocks, key=["down_blocks", "mid_block", "up_blocks"].index)
 
@@ -153,6 +178,26 @@ def test_relevance_sees_when_and_where_a_word_acts():
     assert found > 0.6
     assert found > auroc(baselines.random(0, "tiny", 0, (16, 16)), region)
     assert relevance(gated, steps[2]).max() == 0
+
+
+def test_joint_rules_by_hand():
+    """One image token and one text token in one softmax, and a call among image tokens alone."""
+    words = torch.tensor([[0.5]])
+    joint = Call(None, True, torch.tensor([[0.1, 0.4], [0.2, 0.3]]))
+    state = through_joint([joint], (1, 1), words)
+    torch.testing.assert_close(state.text, torch.tensor([[0.6]]))  # 0.4 x 1.5
+    torch.testing.assert_close(state.image, torch.tensor([[0.1]]))
+    alone = Call(None, False, torch.tensor([[1.0]]))
+    again = through_joint([joint, alone], (1, 1), words)
+    torch.testing.assert_close(again.text, torch.tensor([[1.2]]))
+
+
+def test_rules_along_blocks_are_the_rules_of_each_call():
+    words = torch.zeros(2, 2)
+    weights = torch.tensor([[0.2, 0.4], [0.0, 0.6]])
+    mixing = torch.tensor([[0.0, 0.5], [0.0, 0.0]])
+    state = through_blocks([Call(None, True, weights), Call(None, False, mixing)], (1, 2), words)
+    torch.testing.assert_close(state.text, torch.tensor([[0.2, 0.7], [0.0, 0.6]]))
 
 
 @pytest.mark.parametrize("planted", [ConstantDenoiser, CopyingDenoiser])

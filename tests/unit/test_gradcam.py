@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,9 +10,10 @@ import torch
 from diffusers import UNet2DConditionModel
 
 from replayed import auroc, corner, replay
-from stepscope import baselines, gradcam
+from stepscope import baselines
 from stepscope.denoiser import Denoiser
-from stepscope.gradcam import class_activation, df_cam, df_cam_word, layers
+from stepscope.family_unet import UNet
+from stepscope.gradcam import class_activation, df_cam, df_cam_word
 from stepscope.planted import ConstantDenoiser, CopyingDenoiser, GatedDenoiser
 
 
@@ -22,29 +24,30 @@ def summed(result):
 def test_stable_diffusion_has_the_papers_43_layers():
     with torch.device("meta"):
         unet = UNet2DConditionModel()
-    names = list(layers(unet))
+    names = list(UNet(SimpleNamespace(unet=unet)).layers())
     assert len(names) == 43
     assert names[0] == "down_blocks.0.resnets.0"
     assert names.index("mid_block.resnets.1") < names.index("up_blocks.0.resnets.0")
 
 
 @pytest.mark.parametrize("target", ["prompt", "norm", "raw_sum"])
-def test_one_backward_pass_gives_the_maps_of_one_pass_a_layer(target, monkeypatch):
-    denoiser, steps = replay()
+@pytest.mark.parametrize("kind", ["tiny_sd1", "tiny_pixart", "tiny_sd3"])
+def test_one_backward_pass_gives_the_maps_of_one_pass_a_layer(kind, target, monkeypatch):
+    denoiser, steps = replay(kind)
     together = df_cam(denoiser, steps[1], target=target)
-    everything = gradcam.layers(denoiser.unet)
+    everything = denoiser.family.layers()
     for index, (name, layer) in enumerate(everything.items()):
-        monkeypatch.setattr(gradcam, "layers", lambda unet, one={name: layer}: one)
+        monkeypatch.setattr(denoiser.family, "layers", lambda one={name: layer}: one)
         alone = df_cam(denoiser, steps[1], target=target)
         assert alone.names == (name,)
         np.testing.assert_allclose(alone.maps[0], together.maps[index], atol=1e-5)
 
 
-@pytest.mark.parametrize("kind", ["tiny_sd1", "tiny_sd2", "tiny_xl"])
+@pytest.mark.parametrize("kind", ["tiny_sd1", "tiny_sd2", "tiny_xl", "tiny_pixart", "tiny_sd3"])
 def test_maps_are_on_the_latent_grid_in_0_to_1_and_repeatable(kind):
     denoiser, steps = replay(kind)
     first, second = (df_cam(denoiser, steps[2]) for _ in range(2))
-    assert first.maps.shape == (len(layers(denoiser.unet)), 16, 16)
+    assert first.maps.shape == (len(denoiser.family.layers()), 16, 16)
     known = ~np.isnan(first.maps).any((1, 2))
     assert known.sum() > len(known) / 2
     assert (first.maps[known].min((1, 2)) == 0).all()
@@ -56,14 +59,16 @@ def test_halves_are_mixed_only_for_the_raw_sum():
     generator = torch.Generator().manual_seed(0)
     a, g = ({"x": torch.randn(2, 3, 4, 4, generator=generator)} for _ in range(2))
     alpha = g["x"].mean((2, 3), keepdim=True)
-    plain = class_activation(a, g, (4, 4), None)[0]
+    plain = class_activation(UNet(None), a, g, (4, 4), None)[0]
     expected = (alpha * a["x"]).sum((0, 1)).relu().numpy()
     np.testing.assert_allclose(plain, expected / expected.max(), atol=1e-6)
     w = 7.5
     mixed_a, mixed_g = (x["x"][0] + w * (x["x"][1] - x["x"][0]) for x in (a, g))
     expected = (mixed_g.mean((1, 2), keepdim=True) * mixed_a).sum(0).relu().numpy()
     expected = (expected - expected.min()) / (expected.max() - expected.min())
-    np.testing.assert_allclose(class_activation(a, g, (4, 4), w)[0], expected, atol=1e-5)
+    np.testing.assert_allclose(
+        class_activation(UNet(None), a, g, (4, 4), w)[0], expected, atol=1e-5
+    )
 
 
 class WritesFeature(Denoiser):
@@ -74,7 +79,7 @@ class WritesFeature(Denoiser):
 
     def __init__(self, denoiser, text, layer, region, strength=4.0):
         self.__dict__.update(denoiser.__dict__)
-        self.text, self.layer = text, layers(denoiser.unet)[layer]
+        self.text, self.layer = text, denoiser.family.layers()[layer]
         self.region, self.strength = region, strength
 
     def without(self, step, *words):
@@ -102,7 +107,7 @@ def test_the_region_where_a_word_writes_a_feature_is_found():
     denoiser, steps = replay(prompt="cat")
     layer = "up_blocks.0.resnets.0"  # 8 x 8
     planted = WritesFeature(denoiser, "cat", layer, corner()[::2, ::2])
-    own = list(layers(denoiser.unet)).index(layer)
+    own = list(denoiser.family.layers()).index(layer)
     found = [auroc(df_cam(planted, step).maps[own], corner()) for step in steps]
     summed = [auroc(df_cam_word(planted, step)[0], corner()) for step in steps]
     chance = [auroc(map_, corner()) for map_ in baselines.random(0, "tiny", 0, (4, 16, 16))]
@@ -149,10 +154,10 @@ def test_without_guidance_the_prompt_target_is_refused():
 
 def test_hooks_and_frozen_weights_are_restored():
     denoiser, steps = replay()
-    weight = denoiser.unet.conv_in.weight
+    weight = denoiser.network.conv_in.weight
     weight.requires_grad_(True)
     df_cam(denoiser, steps[1])
     assert weight.requires_grad
     assert weight.grad is None
     weight.requires_grad_(False)
-    assert not any(module._forward_hooks for module in denoiser.unet.modules())
+    assert not any(module._forward_hooks for module in denoiser.network.modules())

@@ -6,8 +6,7 @@ import pytest
 import torch
 
 import tiny
-from stepscope import models
-from stepscope.words import check_length
+from stepscope import families, models
 
 
 def test_a_saved_pipeline_loads_frozen_and_equal(tmp_path):
@@ -17,9 +16,28 @@ def test_a_saved_pipeline_loads_frozen_and_equal(tmp_path):
     assert not any(weight.requires_grad for weight in loaded.unet.parameters())
     for name, weight in own.unet.state_dict().items():
         assert torch.equal(weight, loaded.unet.state_dict()[name].cpu())
-    tokens = models.load_tokenizer({"folder": str(tmp_path)})
-    assert tokens("a zebra").input_ids == own.tokenizer("a zebra").input_ids
-    assert tokens.model_max_length == tiny.LENGTH
+
+
+@pytest.mark.parametrize("kind", ["tiny_sd1", "tiny_xl", "tiny_pixart", "tiny_sd3"])
+def test_texts_are_known_without_any_weights(tmp_path, kind):
+    own = getattr(tiny, kind)(tmp_path)
+    for path in tmp_path.rglob("*.safetensors"):
+        path.unlink()
+    family, texts = models.load_texts({"folder": str(tmp_path)})
+    assert own.__class__.__name__ in family.pipelines
+    expected = families.of(own).own_texts()
+    assert [text.length for text in texts] == [text.length for text in expected]
+    for found, known in zip(texts, expected, strict=True):
+        assert found.tokenizer("a zebra").input_ids == known.tokenizer("a zebra").input_ids
+        assert len(found.twins) == len(known.twins)
+
+
+def test_a_pipeline_of_no_family_is_named(tmp_path):
+    tiny.tiny_sd1(tmp_path)
+    index = tmp_path / "model_index.json"
+    index.write_text(index.read_text().replace("StableDiffusionPipeline", "DiTPipeline"))
+    with pytest.raises(ValueError, match=r"^DiTPipeline: no family of models covers"):
+        models.load({"folder": str(tmp_path)})
 
 
 def test_dtype_is_the_specs(tmp_path):
@@ -48,11 +66,3 @@ def test_two_jobs_never_share_a_gpu(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(models.time, "sleep", finish)
     assert models._claim_gpu() == 0
     assert "waiting" in capsys.readouterr().out
-
-
-def test_prompts_are_measured_by_the_tokenizer_folder_alone(tmp_path):
-    tiny.tokenizer().save_pretrained(tmp_path / "tokenizer")
-    tokenizer = models.load_tokenizer({"folder": str(tmp_path)})
-    check_length(tokenizer, "a cat", "row 2")
-    with pytest.raises(ValueError, match="row 2: the prompt"):
-        check_length(tokenizer, "cat " * 30, "row 2")

@@ -140,7 +140,7 @@ def test_blind_denoisers_ignore_the_prompt(denoiser, steps, kind):
 
 def test_hooked_methods_see_the_layers_of_a_blind_denoiser(denoiser, steps):
     blind, seen = CopyingDenoiser(denoiser), []
-    hook = denoiser.unet.mid_block.register_forward_hook(lambda *given: seen.append(given[2]))
+    hook = denoiser.network.mid_block.register_forward_hook(lambda *given: seen.append(given[2]))
     latent = steps[0].latent[None].clone().requires_grad_()
     outputs = blind.outputs(latent, steps[0])
     (gradient,) = torch.autograd.grad(outputs.sum(), seen[0], retain_graph=True)

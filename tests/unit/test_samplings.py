@@ -3,8 +3,15 @@
 import numpy as np
 import pytest
 
-from stepscope.prediction import log_snr_of
-from stepscope.samplings import make_scheduler, schedule, sigmas_of, timesteps
+from stepscope.prediction import PURE_NOISE, levels, log_snr_of
+from stepscope.samplings import (
+    call_arguments,
+    make_scheduler,
+    prediction_type,
+    schedule,
+    sigmas_of,
+    timesteps,
+)
 
 STABLE_DIFFUSION = {
     "num_train_timesteps": 1000,
@@ -20,10 +27,12 @@ EARLY = (
     "416 370 319 265 206 143 74"
 )
 DPM = {"name": "dpmsolver++", "order": 1}
+UNIFORM = {"kind": "uniform", "steps": 20}
+FLOW = {"num_train_timesteps": 1000, "shift": 3.0}  # as Stable Diffusion 3's
 
 
 def scheduled(sampling, spec=DPM):
-    scheduler = make_scheduler(spec, STABLE_DIFFUSION)
+    scheduler = make_scheduler(spec, STABLE_DIFFUSION, sampling)
     schedule(scheduler, sampling)
     return scheduler
 
@@ -91,12 +100,64 @@ def test_unknown_kinds_are_refused():
 @pytest.mark.parametrize("name", ["ddim", "pndm"])
 def test_schedulers_that_cannot_take_time_steps_are_refused_by_name(name):
     with pytest.raises(ValueError, match=f"^scheduler/name: '{name}' is not supported"):
-        make_scheduler({"name": name}, STABLE_DIFFUSION)
+        make_scheduler({"name": name}, STABLE_DIFFUSION, UNIFORM)
 
 
 def test_clipping_is_refused_and_never_inherited():
     with pytest.raises(ValueError, match=r"^scheduler/clip_sample: would clip latents"):
-        make_scheduler({"name": "ddpm", "clip_sample": True}, STABLE_DIFFUSION)
+        make_scheduler({"name": "ddpm", "clip_sample": True}, STABLE_DIFFUSION, UNIFORM)
     with pytest.raises(ValueError, match=r"^scheduler/karras: the key is not known"):
-        make_scheduler({"name": "euler", "karras": True}, STABLE_DIFFUSION)
-    assert not make_scheduler({"name": "ddpm"}, STABLE_DIFFUSION).config.clip_sample
+        make_scheduler({"name": "euler", "karras": True}, STABLE_DIFFUSION, UNIFORM)
+    assert not make_scheduler({"name": "ddpm"}, STABLE_DIFFUSION, UNIFORM).config.clip_sample
+
+
+def flowing(sampling, spec):
+    scheduler = make_scheduler(spec, FLOW, sampling)
+    schedule(scheduler, sampling)
+    return scheduler
+
+
+@pytest.mark.parametrize("spec", [DPM, {"name": "euler"}])
+def test_a_flow_keeps_the_models_shift_and_ends_without_noise(spec):
+    scheduler = flowing(UNIFORM, spec)
+    assert prediction_type(scheduler) == "flow"
+    ratios = sigmas_of(scheduler)
+    assert ratios[-1] == 0
+    shares = 1 / (1 + 1 / ratios[:-1])
+    times = scheduler.timesteps.double().numpy()  # the library gives dpmsolver++ whole ones
+    whole = spec is DPM
+    np.testing.assert_allclose(
+        np.floor(1000 * shares) if whole else 1000 * shares, times, rtol=1e-5
+    )
+    # half way through the steps a shift of 3 leaves 3 parts of noise to 1 of signal
+    assert shares[10] == pytest.approx(0.75, abs=0.03)
+
+
+def test_a_flow_uses_exactly_the_time_steps_asked_for():
+    sampling = {"kind": "custom", "timesteps": [999, 600, 200]}
+    scheduler = flowing(sampling, {"name": "euler"})
+    np.testing.assert_allclose(scheduler.timesteps, [999, 600, 200], rtol=1e-6)
+    np.testing.assert_allclose(sigmas_of(scheduler)[:-1], [999, 1.5, 0.25], rtol=1e-4)
+    arguments = call_arguments(scheduler, sampling, "sigmas")
+    assert arguments == {"num_inference_steps": 3, "sigmas": [0.999, 0.6, 0.2]}
+
+
+def test_what_a_flow_cannot_do_is_refused():
+    with pytest.raises(ValueError, match=r"^scheduler/name: ddpm is no solver for a model of flow"):
+        make_scheduler({"name": "ddpm"}, FLOW, UNIFORM)
+    with pytest.raises(ValueError, match="use_dynamic_shifting"):
+        make_scheduler({"name": "euler"}, FLOW | {"use_dynamic_shifting": True}, UNIFORM)
+    early = {"kind": "early", "steps": 20, "gamma": 60}
+    with pytest.raises(ValueError, match=r"^samplings: early names time steps, .* euler alone\.$"):
+        call_arguments(make_scheduler(DPM, FLOW, early), early, "sigmas")
+
+
+def test_pure_noise_has_a_finite_log_snr_and_no_signal():
+    assert np.isfinite(log_snr_of(np.inf))
+    assert levels(log_snr_of(np.inf), "flow") == (0.0, 1.0)
+    assert levels(np.inf, "flow") == (1.0, 0.0)
+    alpha, sigma = levels(log_snr_of(1.5), "flow")
+    assert (alpha, sigma) == pytest.approx((0.4, 0.6))
+    zero_snr = make_scheduler(DPM, STABLE_DIFFUSION | {"rescale_betas_zero_snr": True}, UNIFORM)
+    schedule(zero_snr, {"kind": "custom", "timesteps": [999, 10]})
+    assert log_snr_of(sigmas_of(zero_snr)[0]) == pytest.approx(PURE_NOISE, rel=1e-5)

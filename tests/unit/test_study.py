@@ -130,6 +130,34 @@ def test_parameter_that_a_method_does_not_take():
         study.check_methods(explain, lambda name: text, "c.yaml")
 
 
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ({"function": "stepscope.gradcam:df_cam"}, "there is one; leave it out, or set its target"),
+        ({"function": "stepscope.gradcam:df_cam", "target": "norm"}, ""),
+        ({"function": "stepscope.attention:relevance"}, "there is one; leave it out.$"),
+        ({"function": "stepscope.attention:cross_attention"}, ""),
+        ({"function": "own:map"}, ""),
+    ],
+)
+def test_methods_that_compare_halves_need_two(entry, message):
+    if not message:
+        study.check_guidance({"m": entry}, source, "c.yaml", "there is one")
+        return
+    with pytest.raises(ValueError, match=f"^c.yaml: explain/m: .*{message}"):
+        study.check_guidance({"m": entry}, source, "c.yaml", "there is one")
+
+
+def test_a_distilled_model_is_known_by_its_config(tmp_path):
+    assert not study.is_distilled(tmp_path)
+    (tmp_path / "unet").mkdir()
+    config = tmp_path / "unet" / "config.json"
+    config.write_text('{"time_cond_proj_dim": null}')
+    assert not study.is_distilled(tmp_path)
+    config.write_text('{"time_cond_proj_dim": 256}')
+    assert study.is_distilled(tmp_path)
+
+
 def test_digest_ignores_comments_layout_and_docstrings_but_not_imported_code():
     modules = {"a": "from stepscope import b\nx = 1\n", "b": "y = 2\n", "c": "z = 3\n"}
     before = study.digest(["a"], modules.get)

@@ -16,6 +16,7 @@ PACKAGE = {
         "__init__.py",
         "adapters.py",
         "attention.py",
+        "attention_graph.py",
         "attention_probes.py",
         "baselines.py",
         "bimodal.py",
@@ -25,9 +26,13 @@ PACKAGE = {
         "datasets.py",
         "decoding.py",
         "denoiser.py",
-        "encoding.py",
         "estimate.py",
         "explaining.py",
+        "families.py",
+        "family.py",
+        "family_pixart.py",
+        "family_sd3.py",
+        "family_unet.py",
         "fetching.py",
         "figures_games.py",
         "figures_rq1.py",
@@ -51,6 +56,7 @@ PACKAGE = {
         "plainjson.py",
         "planted.py",
         "plotting.py",
+        "plugins.py",
         "prediction.py",
         "quality.py",
         "readers.py",
@@ -130,22 +136,23 @@ def code(*names):
     return study.digest(list(names), source)
 
 
-def method_code(wildcards):
-    """Digest of the code behind the method of a job."""
-    return code_behind(config["explain"][wildcards.method]["function"].partition(":")[0])
-
-
 @functools.cache
-def code_behind(place):
-    """Digest of the code behind a method's module, for a user's own of the file it is in."""
+def code_with(place, *names):
+    """Digest as ``code``, with a module of the package or, by its file, one of the user's own."""
     if place.startswith("stepscope."):
-        return code("explaining", place.removeprefix("stepscope."))
+        return code(*names, place.removeprefix("stepscope."))
     path = Path(*place.split(".")).with_suffix(".py")
-    if not path.is_file():  # a method of an installed package, whose versions envs/ pins
-        return code("explaining")
+    if not path.is_file():  # of an installed package, whose versions envs/ pins
+        return code(*names)
     return study.digest(
-        ["explaining", place], lambda name: path.read_text() if name == place else source(name)
+        [*names, place], lambda name: path.read_text() if name == place else source(name)
     )
+
+
+def method_code(wildcards):
+    """Digest of the code behind a method."""
+    place = config["explain"][wildcards.method]["function"].partition(":")[0]
+    return code_with(place, "explaining")
 
 
 def one_of(names):
@@ -185,20 +192,37 @@ def every_map(pattern="<maps>"):
     ]
 
 
-def methods_of(wildcards):
+def used_on(sampling):
     """Methods that explain a sampling."""
     return [
         method
         for method, entry in config["explain"].items()
-        if wildcards.sampling in (entry["samplings"] or config["samplings"])
+        if sampling in (entry["samplings"] or config["samplings"])
     ]
 
 
+def is_played(method):
+    """Whether a method has maps at any step that the games are played on."""
+    own, played = config["explain"][method]["steps"], config["games"]["steps"]
+    return not own or not played or not set(own).isdisjoint(played)
+
+
+def methods_of(wildcards):
+    """Methods that explain the sampling of a job."""
+    return used_on(wildcards.sampling)
+
+
 def parts_of(wildcards):
-    """Tables of all batches that make up one table; games are played on their samplings only."""
-    played = wildcards.table in ("rq1_auc", "rq1_curves")
-    samplings = config["games"]["samplings"] if played else None
-    return every("<part>", samplings=samplings, table=wildcards.table)
+    """Tables of all batches that make up one table; of games, one a method on their samplings."""
+    if wildcards.table not in ("rq1_auc", "rq1_curves"):
+        return every("<part>", table=wildcards.table)
+    pattern = "<results>/tables/parts/{table}/<batch>/{method}.tsv"
+    return [
+        path
+        for sampling in config["games"]["samplings"] or config["samplings"]
+        for method in [BASELINES, *filter(is_played, used_on(sampling))]
+        for path in every(pattern, samplings=[sampling], table=wildcards.table, method=method)
+    ]
 
 
 def method_entry(wildcards):
@@ -215,6 +239,11 @@ def region_of(wildcards):
     entry = config["explain"][wildcards.method]
     wanted = "region" in (entry.get("score"), entry.get("target"))
     return workflow.pathvars.apply("<masks>") if wanted else []
+
+
+def longest_first(wildcards):
+    """Priority of a method by its masks, so that the games do not wait for the slowest one."""
+    return config["explain"][wildcards.method].get("masks", 0)
 
 
 def prompts_in_batch(wildcards):
@@ -245,11 +274,15 @@ def fetched(wildcards):
     return "<results>/models/{model}.json" if "repo" in config["models"][wildcards.model] else []
 
 
+def found(folder):
+    """A model's folder, sought under the working directory, then in this repository."""
+    return Path(folder) if Path(folder).is_dir() else ROOT / folder
+
+
 def spec(*keys):
     """A getter of a model's entry in the config, with the place of its folder and what is in it.
 
-    The folder is sought under the working directory, then in this repository; the fingerprint makes
-    new weights rerun what used the old ones.
+    The fingerprint makes new weights rerun what used the old ones.
     """
 
     def get(wildcards=None):
@@ -257,13 +290,14 @@ def spec(*keys):
         entry = config
         for key in path:
             entry = entry[key]
+        if "family" in entry:
+            entry = entry | {"family_code": code_with(entry["family"].partition(":")[0])}
         if "folder" not in entry:
             return entry
-        folder = Path(entry["folder"])
-        place = folder if folder.is_dir() else ROOT / folder
+        place = found(entry["folder"])
         if not place.is_dir():
             raise WorkflowError(
-                f"{STUDY_FILE}: {'/'.join(path)}/folder: {folder} is no folder, "
+                f"{STUDY_FILE}: {'/'.join(path)}/folder: {entry['folder']} is no folder, "
                 f"neither here nor in {ROOT}."
             )
         return entry | {"folder": str(place), "fingerprint": study.fingerprint(place)}
@@ -301,6 +335,13 @@ def checked_study():
             study.check(config, yaml.safe_load(file), place)
         study.check_methods(config["explain"], source, place)
         study.check_references(config, place)
+        if config["guidance"] <= 1:
+            reason = f"guidance is {config['guidance']} and turns the second off"
+            study.check_guidance(config["explain"], source, place, reason)
+        for name, entry in config["models"].items():
+            if "folder" in entry and study.is_distilled(found(entry["folder"])):
+                reason = f"the model {name} is distilled and has only the first"
+                study.check_guidance(config["explain"], source, place, reason)
         kept = f"results/{config['study']}/.datasets"
         return place, adapters.read_all(config["datasets"], kept, code("adapters"))
     except ValueError as error:
@@ -318,6 +359,7 @@ def in_batches(rows):
 STUDY_FILE, PROMPTS = checked_study()
 IN_BATCH = {name: in_batches(rows) for name, rows in PROMPTS.items()}
 METHODS = list(config["explain"])
+BASELINES = "baselines"  # stands for the random and the centre map, which need no store
 GPU = int(shutil.which("nvidia-smi") is not None)  # without a card, jobs may run side by side
 
 

@@ -11,6 +11,7 @@ rule explain:
         "<logs>/explain/<batch>/{method}.log",
     benchmark:
         "<benchmarks>/explain/<batch>/{method}.jsonl"
+    priority: longest_first
     conda:
         "../../envs/generate.yaml"
     threads: 1

@@ -1,17 +1,19 @@
-# RQ1: deletion and insertion games, which score the maps of all methods and the baselines.
+# RQ1: deletion and insertion games, which score the maps of a method, or the two baselines.
 
 
 rule play_games:
     input:
         traces="<traces>",
-        maps=collect("<results>/maps/<batch>/{method}.zarr", method=methods_of, allow_missing=True),
+        maps=branch(lambda wildcards: wildcards.method in METHODS, then=["<maps>"], otherwise=[]),
     output:
-        auc="<results>/tables/parts/rq1_auc/<batch>.tsv",
-        curves="<results>/tables/parts/rq1_curves/<batch>.tsv",
+        auc="<results>/tables/parts/rq1_auc/<batch>/{method}.tsv",
+        curves="<results>/tables/parts/rq1_curves/<batch>/{method}.tsv",
     log:
-        "<logs>/play_games/<batch>.log",
+        "<logs>/play_games/<batch>/{method}.log",
     benchmark:
-        "<benchmarks>/play_games/<batch>.jsonl"
+        "<benchmarks>/play_games/<batch>/{method}.jsonl"
+    wildcard_constraints:
+        method=one_of([*METHODS, BASELINES]),
     conda:
         "../../envs/generate.yaml"
     threads: 1

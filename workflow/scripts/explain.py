@@ -4,7 +4,6 @@ import os
 import sys
 
 sys.path.insert(0, os.environ["STEPSCOPE"])  # the package's folder, set by common.smk
-sys.path.append(os.getcwd())  # a user's own method lies in the working directory
 
 from stepscope.explaining import explain
 from stepscope.joblog import joblog

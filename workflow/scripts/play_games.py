@@ -1,4 +1,4 @@
-"""Play the deletion and insertion games on all maps of a batch."""
+"""Play the deletion and insertion games on a method's maps of a batch, or on the baselines."""
 
 import os
 import sys

@@ -1,11 +1,23 @@
-"""Bi-modal relevance rules (Chefer et al., ICCV 2021) along a U-Net."""
+"""Bi-modal relevance rules (Chefer et al., ICCV 2021) along a U-Net or a transformer."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+
+class Call(NamedTuple):
+    """A call of an attention module: whether it reads the text, and its weights (n, m).
+
+    The weights are the mean over heads of max(dY/dA * A, 0).
+    """
+
+    module: nn.Module
+    reads_text: bool
+    weights: Tensor
 
 
 @dataclass(frozen=True)
@@ -38,6 +50,12 @@ class Relevance:
         taken = weights + weights @ normalised(words)
         taken = taken + normalised(self.image).T @ taken
         return Relevance(self.image, self.text + taken, self.size)
+
+    def attended(self, call: Call, words: Tensor) -> "Relevance":
+        """The same after an attention call of either kind."""
+        if call.reads_text:
+            return self.cross_attention(call.weights, words)
+        return self.self_attention(call.weights)
 
     def mean(self, other: "Relevance") -> "Relevance":
         """Average of two paths that meet, at this one's resolution."""
@@ -82,26 +100,22 @@ def text_relevance(weights: Sequence[Tensor], tokens: int) -> Tensor:
 
 def through_unet(
     unet: nn.Module,
-    calls: Sequence[tuple[nn.Module, bool, Tensor]],
-    sizes: dict[nn.Module, tuple[int, int]],
+    calls: Sequence[Call],
+    sizes: Mapping[nn.Module, tuple[int, int]],
     words: Tensor,
 ) -> Relevance:
     """Relevance after a U-Net's last block, from its attention calls in forward order.
 
-    ``calls`` are (module, is cross-attention, weights (n, m)), ``sizes`` the feature map's after
-    each resnet and sampler. Convolutions are the identity; where a skip connection joins, both
-    paths are averaged.
+    ``sizes`` are the feature map's after each resnet and sampler. Convolutions are the identity;
+    where a skip connection joins, both paths are averaged.
     """
     left = list(calls)
 
     def attend(state: Relevance, block: nn.Module, index: int) -> Relevance:
         attentions = getattr(block, "attentions", [])
         inside = set(attentions[index].modules()) if index < len(attentions) else set()
-        while left and left[0][0] in inside:
-            _, cross, weights = left.pop(0)
-            state = (
-                state.cross_attention(weights, words) if cross else state.self_attention(weights)
-            )
+        while left and left[0].module in inside:
+            state = state.attended(left.pop(0), words)
         return state
 
     first = next(module for module in unet.down_blocks[0].resnets)
@@ -124,3 +138,29 @@ def through_unet(
     if left:
         raise ValueError(f"relevance: {type(unet).__name__} has attention outside its blocks.")
     return state
+
+
+def through_blocks(calls: Sequence[Call], size: tuple[int, int], words: Tensor) -> Relevance:
+    """Relevance after a transformer's blocks, self- and cross-attention in forward order."""
+    state = Relevance.start(size, len(words), words.device)
+    for call in calls:
+        state = state.attended(call, words)
+    return state
+
+
+def through_joint(calls: Sequence[Call], size: tuple[int, int], words: Tensor) -> Relevance:
+    """Relevance after blocks of joint attention, R += A R over image tokens, then text tokens.
+
+    In one softmax both modalities are one sequence (the unimodal rule); text tokens start from what
+    the text encoders mixed, R_qq. A call that reads no text is among image tokens alone.
+    """
+    count = size[0] * size[1]
+    every = torch.zeros(count + len(words), count + len(words), device=words.device)
+    every[count:, count:] = words
+    every.diagonal().add_(1)
+    for call in calls:
+        rows = slice(None) if call.reads_text else slice(count)
+        every[rows] += call.weights @ every[rows]
+    image = every[:count, :count].clone()
+    image.diagonal().sub_(1)
+    return Relevance(image, every[:count, count:], size)

@@ -56,7 +56,7 @@ def decode(path: str, *, traces: str, model: dict, side: int) -> None:
 
 def predictions(denoiser: Denoiser, step: Step) -> torch.Tensor:
     """Clean latents (3, C, h, w) by the unconditional, the conditional and the guided output."""
-    outputs = step.outputs[None].to(denoiser.unet.device)
+    outputs = step.outputs[None].to(denoiser.device)
     return torch.cat(
         [
             denoiser.clean(step.latent[None].to(output.device), output, step)
@@ -67,7 +67,7 @@ def predictions(denoiser: Denoiser, step: Step) -> torch.Tensor:
 
 def _pictures(denoiser: Denoiser, latents: torch.Tensor, side: int | None) -> np.ndarray:
     """Pictures (B, y, x, rgb) u1 of latents (B, C, h, w), reduced by area to ``side`` pixels."""
-    latents = torch.nan_to_num(latents.to(denoiser.unet.device))
+    latents = torch.nan_to_num(latents.to(denoiser.device))
     pictures = []
     for some in latents.split(TOGETHER):
         decoded = denoiser.decode(some)

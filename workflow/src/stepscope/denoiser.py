@@ -1,7 +1,7 @@
 """Replay of a stored step: the network, guidance and one scheduler step, without any state."""
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 import torch
@@ -9,7 +9,7 @@ from diffusers import DiffusionPipeline, SchedulerMixin
 from jaxtyping import Float
 from torch import Tensor
 
-from stepscope import encoding, prediction, samplings
+from stepscope import families, prediction, samplings
 from stepscope.recording import Trace
 from stepscope.words import Word
 
@@ -63,17 +63,27 @@ class Denoiser:
     ) -> None:
         """``scheduler`` None takes the pipeline's own, as it is configured."""
         self.pipeline = pipeline
-        self.unet = pipeline.unet
+        self.family = families.of(pipeline)
         self.guidance = guidance
         self.guidance_rescale = guidance_rescale
         config = pipeline.scheduler.config
         self._scheduler = (
             type(pipeline.scheduler).from_config(config)
             if scheduler is None
-            else samplings.make_scheduler(scheduler, config)
+            else samplings.make_scheduler(scheduler, config, sampling)
         )
-        samplings.schedule(self._scheduler, sampling, device=self.unet.device)
-        self.prediction_type = self._scheduler.config.prediction_type
+        samplings.schedule(self._scheduler, sampling, device=self.device)
+        self.prediction_type = samplings.prediction_type(self._scheduler)
+
+    @property
+    def network(self) -> torch.nn.Module:
+        """The denoising network."""
+        return self.family.network
+
+    @property
+    def device(self) -> torch.device:
+        """Where the pipeline computes."""
+        return self.pipeline._execution_device
 
     def outputs(
         self, latents: Latents, step: Step, conditioning: Mapping[str, Tensor] | None = None
@@ -87,7 +97,7 @@ class Denoiser:
         given = step.conditioning if conditioning is None else conditioning
         count = len(latents)
         halves = slice(None) if self.guidance > 1 else slice(1, None)
-        own = {"device": self.unet.device, "dtype": self.unet.dtype}
+        own = {"device": self.device, "dtype": self.network.dtype}
         z = self._network_input(latents, step).to(**own)
         named = {}
         for name, tensor in given.items():
@@ -95,12 +105,12 @@ class Denoiser:
             alike = tensor.ndim == step.conditioning[name].ndim
             rows = tensor.expand(count, *tensor.shape) if alike else tensor
             named[name] = rows[:, halves].transpose(0, 1).flatten(0, 1).to(**own)
-        output = self.unet(
+        output = self.family.run(
             torch.cat([z] * len(range(2)[halves])),
             self._scheduler.timesteps[step.number - 1],
-            **_arguments(named),
-            return_dict=False,
-        )[0]
+            named,
+        )
+        output = self.family.predicted(output)
         if self.guidance > 1:
             return torch.stack(output.chunk(2), 1)
         return torch.stack([torch.full_like(output, torch.nan), output], 1)
@@ -152,6 +162,7 @@ class Denoiser:
                 for values in (vae.config.latents_mean, vae.config.latents_std)
             )
             scaled = scaled * std + mean
+        scaled = scaled + (getattr(vae.config, "shift_factor", None) or 0)
         # XL's half-precision decoder overflows: the library decodes in float32, and so do we
         dtype = vae.dtype
         upcast = dtype == torch.float16 and hasattr(self.pipeline, "upcast_vae")
@@ -170,18 +181,17 @@ class Denoiser:
 
         Only the cond half changes: the prompt is encoded again by the pipeline's text encoders.
         """
-        places = [token for word in words for token in word.tokens]
-        if not places:
+        if not words:
             return dict(step.conditioning)
-        encoded = self.encode(step.prompt, padded=places)
+        encoded = self.encode(step.prompt, [word.index for word in words])
         return step.conditioning | {
             name: torch.stack([step.conditioning[name][0], new.to(step.conditioning[name])])
             for name, new in encoded.items()
         }
 
-    def encode(self, prompt: str, padded: Sequence[int] = ()) -> dict[str, Tensor]:
-        """Conditioning of one prompt (no batch axis), some token positions filled with padding."""
-        return encoding.encode(self.pipeline, prompt, padded)
+    def encode(self, prompt: str, without: Collection[int] = ()) -> dict[str, Tensor]:
+        """Conditioning of one prompt (no batch axis), the words of some indices as padding."""
+        return self.family.encode(prompt, without)
 
     def _at(self, step: Step) -> SchedulerMixin:
         """A scheduler of its own, standing before the step with what it remembered there."""
@@ -194,22 +204,16 @@ class Denoiser:
             remembered = [None] * order
             if order > 1:
                 for back in range(1, min(known, order - 1) + 1):
-                    remembered[-back] = step.history[-back].to(self.unet.device)[None]
+                    remembered[-back] = step.history[-back].to(self.device)[None]
             scheduler.model_outputs = remembered
             scheduler.lower_order_nums = known
         return scheduler
 
     def _network_input(self, latents: Latents, step: Step) -> Latents:
         scheduler = self._at(step)
+        if not hasattr(scheduler, "scale_model_input"):  # of a flow
+            return latents
         return scheduler.scale_model_input(latents, scheduler.timesteps[step.number - 1])
-
-
-def _arguments(conditioning: Mapping[str, Tensor]) -> dict:
-    """The network's keyword arguments for named conditioning tensors."""
-    added = dict(conditioning)
-    arguments = {"encoder_hidden_states": added.pop("prompt_embeds")}
-    arguments |= {"timestep_cond": added.pop("timestep_cond")} if "timestep_cond" in added else {}
-    return arguments | {"added_cond_kwargs": added or None}
 
 
 def steps_of(

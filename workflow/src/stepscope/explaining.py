@@ -1,6 +1,5 @@
 """The explain job: one method on the stored steps of a batch, gathered into maps."""
 
-import importlib
 import inspect
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ import xarray as xr
 from stepscope import masks, models, store
 from stepscope.denoiser import Denoiser
 from stepscope.joblog import bar
+from stepscope.plugins import resolve
 
 
 @dataclass(frozen=True)
@@ -23,10 +23,17 @@ class Layers:
 
 
 def described(
-    *, calls: Callable[[int, dict], float], target: str, features: str, held_fixed: str
+    *,
+    calls: Callable[[int, dict], float],
+    target: str,
+    features: str,
+    held_fixed: str,
+    halves: Sequence[str] = (),
 ) -> Callable:
     """Decorate a method with what it attributes, to what, and its cost.
 
+    ``halves`` are the values of its parameter ``target`` for which it compares both guidance
+    halves, "" for a method without that parameter; a study without guidance is refused early.
     ``calls(words, parameters)`` is the number of guided denoiser calls of one step; half a guided
     call is one of the conditional half, and a backward pass counts as two forward ones.
     """
@@ -37,12 +44,6 @@ def described(
         return function
 
     return decorate
-
-
-def resolve(name: str) -> Callable:
-    """The function behind "package.module:function"."""
-    module, _, function = name.partition(":")
-    return getattr(importlib.import_module(module), function)
 
 
 def parameters_of(entry: dict) -> tuple[Callable, dict]:

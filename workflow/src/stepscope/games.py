@@ -74,7 +74,7 @@ def play_step(
     decoded result is compared with the unperturbed one: squared distance and cosine of features.
     The ends, which do not depend on a map, are computed once.
     """
-    latent = step.latent.to(denoiser.unet.device)
+    latent = step.latent.to(denoiser.device)
     height = latent.shape[-2]
     ranks = torch.from_numpy(
         np.stack([ranking(each, tie_breaker(step, seed)) for each in maps])
@@ -156,29 +156,29 @@ def play_batch(
     keys: dict[str, str],
     seed: int,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Tables rq1_auc and rq1_curves of a batch, over all methods' map stores and the baselines.
+    """Tables rq1_auc and rq1_curves of a batch, for map stores or, without any, the baselines.
 
     ``games`` is the config's entry. A map without contrast ranks nothing: its AUC is NaN.
     """
     tree = store.open_trace(traces)
-    found = baselines.maps(tree, seed)
+    found = {} if maps else baselines.maps(tree, seed)
     similarity = dict.fromkeys(found, "")
     for path in maps:
         some, attrs = store.read_maps(path), store.open_dataset(path).attrs
         found |= explaining.flat(some)
         similarity |= {name: similarity_of(name, attrs) for name in some}
     pairs = explaining.chosen(tree, games["steps"], games["samples"])
-    at = {pair: present(found, *pair) for pair in pairs}
+    at = {pair: some for pair in pairs if (some := present(found, *pair))}
     moves = tree["latent/value"].shape[-2]
     calls = sum(3 + 2 * len(some) * (moves - 1) for some in at.values())
-    print(f"Budget: {len(pairs)} steps, {calls:,} guided denoiser calls.", flush=True)
+    print(f"Budget: {len(at)} steps, {calls:,} guided denoiser calls.", flush=True)
     denoiser = explaining.denoiser_of(tree, models.load(model))
     read = clip_reader(models.load_clip(clip)[0])
     options = {name: games[name] for name in (*GAMES, "batch")}
     areas, curves = [], []
-    for sample, number in bar(pairs, "steps played", len(pairs)):
+    for (sample, number), some in bar(at.items(), "steps played", len(at)):
         step = store.step(tree, sample, number)
-        names, values = zip(*at[sample, number].items(), strict=True)
+        names, values = zip(*some.items(), strict=True)
         played = play_step(denoiser, step, np.stack(values), read, seed=seed, **options)
         for name, map_, curve in zip(names, values, played, strict=True):
             row = keys | key_of(step) | {"method": name, "similarity": similarity[name]}
@@ -193,8 +193,8 @@ def play_batch(
                     )
                     curves += [both | {"move": move, "value": v} for move, v in enumerate(line)]
     return (
-        tables.ordered(pd.DataFrame(areas), "rq1_auc"),
-        tables.ordered(pd.DataFrame(curves), "rq1_curves"),
+        tables.ordered(pd.DataFrame(areas, columns=tables.COLUMNS["rq1_auc"]), "rq1_auc"),
+        tables.ordered(pd.DataFrame(curves, columns=tables.COLUMNS["rq1_curves"]), "rq1_curves"),
     )
 
 

@@ -7,7 +7,7 @@ from importlib.metadata import version
 import numpy as np
 import torch
 
-from stepscope import models, tracing, words, writing
+from stepscope import families, models, tracing, words, writing
 from stepscope.datasets import samples
 
 DERIVED = ("denoised", "attn")
@@ -22,9 +22,10 @@ def generate(
     batches have a fixed composition, the order of the table, because kernels need not agree bitwise
     between batch sizes.
     """
-    tokenizer = models.load_tokenizer(model)
+    family, texts = models.load_texts(model)
     for record in prompts:
-        words.check_length(tokenizer, record["prompt"], f"prompt_id {record['prompt_id']}")
+        text = family.prepared(record["prompt"])
+        words.check(texts, text, f"prompt_id {record['prompt_id']}")
     wanted = samples(prompts)
     size = study["storage"]["forward_batch"]
     batches = [wanted[start : start + size] for start in range(0, len(wanted), size)]
@@ -109,7 +110,7 @@ def provenance(pipeline: object) -> dict:
     """Where and with what a forward batch was computed."""
     used = models.device()
     return {
-        "dtype": str(pipeline.unet.dtype).removeprefix("torch."),
+        "dtype": str(families.of(pipeline).network.dtype).removeprefix("torch."),
         "device": torch.cuda.get_device_name(used) if used.type == "cuda" else used.type,
         "gpu_bytes": torch.cuda.max_memory_allocated(used) if used.type == "cuda" else 0,
         "deterministic": torch.are_deterministic_algorithms_enabled(),

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from stepscope.denoiser import Denoiser, Step
 from stepscope.explaining import Layers, described
+from stepscope.family import Family
 from stepscope.information import added_by_prompt, added_by_words, conditional
 
 TARGETS = ("prompt", "region", "norm", "raw_sum")
@@ -20,8 +21,9 @@ log = logging.getLogger(__name__)
 @described(
     calls=lambda words, p: {"norm": 3, "raw_sum": 3}.get(p["target"], 2.5),
     target="what the prompt adds at this step (or the target parameter)",
-    features="activations of the U-Net's layers, weighted by their mean gradients",
+    features="activations of the network's layers, weighted by their mean gradients",
     held_fixed="time step, latent, conditioning; e_u and the difference itself",
+    halves=("prompt", "region", "raw_sum"),
 )
 def df_cam(denoiser: Denoiser, step: Step, *, target: str = "prompt") -> Layers:
     """Maps (layer, h, w) in [0, 1]: ReLU(sum_k alpha_k A_k), bilinear to the latent grid, min-max.
@@ -39,8 +41,8 @@ def df_cam(denoiser: Denoiser, step: Step, *, target: str = "prompt") -> Layers:
     weights = added_by_prompt(denoiser, step) if target in ("prompt", "region") else None
     if target == "region":
         weights = weights * step.mask.to(weights)
-    with recorded(denoiser.unet) as activations:
-        latents = step.latent[None].to(denoiser.unet.device).requires_grad_()
+    with recorded(denoiser.family) as activations:
+        latents = step.latent[None].to(denoiser.device).requires_grad_()
         if target == "raw_sum":
             y = denoiser.outputs(latents, step).float().sum()
         elif target == "norm":
@@ -49,14 +51,16 @@ def df_cam(denoiser: Denoiser, step: Step, *, target: str = "prompt") -> Layers:
             y = (weights.float() * conditional(denoiser, latents, step)[0].float()).sum()
         gradients = gradients_of(y, activations)
     guidance = denoiser.guidance if target == "raw_sum" else None
-    maps = class_activation(activations, gradients, step.latent.shape[-2:], guidance)
+    maps = class_activation(
+        denoiser.family, activations, gradients, step.latent.shape[-2:], guidance
+    )
     return Layers(tuple(activations), named(maps, activations, step))
 
 
 @described(
     calls=lambda words, p: 1 + 1.5 * words,
     target="what each word adds at this step",
-    features="activations of the U-Net's layers, weighted by their mean gradients",
+    features="activations of the network's layers, weighted by their mean gradients",
     held_fixed="time step, latent, conditioning; the difference a word makes",
 )
 def df_cam_word(denoiser: Denoiser, step: Step) -> np.ndarray:
@@ -65,43 +69,26 @@ def df_cam_word(denoiser: Denoiser, step: Step) -> np.ndarray:
     The target of a word is <stopgrad(e_c - e_c without the word), e_c>.
     """
     weights = added_by_words(denoiser, step).float()
-    with recorded(denoiser.unet) as activations:
-        latents = step.latent[None].to(denoiser.unet.device).requires_grad_()
+    with recorded(denoiser.family) as activations:
+        latents = step.latent[None].to(denoiser.device).requires_grad_()
         output = conditional(denoiser, latents, step)[0].float()
         size = step.latent.shape[-2:]
         maps = [
             class_activation(
-                activations, gradients_of((each * output).sum(), activations), size, None
+                denoiser.family,
+                activations,
+                gradients_of((each * output).sum(), activations),
+                size,
+                None,
             )
             for each in weights
         ]
     return np.stack([np.nansum(each, axis=0) for each in maps])
 
 
-def layers(unet: nn.Module) -> dict[str, nn.Module]:
-    """Layers in forward order by module name: all of the down and up blocks, the mid resnets."""
-    found = {}
-    for place, block in (
-        *((f"down_blocks.{i}", block) for i, block in enumerate(unet.down_blocks)),
-        *((f"up_blocks.{i}", block) for i, block in enumerate(unet.up_blocks)),
-    ):
-        attentions = getattr(block, "attentions", [])
-        for i, resnet in enumerate(block.resnets):
-            found[f"{place}.resnets.{i}"] = resnet
-            if i < len(attentions):
-                found[f"{place}.attentions.{i}"] = attentions[i]
-        for kind in ("downsamplers", "upsamplers"):
-            for i, sampler in enumerate(getattr(block, kind, None) or []):
-                found[f"{place}.{kind}.{i}"] = sampler
-        if place == f"down_blocks.{len(unet.down_blocks) - 1}" and unet.mid_block is not None:
-            for i, resnet in enumerate(unet.mid_block.resnets):
-                found[f"mid_block.resnets.{i}"] = resnet
-    return found
-
-
 @contextmanager
-def recorded(unet: nn.Module) -> Iterator[dict[str, Tensor | None]]:
-    """Record every layer's activation (B, C, h, w) of a call with gradients; weights are frozen.
+def recorded(family: Family) -> Iterator[dict[str, Tensor | None]]:
+    """Record every layer's activation of a call with gradients; weights are frozen.
 
     The activations are tensors of the graph, to be differentiated by directly: module backward
     hooks would clone them and refuse layers that return tuples.
@@ -110,16 +97,16 @@ def recorded(unet: nn.Module) -> Iterator[dict[str, Tensor | None]]:
 
     def keep(name: str):
         def hook(_module, _inputs, output):
-            output = output if torch.is_tensor(output) else output[0]
+            output = family.activation(output)
             if output.requires_grad:  # calls without gradients give targets, not maps
                 activations[name] = output
 
         return hook
 
     with ExitStack() as stack:
-        stack.enter_context(frozen(unet))
+        stack.enter_context(frozen(family.network))
         stack.enter_context(torch.enable_grad())
-        for name, layer in layers(unet).items():
+        for name, layer in family.layers().items():
             activations[name] = None
             stack.callback(layer.register_forward_hook(keep(name)).remove)
         yield activations
@@ -152,12 +139,13 @@ def gradients_of(y: Tensor, activations: dict[str, Tensor | None]) -> dict[str, 
 
 @torch.no_grad()
 def class_activation(
+    family: Family,
     activations: dict[str, Tensor | None],
     gradients: dict[str, Tensor | None],
     size: tuple[int, int],
     guidance: float | None,
 ) -> np.ndarray:
-    """Maps (layer, h, w) float32 from A and dY/dA (half, C, y, x), NaN where constant.
+    """Maps (layer, h, w) float32 from A and dY/dA of each layer, NaN where constant.
 
     With ``guidance`` the halves [u, c] of both are mixed as u + w (c - u) first; without it the
     maps of all rows are added before the ReLU.
@@ -168,7 +156,7 @@ def class_activation(
         if gradient is None:
             maps.append(np.full(size, np.nan, dtype=np.float32))
             continue
-        a, g = activation.float(), gradient.float()
+        a, g = (family.feature_map(x, size).float() for x in (activation, gradient))
         if guidance is not None and len(a) == 2:
             a, g = ((x[0] + guidance * (x[1] - x[0]))[None] for x in (a, g))
         map_ = (g.mean((2, 3), keepdim=True) * a).sum((0, 1)).relu()

@@ -24,7 +24,7 @@ def word_information(denoiser: Denoiser, step: Step) -> np.ndarray:
     In nats per latent pixel and unit of log-SNR: by I-MMSE, half the squared error of the predicted
     noise is the derivative of the information by log-SNR (Kong et al., arXiv 2310.07972).
     """
-    latents = step.latent[None].to(denoiser.unet.device)
+    latents = step.latent[None].to(denoiser.device)
     difference = added_by_words(denoiser, step)
     zero = torch.zeros_like(difference)
     # v-prediction to noise: the latent's part cancels in the difference
@@ -37,7 +37,7 @@ def added_by_words(denoiser: Denoiser, step: Step) -> Tensor:
     """e_c - e_c(without the word) for each word, raw outputs (word, C, h, w), in one call."""
     rows = [denoiser.without(step), *(denoiser.without(step, word) for word in step.words)]
     conditioning = {name: torch.stack([row[name] for row in rows]) for name in rows[0]}
-    latents = step.latent.expand(len(rows), *step.latent.shape).to(denoiser.unet.device)
+    latents = step.latent.expand(len(rows), *step.latent.shape).to(denoiser.device)
     outputs = conditional(denoiser, latents, step, conditioning)
     return outputs[:1] - outputs[1:]
 
@@ -57,7 +57,7 @@ def conditional(
 @torch.no_grad()
 def added_by_prompt(denoiser: Denoiser, step: Step) -> Tensor:
     """e_c - e_u, raw outputs (C, h, w): what the prompt adds at this step."""
-    outputs = denoiser.outputs(step.latent[None].to(denoiser.unet.device), step)[0]
+    outputs = denoiser.outputs(step.latent[None].to(denoiser.device), step)[0]
     difference = outputs[1] - outputs[0]
     if difference.isnan().any():
         raise ValueError("target: prompt needs guidance above 1, which gives e_u to compare with.")

@@ -12,11 +12,15 @@ import torch
 from diffusers import DiffusionPipeline
 from transformers import (
     AutoConfig,
+    AutoTokenizer,
     CLIPSegForImageSegmentation,
     CLIPSegProcessor,
-    CLIPTokenizer,
     SegformerForSemanticSegmentation,
 )
+
+from stepscope import families
+from stepscope.family import Family
+from stepscope.words import Text
 
 _claimed = []  # lock files of the GPUs this process holds; closing one would let it go
 
@@ -64,8 +68,12 @@ def _place(spec: dict) -> tuple[str, dict]:
 
 
 def _frozen(model: torch.nn.Module) -> torch.nn.Module:
-    """Put a model on the device, for inference; gradients flow to inputs, not to weights."""
-    return model.to(device()).eval().requires_grad_(False)
+    """Put a model on the device, for inference; gradients flow to inputs, not to weights.
+
+    Convolutions are faster with the channels last, on the CPU and on a GPU.
+    """
+    model = model.to(device(), memory_format=torch.channels_last)
+    return model.eval().requires_grad_(False)
 
 
 def load(spec: dict) -> DiffusionPipeline:
@@ -74,8 +82,9 @@ def load(spec: dict) -> DiffusionPipeline:
     Weights stored in half precision become float32 unless ``dtype`` says otherwise. A safety
     checker is left out: its black picture would stand for what the model made.
     """
+    family, _ = family_of(spec)
     name, where = _place(spec)
-    pipeline = DiffusionPipeline.from_pretrained(
+    pipeline = (family.own_pipeline or DiffusionPipeline).from_pretrained(
         name,
         dtype=getattr(torch, spec.get("dtype") or "float32"),
         variant=spec.get("variant"),
@@ -90,10 +99,26 @@ def load(spec: dict) -> DiffusionPipeline:
     return pipeline
 
 
-def load_tokenizer(spec: dict) -> CLIPTokenizer:
-    """The first tokenizer of a pipeline's spec alone, in a moment."""
+def family_of(spec: dict) -> tuple[type[Family], dict]:
+    """Family of a pipeline's spec, and the pipeline's model_index.json, without any weights."""
+    if "family" in spec:
+        families.add(spec["family"])
     name, where = _place(spec)
-    return CLIPTokenizer.from_pretrained(name, subfolder="tokenizer", **where)
+    index = DiffusionPipeline.load_config(name, **where)
+    return families.named(index["_class_name"]), index
+
+
+def load_texts(spec: dict) -> tuple[type[Family], tuple[Text, ...]]:
+    """Family of a pipeline's spec and its tokenizers, in a moment."""
+    family, index = family_of(spec)
+    name, where = _place(spec)
+    tokenizers = {
+        part: AutoTokenizer.from_pretrained(name, subfolder=part, **where)
+        for parts, _ in family.texts
+        for part in parts
+        if (index.get(part) or [None])[0] is not None
+    }
+    return family, family.texts_of(tokenizers)
 
 
 def load_clip(spec: dict) -> tuple[torch.nn.Module, Callable, Callable]:

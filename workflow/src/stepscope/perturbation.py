@@ -121,7 +121,7 @@ def draw_masks(
 
 def block_sums(denoiser: Denoiser, step: Step, plan: Plan, start: int, count: int) -> Sums:
     """Sums over one block of masks; blocks may be computed anywhere and in any order."""
-    device = denoiser.unet.device
+    device = denoiser.device
     latent = step.latent.to(device)
     size = tuple(latent.shape[-2:])
     kept = draw_masks(plan.seed, step.prompt_id, step.number, start, count, plan.keep, size)

@@ -117,14 +117,14 @@ class GaussianDenoiser(_Planted):
 
     def _gain(self, step: Step) -> Float[Tensor, " size"]:
         """Factor from z - alpha m to the noise, along each eigenvector."""
-        alpha, sigma = prediction.levels(step.log_snr)
+        alpha, sigma = prediction.levels(step.log_snr, self.prediction_type)
         return sigma / (alpha**2 * self.values + sigma**2)
 
     def outputs(
         self, latents: Latents, step: Step, conditioning: Mapping[str, Tensor] | None = None
     ) -> Halves:
         """Raw halves, both the optimal prediction without text."""
-        alpha, _ = prediction.levels(step.log_snr)
+        alpha, _ = prediction.levels(step.log_snr, self.prediction_type)
         z = self._network_input(latents, step)
         offset = (z.double() - alpha * self.mean.to(z.device)).flatten(1)
         vectors = self.vectors.to(z.device)

@@ -1,8 +1,8 @@
 """What a network's output says: guided output, noise and clean latent, on one scale.
 
-Throughout, ``z`` is the latent as the network sees it: z = alpha x0 + sigma eps with
-alpha^2 + sigma^2 = 1 and log-SNR = 2 log(alpha / sigma). Outputs are of the network's own type
-(epsilon, v_prediction or sample).
+Throughout, ``z`` is the latent as the network sees it: z = alpha x0 + sigma eps, and log-SNR =
+2 log(alpha / sigma). Outputs are of the network's own type: epsilon, v_prediction or sample, for
+which alpha^2 + sigma^2 = 1, or flow (eps - x0), for which alpha + sigma = 1.
 """
 
 import math
@@ -12,14 +12,31 @@ from jaxtyping import Float
 from torch import Tensor
 
 
-def levels(log_snr: float) -> tuple[float, float]:
+# Pure noise, of which flows start, has an infinite log-SNR, which no axis and no mean can take. It
+# is written as the level at which the library's own schedules without terminal signal stand.
+PURE_NOISE = -24 * math.log(2)
+
+
+def levels(log_snr: float, prediction_type: str) -> tuple[float, float]:
     """Signal level alpha and noise level sigma of a log-SNR."""
-    alpha_squared = 1 / (1 + math.exp(-log_snr))
-    return math.sqrt(alpha_squared), math.sqrt(1 / (1 + math.exp(log_snr)))
+    if prediction_type == "flow":
+        pure = log_snr <= PURE_NOISE
+        return (0.0, 1.0) if pure else (_share(log_snr / 2), _share(-log_snr / 2))
+    return math.sqrt(_share(log_snr)), math.sqrt(_share(-log_snr))
+
+
+def _share(logit: float) -> float:
+    """Logistic function."""
+    return 1 / (1 + math.exp(-logit))
 
 
 def log_snr_of(sigma: float) -> float:
-    """Log-SNR of a ratio sigma = noise / signal, the schedulers' own sigma; infinite at 0."""
+    """Log-SNR of a ratio sigma = noise / signal, the schedulers' own sigma; infinite at 0.
+
+    An infinite ratio is PURE_NOISE.
+    """
+    if math.isinf(sigma):
+        return PURE_NOISE
     return -2 * math.log(sigma) if sigma > 0 else math.inf
 
 
@@ -39,7 +56,7 @@ def guided(
 
 def clean(z: Tensor, output: Tensor, log_snr: float, prediction_type: str) -> Tensor:
     """Clean latent x0 that an output stands for; any leading axes."""
-    alpha, sigma = levels(log_snr)
+    alpha, sigma = levels(log_snr, prediction_type)
     match prediction_type:
         case "epsilon":
             return (z - sigma * output) / alpha
@@ -47,12 +64,14 @@ def clean(z: Tensor, output: Tensor, log_snr: float, prediction_type: str) -> Te
             return alpha * z - sigma * output
         case "sample":
             return output
+        case "flow":
+            return z - sigma * output
     raise ValueError(f"prediction_type: {prediction_type!r} is not supported.")
 
 
 def noise(z: Tensor, output: Tensor, log_snr: float, prediction_type: str) -> Tensor:
     """Noise eps that an output stands for; any leading axes."""
-    alpha, sigma = levels(log_snr)
+    alpha, sigma = levels(log_snr, prediction_type)
     match prediction_type:
         case "epsilon":
             return output
@@ -60,12 +79,14 @@ def noise(z: Tensor, output: Tensor, log_snr: float, prediction_type: str) -> Te
             return alpha * output + sigma * z
         case "sample":
             return (z - alpha * output) / sigma
+        case "flow":
+            return z + alpha * output
     raise ValueError(f"prediction_type: {prediction_type!r} is not supported.")
 
 
 def output_of(z: Tensor, eps: Tensor, log_snr: float, prediction_type: str) -> Tensor:
     """Output of a network of this type that predicts the noise ``eps``; inverse of ``noise``."""
-    alpha, sigma = levels(log_snr)
+    alpha, sigma = levels(log_snr, prediction_type)
     match prediction_type:
         case "epsilon":
             return eps
@@ -73,4 +94,6 @@ def output_of(z: Tensor, eps: Tensor, log_snr: float, prediction_type: str) -> T
             return (eps - sigma * z) / alpha
         case "sample":
             return (z - sigma * eps) / alpha
+        case "flow":
+            return (eps - z) / alpha
     raise ValueError(f"prediction_type: {prediction_type!r} is not supported.")

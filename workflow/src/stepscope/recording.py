@@ -9,20 +9,9 @@ from diffusers import DiffusionPipeline
 from jaxtyping import Float
 from torch import Tensor
 
-from stepscope import prediction, samplings
+from stepscope import families, prediction, samplings
 from stepscope.attention_probes import AttentionProbes
-from stepscope.words import Word, check_length, token_text, words
-
-# arguments of a pipeline call that a stored step could not replay
-REFUSED = (
-    "prompt_embeds",
-    "prompt_2",
-    "negative_prompt_2",
-    "clip_skip",
-    "ip_adapter_image",
-    "ip_adapter_image_embeds",
-)
-REPLAYED = ("timestep_cond",)  # arguments of the network kept beside text and added conditioning
+from stepscope.words import Word
 
 
 @dataclass
@@ -32,9 +21,10 @@ class Trace:
     latents (B, N + 1, C, h, w): before each step and after the last, in the scheduler's scale;
     outputs (B, N, 2, C, h, w): raw [uncond, cond], uncond NaN without guidance; denoised
     (B, N, C, h, w): guided clean prediction; attention {(h, w): (B, N, J, h, w)} float32: mean
-    softmax probability over heads and layers of a resolution for start, tokens, end and summed
-    padding, NaN beyond; conditioning {name: (B, 2, ...)}; solver {name: (B, N, order - 1, C, h, w)}
-    what a multistep scheduler remembered before each step, oldest first, NaN where nothing.
+    softmax probability over heads and layers of a resolution for the rows that ``token_text``
+    names (start, tokens, end, summed padding), NaN beyond; conditioning {name: (B, 2, ...)}; solver
+    {name: (B, N, order - 1, C, h, w)} what a multistep scheduler remembered before each step,
+    oldest first, NaN where nothing.
     """
 
     latents: Float[Tensor, "sample state channel y x"]
@@ -63,7 +53,8 @@ class Tracer:
         """Nothing is hooked yet; ``trace`` does that."""
         self.pipeline = pipeline
         self.roles = roles
-        self.probes = AttentionProbes(pipeline.unet)
+        self.family = families.of(pipeline)
+        self.probes = AttentionProbes(self.family)
         self.latents: list[Tensor] = []
         self.outputs: list[Tensor] = []
         self.timesteps: list[float] = []
@@ -77,8 +68,8 @@ class Tracer:
         name = type(self.pipeline).__name__
         if self.prompts is not None:
             raise ValueError("trace: one block records one call of the pipeline, this is another.")
-        for argument in REFUSED:
-            if arguments.get(argument) is not None:
+        for argument in self.family.refused:
+            if arguments.get(argument) is not None and arguments[argument] is not False:
                 raise ValueError(f"trace: {name} was called with {argument}, which has no replay.")
         for option in samplings.CLIPPING:
             if self.pipeline.scheduler.config.get(option):
@@ -90,38 +81,34 @@ class Tracer:
         prompts = [prompts] if isinstance(prompts, str) else list(prompts)
         negative = [negative] * len(prompts) if isinstance(negative, str) else list(negative)
         roles = self.roles or [{}] * len(prompts)
-        tokenizer = self.pipeline.tokenizer
-        texts = [self.pipeline.maybe_convert_prompt(prompt, tokenizer) for prompt in prompts]
-        for text in texts:
-            check_length(tokenizer, text, "trace")
+        readings = [
+            self.family.reading(prompt, given, "trace")
+            for prompt, given in zip(prompts, roles, strict=True)
+        ]
         each = arguments["num_images_per_prompt"]
 
         def per_image(values: list) -> list:
             return [value for value in values for _ in range(each)]
 
+        self.arguments = arguments
         self.prompts, self.negative_prompts = per_image(prompts), per_image(negative)
-        self.words = per_image(
-            [words(tokenizer, text, own) for text, own in zip(texts, roles, strict=True)]
-        )
-        self.token_text = per_image([token_text(tokenizer, text) for text in texts])
-        self.probes.begin([len(text) - 1 for text in self.token_text])
+        self.readings = per_image(readings)
+        self.probes.begin(self.readings)
 
-    def network_called(self, unet: torch.nn.Module, args: tuple, kwargs: dict, output) -> None:
+    def network_called(
+        self, network: torch.nn.Module, args: tuple, kwargs: dict, output: object
+    ) -> None:
         """Keep raw output and conditioning of one network call."""
-        call = inspect.signature(type(unet).forward).bind(unet, *args, **kwargs).arguments
-        output = output[0] if isinstance(output, tuple) else output.sample
+        call = inspect.signature(type(network).forward).bind(network, *args, **kwargs).arguments
+        output = self.family.predicted(output[0] if isinstance(output, tuple) else output.sample)
         count = len(self.prompts)
-        added = call.get("added_cond_kwargs") or {}
-        named = {"prompt_embeds": call["encoder_hidden_states"], **added}
-        named |= {name: call[name] for name in REPLAYED if call.get(name) is not None}
-        known = {"self", "sample", "timestep", "encoder_hidden_states", "added_cond_kwargs"}
-        known |= {"return_dict", *REPLAYED}
-        for name in call.keys() - known:
-            if call[name] is not None:
+        named = self.family.conditioning(call)
+        for name, value in list(named.items()):
+            if not torch.is_tensor(value):
                 self._object(f"the network was given {name}, which a stored step cannot replay")
-        guided = self.pipeline.do_classifier_free_guidance
+                del named[name]
+        guided, scale = self.family.guidance(self.arguments)
         # without halves nothing is mixed, whatever a distilled model does with the number
-        scale = float(self.pipeline.guidance_scale)
         scale = scale if guided else min(scale, 1.0)
         if len(output) != count * (1 + guided):
             self._object(f"the network was given {len(output)} rows for {count} samples")
@@ -135,7 +122,7 @@ class Tracer:
                 "and a trace holds one of each"
             )
         self.outputs.append(_halves(output, count, guided).cpu())
-        self.timesteps.append(float(call["timestep"]))
+        self.timesteps.append(float(call["timestep"].flatten()[0]))
         self.probes.step_ended()
 
     def _object(self, problem: str) -> None:
@@ -155,7 +142,8 @@ class Tracer:
         start, steps = getattr(scheduler, "begin_index", None) or 0, len(self.outputs)
         self.sigmas = samplings.sigmas_of(scheduler)[start : start + steps + 1]
         self.scales = [samplings.input_scale(scheduler, sigma) for sigma in self.sigmas]
-        self.scheduler_config = scheduler.config
+        self.prediction_type = samplings.prediction_type(scheduler)
+        self.order = scheduler.config.get("solver_order", 1)
         self.rescale = float(getattr(self.pipeline, "guidance_rescale", 0.0))
 
     def result(self) -> Trace:
@@ -170,7 +158,7 @@ class Tracer:
         latents = torch.stack(self.latents, 1)
         attention, audit = self.probes.result(steps, tuple(latents.shape[-2:]))
         log_snr = np.array([prediction.log_snr_of(sigma) for sigma in self.sigmas[:-1]])
-        kind = self.scheduler_config.prediction_type
+        kind = self.prediction_type
         outputs = torch.stack(self.outputs, 1)
         denoised = []
         for k in range(steps):
@@ -186,9 +174,9 @@ class Tracer:
             sigmas=self.sigmas,
             log_snr=log_snr,
             conditioning=self.conditioning,
-            solver=_solver(self.history, self.scheduler_config.get("solver_order", 1)),
-            token_text=self.token_text,
-            words=self.words,
+            solver=_solver(self.history, self.order),
+            token_text=[list(reading.names) for reading in self.readings],
+            words=[reading.words for reading in self.readings],
             audit=audit,
             guidance=self.guidance,
             guidance_rescale=self.rescale,

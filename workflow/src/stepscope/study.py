@@ -6,6 +6,7 @@ A Snakefile imports this module, so it uses only what Snakemake itself needs.
 import ast
 import functools
 import hashlib
+import json
 from collections.abc import Callable
 from difflib import get_close_matches
 from pathlib import Path
@@ -85,26 +86,77 @@ def check_references(config: dict, place: str) -> None:
 def check_methods(explain: dict, source: Callable[[str], str | None], place: str) -> None:
     """Refuse parameters that a package method's function does not take, without importing it."""
     for name, entry in explain.items():
-        module, _, function = entry["function"].partition(":")
-        if not module.startswith("stepscope."):
+        if name == "baselines":
+            raise ValueError(f"{place}: explain/{name}: the name stands for the baselines.")
+        function = _method(name, entry, source, place)
+        if function is None:
             continue  # a user's module: the first job that imports it checks
-        text = source(module.removeprefix("stepscope."))
-        if text is None:
-            raise ValueError(f"{place}: explain/{name}/function: there is no module {module}.")
-        found = [
-            node
-            for node in ast.parse(text).body
-            if isinstance(node, ast.FunctionDef) and node.name == function
-        ]
-        if not found:
-            raise ValueError(
-                f"{place}: explain/{name}/function: {module} has no function {function!r}."
-            )
-        arguments = found[0].args
-        taken = {item.arg for item in arguments.args[2:] + arguments.kwonlyargs}
+        taken = _defaults(function).keys()
         for key in entry.keys() - {"function", "samplings", "steps", "samples"} - taken:
             hint = "".join(f", did you mean {near}" for near in get_close_matches(key, taken, 1))
-            raise ValueError(f"{place}: explain/{name}/{key}: {function} has no such key{hint}.")
+            raise ValueError(
+                f"{place}: explain/{name}/{key}: {function.name} has no such key{hint}."
+            )
+
+
+def check_guidance(
+    explain: dict, source: Callable[[str], str | None], place: str, reason: str
+) -> None:
+    """Refuse methods that compare both guidance halves where there is one, for ``reason``."""
+    for name, entry in explain.items():
+        function = _method(name, entry, source, place)
+        if function is None:
+            continue
+        target = entry.get("target", _defaults(function).get("target", ""))
+        if target in _halves(function):
+            remedy = ", or set its target to norm" * ("norm" != target != "")
+            raise ValueError(
+                f"{place}: explain/{name}: the method compares the outputs with and without the "
+                f"prompt, but {reason}; leave it out{remedy}."
+            )
+
+
+def is_distilled(folder: Path) -> bool:
+    """Whether a model's network takes guidance as an input and has no unconditional half."""
+    config = folder / "unet" / "config.json"
+    return config.is_file() and bool(json.loads(config.read_text()).get("time_cond_proj_dim"))
+
+
+def _method(
+    name: str, entry: dict, source: Callable[[str], str | None], place: str
+) -> ast.FunctionDef | None:
+    """Definition of a package method's function; None for a user's own."""
+    module, _, wanted = entry["function"].partition(":")
+    if not module.startswith("stepscope."):
+        return None
+    text = source(module.removeprefix("stepscope."))
+    if text is None:
+        raise ValueError(f"{place}: explain/{name}/function: there is no module {module}.")
+    for node in ast.parse(text).body:
+        if isinstance(node, ast.FunctionDef) and node.name == wanted:
+            return node
+    raise ValueError(f"{place}: explain/{name}/function: {module} has no function {wanted!r}.")
+
+
+def _defaults(function: ast.FunctionDef) -> dict[str, object]:
+    """Parameters of a method behind denoiser and step; their defaults where those are literals."""
+    given = function.args
+    names = [item.arg for item in given.args[2:] + given.kwonlyargs]
+    plain = given.defaults[-len(given.args[2:]) :] if given.args[2:] else []
+    values = [None] * (len(given.args[2:]) - len(plain)) + plain + given.kw_defaults
+    return {
+        name: value.value if isinstance(value, ast.Constant) else None
+        for name, value in zip(names, values, strict=True)
+    }
+
+
+def _halves(function: ast.FunctionDef) -> tuple[str, ...]:
+    """The targets for which a method needs both guidance halves, as its decorator says."""
+    for decorator in function.decorator_list:
+        for keyword in getattr(decorator, "keywords", []):
+            if keyword.arg == "halves":
+                return ast.literal_eval(keyword.value)
+    return ()
 
 
 def digest(modules: list[str], source: Callable[[str], str | None]) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from diffusers import DiffusionPipeline
 
-from stepscope import samplings
+from stepscope import families, samplings
 from stepscope.recording import Trace, Tracer
 
 __all__ = ["Trace", "Tracer", "generate", "trace"]
@@ -22,13 +22,12 @@ def trace(
 
     ``roles`` maps, per prompt, roles to words. Everything hooked is restored when the block ends.
     """
-    if getattr(pipeline, "unet", None) is None:
-        raise ValueError(f"{type(pipeline).__name__} has no U-Net, which is what trace records.")
     tracer = Tracer(pipeline, roles)
     own = type(pipeline)
     with contextlib.ExitStack() as stack:
         stack.enter_context(tracer.probes)
-        hook = pipeline.unet.register_forward_hook(tracer.network_called, with_kwargs=True)
+        network = tracer.family.network
+        hook = network.register_forward_hook(tracer.network_called, with_kwargs=True)
         stack.callback(hook.remove)
         # A callback can only be given with the call, and only prepare_latents knows the first
         # latents: for the time of the block the pipeline is of a subclass that passes both on.
@@ -42,18 +41,7 @@ def _listening(own: type, tracer: Tracer) -> type:
         bound = inspect.signature(own.__call__).bind(self, *args, **kwargs)
         bound.apply_defaults()
         tracer.begin(bound.arguments)
-        theirs = bound.arguments.get("callback_on_step_end")
-
-        def step_end(pipe, index, timestep, tensors):
-            changed = {} if theirs is None else theirs(pipe, index, timestep, tensors)
-            tracer.step_ended(changed.get("latents", tensors["latents"]))
-            return changed
-
-        names = bound.arguments["callback_on_step_end_tensor_inputs"]
-        if hasattr(theirs, "tensor_inputs"):
-            names = theirs.tensor_inputs
-        bound.arguments["callback_on_step_end"] = step_end
-        bound.arguments["callback_on_step_end_tensor_inputs"] = [*{*names, "latents"}]
+        tracer.family.listen(bound.arguments, tracer.step_ended)
         pictures = own.__call__(*bound.args, **bound.kwargs)
         tracer.end()
         return pictures
@@ -80,22 +68,23 @@ def generate(
     roles: list[dict[str, str]],
 ) -> tuple[np.ndarray, Trace]:
     """Pictures (B, H, W, 3) uint8 and trace of one forward batch, one seeded generator a sample."""
-    own = pipeline.scheduler
-    pipeline.scheduler = samplings.make_scheduler(scheduler, own.config)
-    chosen = samplings.timesteps(sampling)
-    steps = {"num_inference_steps": sampling["steps"]} if chosen is None else {"timesteps": chosen}
+    own, family = pipeline.scheduler, families.of(pipeline)
+    pipeline.scheduler = samplings.make_scheduler(scheduler, own.config, sampling)
+    steps = samplings.call_arguments(pipeline.scheduler, sampling, family.schedule)
     try:
         with trace(pipeline, roles) as tracer:
             pictures = pipeline(
                 prompt=prompts,
-                # None and "" differ on XL, where None is what its default, zeros, stands for
-                negative_prompt=[negative_prompt] * len(prompts) if negative_prompt else None,
+                negative_prompt=[negative_prompt or family.negative] * len(prompts)
+                if negative_prompt or family.negative is not None
+                else None,
                 height=height,
                 width=width,
                 guidance_scale=guidance,
                 generator=[torch.Generator("cpu").manual_seed(seed) for seed in seeds],
                 output_type="np",
                 **steps,
+                **family.options,
             ).images
         found = tracer.result()
     finally:

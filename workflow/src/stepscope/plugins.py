@@ -1,0 +1,13 @@
+"""Functions and classes that a study names, of the package or of the user's own."""
+
+import importlib
+import os
+import sys
+
+
+def resolve(place: str) -> object:
+    """What "package.module:name" names; a module of one's own lies in the working directory."""
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
+    module, _, name = place.partition(":")
+    return getattr(importlib.import_module(module), name)
