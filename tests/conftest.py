@@ -84,11 +84,12 @@ def environment() -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def models(tmp_path_factory) -> Path:
-    """Folder of tiny models with random weights: pipeline, clip, segmenter."""
+    """Folder of tiny models with random weights: pipeline, clip, segmenter, text_segmenter."""
     folder = tmp_path_factory.mktemp("models")
     tiny.tiny_sd1(folder / "pipeline")
     judges.tiny_clip(folder / "clip")
     judges.tiny_segmenter(folder / "segmenter")
+    judges.tiny_text_segmenter(folder / "text_segmenter")
     return folder
 
 

@@ -1,11 +1,15 @@
 """The workflow's promises, tested through its own command line."""
 
 import ast
+import json
 import re
 import shutil
 
+import numpy as np
 import pytest
+import xarray as xr
 import yaml
+from PIL import Image
 
 from conftest import ROOT, planned
 from stepscope import study as study_checks
@@ -127,6 +131,96 @@ def test_bad_input_stops_in_one_sentence(fresh, name, old, new, message):
     assert message in printed
     assert "Traceback" not in printed
     assert not (fresh.folder / "results").exists()
+
+
+def captioned(folder):
+    """A folder of captioned pictures of the tiny study's animals; returns its metadata file."""
+    folder.mkdir()
+    for name in ("cat", "dog"):
+        Image.new("RGB", (64, 64), "blue").save(folder / f"{name}.png")
+    rows = [
+        {"file_name": f"{name}.png", "text": f"a big {name}", "subject": name}
+        for name in ("cat", "dog")
+    ]
+    metadata = folder / "metadata.jsonl"
+    metadata.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return metadata
+
+
+def test_captioned_pictures_are_one_entry_and_refused_in_one_sentence(fresh):
+    metadata = captioned(fresh.folder / "mine")
+    fresh.edit("config/config.yaml", "pairs: {prompts: config/prompts.tsv}", "mine: {images: mine}")
+    metadata.write_text(metadata.read_text()[:-20])
+    printed = fresh.snakemake("--dry-run", "all", fails=True)
+    assert "mine/metadata.jsonl, row 2: the line is no JSON, or is cut off" in printed
+    assert "Traceback" not in printed
+    assert not (fresh.folder / "results").exists()
+    shutil.rmtree(metadata.parent)
+    metadata = captioned(metadata.parent)
+    assert fresh.planned("all")["generate"] == 3
+    before = {path: path.stat().st_mtime_ns for path in (fresh.folder / "results").rglob("*")}
+    assert fresh.folder / "results/tiny/.datasets/mine.json" in before
+    assert fresh.planned("all")["generate"] == 3  # from what was kept
+    metadata.write_text("[]\n")
+    assert "the line is no mapping" in fresh.snakemake("--dry-run", "all", fails=True)
+    after = {path: path.stat().st_mtime_ns for path in (fresh.folder / "results").rglob("*")}
+    assert after == before
+
+
+def test_a_text_segmenter_of_the_hub_is_fetched_once(fresh):
+    entry = f"{{kind: text_segmenter, repo: a/b, revision: {'a' * 40}}}"
+    fresh.edit("config/config.yaml", "{kind: segmenter, folder: models/segmenter}", entry)
+    jobs = fresh.planned("all")
+    assert jobs["fetch_segmenter"] == 1
+    assert jobs["ground"] == 3
+
+
+def test_a_text_segmenter_and_boxes_ground_a_study(fresh):
+    captioned(fresh.folder / "mine")
+    fresh.edit("config/config.yaml", "models/segmenter}", "models/text_segmenter}")
+    fresh.edit("config/config.yaml", "kind: segmenter", "kind: text_segmenter")
+    masks = "results/tiny/masks/tiny/pairs/uniform/0.zarr"
+    fresh.snakemake(masks)
+    found = xr.open_zarr(fresh.folder / masks, consolidated=True, chunks=None)
+    roles, shares = found["word_role"].to_numpy(), found["mask"].to_numpy()
+    assert np.isfinite(shares[roles == "subject"]).all()
+    assert np.isnan(shares[roles == "relation"]).all()
+    triple = {
+        "image_id": 1,
+        "relationships": [
+            {
+                "relationship_id": 2,
+                "predicate": "ABOVE",
+                "subject": {"name": "cat", "x": 0, "y": 0, "w": 64, "h": 32},
+                "object": {"names": ["red ball"], "x": 0, "y": 32, "w": 32, "h": 32},
+            }
+        ],
+    }
+    (fresh.folder / "relationships.json").write_text(json.dumps([triple]))
+    Image.new("RGB", (64, 64)).save(fresh.folder / "mine" / "1.jpg")
+    fresh.edit(
+        "config/config.yaml",
+        "pairs: {prompts: config/prompts.tsv}",
+        "triples: {visual_genome: relationships.json, images: mine}",
+    )
+    fresh.edit(
+        "config/config.yaml",
+        "{kind: text_segmenter, folder: models/text_segmenter}",
+        "{kind: masks}",
+    )
+    masks = masks.replace("pairs", "triples")
+    fresh.snakemake(masks)
+    found = xr.open_zarr(fresh.folder / masks, consolidated=True, chunks=None)["mask"].to_numpy()[0]
+    assert found[:, :32].mean((1, 2)).tolist() == pytest.approx([1, np.nan, 0, 0], nan_ok=True)
+    assert found[2, 32:].mean() == found[3, 32:].mean() == 0.5
+
+
+def test_a_method_that_scores_the_objects_region_gets_the_masks(fresh):
+    fresh.edit("config/config.yaml", "masks: 20", "masks: 20, score: region")
+    maps = "results/tiny/maps/tiny/pairs/uniform/0/df_rise.zarr"
+    assert fresh.planned(maps)["ground"] == 1
+    fresh.snakemake(maps)
+    assert (fresh.folder / maps / "zarr.json").exists()
 
 
 def test_prompt_that_is_too_long_stops_before_a_model_loads(fresh):

@@ -30,6 +30,35 @@ def test_csv_with_quotes_and_byte_order_mark(tmp_path):
     assert record["prompt"] == 'on a hill, a "dog"'
 
 
+def test_a_table_as_spreadsheets_write_it(tmp_path):
+    text = "\ufeffprompt_id\tprompt\tseed\tsubject\t\t\r\n"
+    text += 'one\t"Un ""Chat"", à l\'ombre 🐱!"\t"0,1"\tchat\t\t\r\n\t\t\t\t\t\r\n'
+    (record,) = read(tmp_path, text)
+    assert record["prompt"] == 'Un "Chat", à l\'ombre 🐱!'
+    assert record["seeds"] == [0, 1]
+    assert record["roles"] == {"subject": "chat"}
+
+
+def test_accents_count_the_same_however_they_are_written(tmp_path):
+    (record,) = read(tmp_path, HEADER + "one\ta cafe\u0301\t0\tcaf\u00e9\n")
+    assert record["prompt"] == "a caf\u00e9"
+
+
+def test_a_subset_of_a_table_is_the_same_whatever_its_order(tmp_path):
+    rows = [f"p{number}\ta dog\t0\t\n" for number in range(20)]
+
+    def drawn(limit, seed=0):
+        records = read(tmp_path, HEADER + "".join(rows), limit=limit, subset_seed=seed)
+        return [record["prompt_id"] for record in records]
+
+    first = drawn(5)
+    rows.reverse()
+    assert drawn(5) == first
+    assert drawn(8)[:5] == first
+    assert drawn(5, seed=1) != first
+    assert len(drawn(99)) == 20
+
+
 def test_batch_is_stable_under_insertion(tmp_path):
     rows = [f"p{number}\ta dog\t0\t\n" for number in range(20)]
 
@@ -61,6 +90,9 @@ def test_batch_is_stable_under_insertion(tmp_path):
         (HEADER + "x\ta dog\t0\tdo\n", "row 2, column subject: 'do' does not occur"),
         (HEADER.encode() + "x\tein Bär\t0\t\n".encode("latin-1"), "row 2: the file is not UTF-8."),
         (HEADER, "the table has no rows."),
+        (HEADER + 'x\t"a dog\t0\t\ny\ta cat\t0\t\n', "row 3: the quotes are wrong"),
+        (HEADER + 'x\t"a" dog\t0\t\n', "row 2: the quotes are wrong"),
+        (HEADER + "x\ta dog\t0\t🐱\n", "row 2, column subject: '🐱' holds no word."),
         ("prompt_id\tprompt\tseed\timage\nx\ta\t0\tno.png\n", "column image: no.png: No such file"),
         (
             "prompt_id\tprompt\tseed\tmasks\nx\ta\t0\tnowhere\n",

@@ -94,6 +94,21 @@ def test_files_are_found_by_word_and_fitted_to_the_picture(tmp_path):
     np.testing.assert_allclose(found[1], CAT)
 
 
+def test_boxes_are_clipped_joined_and_fitted_to_the_picture(tmp_path):
+    Image.new("RGB", (12, 24)).save(tmp_path / "1.png")
+    boxes = {
+        "cat": [[-4, -8, 6, 16], [10, 20, 99, 99]],
+        "dog": [[20, 30, 5, 5]],
+        "on": [[0, 0, 1, 0]],
+    }
+    words = prompt(("Cat", "subject"), ("on", "relation"), ("dog", "object"), ("mat", ""))
+    found = masks.by_boxes(words, str(tmp_path / "1.png"), boxes, SIZE)
+    assert list(found) == [0]  # the others are outside of the picture, without area, or unknown
+    expected = np.zeros(SIZE)
+    expected[:2, 0] = expected[5, 5] = 1
+    np.testing.assert_allclose(found[0], expected, atol=1e-6)
+
+
 def test_objects_of_a_sample_are_the_subject_and_the_object():
     inside = np.zeros((16, 16))
     inside[4:8, 4:8] = 1

@@ -36,6 +36,32 @@ def test_defaults_are_filled_at_every_depth():
     assert config["explain"]["mine"]["steps"] is None
 
 
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"coco": "c.json", "split": "test", "images": "i", "seeds": [0, 1], "limit": 5},
+        {"visual_genome": "r.json", "images": "i", "subset_seed": 3, "batches": 4},
+        {"images": "i", "column": "words", "limit": None},
+        {"prompts": "p.tsv", "limit": 100},
+    ],
+)
+def test_every_source_of_prompts(entry):
+    study.check(small() | {"datasets": {"d": entry}}, SCHEMA, "mine.yaml")
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"kind": "masks"},
+        {"folder": "x"},
+        {"kind": "text_segmenter", "folder": "x"},
+        {"kind": "text_segmenter", "repo": "a/b", "revision": "0" * 40},
+    ],
+)
+def test_every_source_of_masks(entry):
+    study.check(small() | {"ground": entry}, SCHEMA, "mine.yaml")
+
+
 def test_default_study_is_valid():
     config = yaml.safe_load((ROOT / "config/config.yaml").read_text())
     study.check(config, SCHEMA, "config.yaml")
@@ -52,6 +78,23 @@ def test_default_study_is_valid():
         ({"models": {"m": {"repo": "a/b"}}}, "mine.yaml: models/m: {"),
         ({"models": {"m": {"folder": "x", "revison": "a"}}}, "models/m/revison: the key"),
         ({"samplings": {"e": {"kind": "early", "steps": 3}}}, "samplings/e: 'gamma' is a required"),
+        ({"datasets": {"d": {}}}, "mine.yaml: datasets/d: {"),
+        ({"datasets": {"d": {"prompts": "p.tsv", "seeds": [1]}}}, "is not one source: prompts"),
+        ({"datasets": {"d": {"prompts": "p.tsv", "coco": "c.json"}}}, "is not one source: prompts"),
+        ({"datasets": {"d": {"visual_genome": "r.json", "split": "x"}}}, "is not one source"),
+        ({"datasets": {"d": {"images": "i", "split": "train"}}}, "is not one source"),
+        (
+            {"datasets": {"d": {"coco": "c.json", "limt": 3}}},
+            "datasets/d/limt: the key is not known",
+        ),
+        ({"datasets": {"d": {"coco": "c.json", "limit": 0}}}, "datasets/d/limit: 0 is less than"),
+        (
+            {"datasets": {"d": {"coco": "c.json", "seeds": [1, 1]}}},
+            "datasets/d/seeds: [1, 1] has non",
+        ),
+        ({"ground": {"kind": "segmenter"}}, "is not a kind with a folder, or with a repo and its"),
+        ({"ground": {"kind": "text_segmenter", "repo": "a/b"}}, "mine.yaml: ground: {"),
+        ({"ground": {"kind": "masks", "folder": "x"}}, "mine.yaml: ground: {"),
         ({"explain": {"m": {"function": "no colon"}}}, "m/function: 'no colon' does not match"),
         ({"explain": {"m": {"function": "a:b", "x": {"deep": 1}}}}, "mine.yaml: explain/m/x: "),
     ],

@@ -3,7 +3,7 @@
 import pytest
 
 import tiny
-from stepscope.datasets import _split
+from stepscope import datasets
 from stepscope.words import Padded, Text, check, read
 
 CLIP = (Text(tiny.tokenizer(), tiny.LENGTH, (tiny.tokenizer("!"),)),)
@@ -34,8 +34,8 @@ def spelled(prompt, word, texts=CLIP):
 )
 def test_tokens_spell_their_word(prompt, texts):
     found = words(prompt, texts=texts)
-    assert [word.text.lower() for word in found] == _split(prompt)
-    assert [spelled(prompt, word, texts) for word in found] == _split(prompt)
+    assert [word.text.lower() for word in found] == datasets.words(prompt)
+    assert [spelled(prompt, word, texts) for word in found] == datasets.words(prompt)
     assert [word.index for word in found] == list(range(len(found)))
     tokens = [token for word in found for token in word.tokens]
     assert tokens == sorted(set(tokens))

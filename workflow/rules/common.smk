@@ -1,4 +1,5 @@
 # Shared by all rules: the checked study, closed sets of wildcards, and digests for exact reruns.
+import functools
 import os
 import re
 import shutil
@@ -13,12 +14,14 @@ PACKAGE = {
     name: workflow.source_path(f"../src/stepscope/{name}")
     for name in [
         "__init__.py",
+        "adapters.py",
         "attention.py",
         "attention_graph.py",
         "attention_probes.py",
         "baselines.py",
         "bimodal.py",
         "claims.py",
+        "coco.py",
         "concepts.py",
         "datasets.py",
         "decoding.py",
@@ -36,10 +39,12 @@ PACKAGE = {
         "figures_rq2.py",
         "figures_rq3.py",
         "findings.py",
+        "foreign.py",
         "games.py",
         "generation.py",
         "gradcam.py",
         "grounding.py",
+        "imagefolder.py",
         "information.py",
         "inversion.py",
         "joblog.py",
@@ -49,6 +54,7 @@ PACKAGE = {
         "muon.py",
         "perturbation.py",
         "pictures.py",
+        "plainjson.py",
         "planted.py",
         "plotting.py",
         "plugins.py",
@@ -68,12 +74,14 @@ PACKAGE = {
         "study.py",
         "style.mplstyle",
         "tables.py",
+        "text_segmenter.py",
         "tracing.py",
         "train_clip.py",
         "train_diffusion.py",
         "train_segmenter.py",
         "train_vae.py",
         "training.py",
+        "visual_genome.py",
         "words.py",
         "writing.py",
     ]
@@ -84,7 +92,7 @@ sys.path.insert(0, SOURCE)
 # The repository, for shipped models; of a remote module it is a URL, where no folder is found.
 ROOT = Path(workflow.current_basedir.get_path_or_uri(secret_free=True)).parent.parent
 
-from stepscope import datasets, study
+from stepscope import adapters, study
 
 # Tables and figures of each target; every table named in "tables" has a summary beside it.
 TARGETS = {
@@ -116,17 +124,20 @@ def target(name):
     )
 
 
+@functools.cache
 def source(name):
     """Text of a package module; None if there is no such module."""
     path = PACKAGE.get(f"{name}.py")
     return Path(path).read_text(encoding="utf-8") if path else None
 
 
+@functools.cache  # of thousands of jobs, each asks for its rule's
 def code(*names):
     """Digest of package modules and all they import, so that editing them reruns their rules."""
     return study.digest(list(names), source)
 
 
+@functools.cache
 def code_with(place, *names):
     """Digest as ``code``, with a module of the package or, by its file, one of the user's own."""
     if place.startswith("stepscope."):
@@ -152,8 +163,8 @@ def one_of(names):
 
 def batches(dataset=None):
     """Names of the batches of one dataset, or of all."""
-    rows = PROMPTS[dataset] if dataset else sum(PROMPTS.values(), [])
-    return sorted({row["batch"] for row in rows})
+    wanted = [dataset] if dataset else PROMPTS
+    return sorted({batch for name in wanted for batch in IN_BATCH[name]})
 
 
 def every(pattern, samplings=None, **extra):
@@ -221,6 +232,16 @@ def method_entry(wildcards):
     return {key: value for key, value in entry.items() if key != "samplings"}
 
 
+def region_of(wildcards):
+    """The masks, for a method that asks for the objects' region (step.mask) by its parameters.
+
+    A function, since lookup() searches the whole config for each of thousands of jobs.
+    """
+    entry = config["explain"][wildcards.method]
+    wanted = "region" in (entry.get("score"), entry.get("target"))
+    return workflow.pathvars.apply("<masks>") if wanted else []
+
+
 def longest_first(wildcards):
     """Priority of a method by its masks, so that the games do not wait for the slowest one."""
     return config["explain"][wildcards.method].get("masks", 0)
@@ -229,20 +250,16 @@ def longest_first(wildcards):
 def prompts_in_batch(wildcards):
     """What generation needs of a batch's prompts: editing one prompt then reruns one batch."""
     wanted = ("prompt_id", "prompt", "seeds", "roles")
-    return [
-        {key: row[key] for key in wanted}
-        for row in PROMPTS[wildcards.dataset]
-        if row["batch"] == wildcards.batch
-    ]
+    rows = IN_BATCH[wildcards.dataset][wildcards.batch]
+    return [{key: row[key] for key in wanted} for row in rows]
 
 
-def mask_folders(wildcards):
-    """Folder of true masks of each prompt of a batch that has one."""
-    return {
-        row["prompt_id"]: row["masks"]
-        for row in PROMPTS[wildcards.dataset]
-        if row["batch"] == wildcards.batch and row["masks"]
-    }
+def true_masks(wildcards):
+    """Folder of masks, or picture with boxes, of each prompt of a batch that has them."""
+    if config["ground"]["kind"] != "masks":
+        return {}
+    rows = IN_BATCH[wildcards.dataset][wildcards.batch]
+    return {row["prompt_id"]: row["masks"] for row in rows if row["masks"]}
 
 
 def generation_of(wildcards):
@@ -311,7 +328,7 @@ def recipe(part):
 
 
 def checked_study():
-    """File name of the study and its prompt tables; one sentence says what is wrong with them."""
+    """File name of the study and its prompts; one sentence says what is wrong with them."""
     names = [os.path.relpath(path) for path in workflow.configfiles]
     place = names[-1] if names else "config"
     try:
@@ -326,15 +343,22 @@ def checked_study():
             if "folder" in entry and study.is_distilled(found(entry["folder"])):
                 reason = f"the model {name} is distilled and has only the first"
                 study.check_guidance(config["explain"], source, place, reason)
-        return place, {
-            name: datasets.read(entry["prompts"], entry["batches"])
-            for name, entry in config["datasets"].items()
-        }
+        kept = f"results/{config['study']}/.datasets"
+        return place, adapters.read_all(config["datasets"], kept, code("adapters"))
     except ValueError as error:
         raise WorkflowError(str(error)) from None
 
 
+def in_batches(rows):
+    """Rows by the name of their batch; a scan of all rows in every job would be quadratic."""
+    found = {}
+    for row in rows:
+        found.setdefault(row["batch"], []).append(row)
+    return found
+
+
 STUDY_FILE, PROMPTS = checked_study()
+IN_BATCH = {name: in_batches(rows) for name, rows in PROMPTS.items()}
 METHODS = list(config["explain"])
 BASELINES = "baselines"  # stands for the random and the centre map, which need no store
 GPU = int(shutil.which("nvidia-smi") is not None)  # without a card, jobs may run side by side

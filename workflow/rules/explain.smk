@@ -4,17 +4,7 @@
 rule explain:
     input:
         traces="<traces>",
-        # for a method that asks for the objects' region (step.mask) by one of these parameters
-        scored=branch(
-            lookup(dpath="explain/{method}/score", within=config, default="none"),
-            cases={"region": ["<masks>"]},
-            otherwise=[],
-        ),
-        targeted=branch(
-            lookup(dpath="explain/{method}/target", within=config, default="none"),
-            cases={"region": ["<masks>"]},
-            otherwise=[],
-        ),
+        masks=region_of,
     output:
         directory("<maps>"),
     log:

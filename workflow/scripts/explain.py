@@ -12,7 +12,7 @@ with joblog(snakemake.log[0]):
     explain(
         snakemake.output[0],
         traces=snakemake.input.traces,
-        mask_path=next(iter([*snakemake.input.scored, *snakemake.input.targeted]), None),
+        mask_path=snakemake.input.masks or None,
         model=snakemake.params.model,
         method=snakemake.wildcards.method,
         entry=snakemake.params.entry,

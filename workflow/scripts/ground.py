@@ -14,5 +14,5 @@ with joblog(snakemake.log[0]):
         traces=snakemake.input.traces,
         previews=snakemake.input.previews,
         ground=snakemake.params.ground,
-        folders=snakemake.params.folders,
+        truth=snakemake.params.truth,
     )

@@ -5,6 +5,9 @@ import json
 from pathlib import Path
 
 from diffusers import DiffusionPipeline
+from huggingface_hub import snapshot_download
+
+SEGMENTER_FILES = ["*.json", "*.txt", "*.safetensors"]  # no pickles, no weights of other libraries
 
 
 def fetch(path: str, *, model: dict) -> None:
@@ -17,6 +20,26 @@ def fetch(path: str, *, model: dict) -> None:
             model["repo"], revision=model["revision"], variant=model.get("variant")
         )
     )
+    _record(path, model, folder)
+
+
+def fetch_segmenter(path: str, *, segmenter: dict) -> None:
+    """Download a segmenter at its revision into the hub's cache; record it as ``fetch`` does."""
+    folder = snapshot_download(
+        segmenter["repo"], revision=segmenter["revision"], allow_patterns=SEGMENTER_FILES
+    )
+    _record(path, segmenter, Path(folder))
+
+
+def fetched(spec: dict) -> str:
+    """Folder of a spec with "folder", or of the files that were fetched for its "repo"."""
+    if "folder" in spec:
+        return spec["folder"]
+    return snapshot_download(spec["repo"], revision=spec["revision"], local_files_only=True)
+
+
+def _record(path: str, model: dict, folder: Path) -> None:
+    """Write a repository, its revision and the digests of its files in ``folder`` as JSON."""
     files = {
         file.relative_to(folder).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest()
         for file in sorted(folder.rglob("*"))

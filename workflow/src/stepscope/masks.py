@@ -1,4 +1,4 @@
-"""Regions of words: masks from a segmenter or from files, and their shares of the latent grid."""
+"""Regions of words: masks from a segmenter, files or boxes, and their shares of the latent grid."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -9,7 +9,7 @@ import torch
 import xarray as xr
 from PIL import Image
 
-from stepscope import models, store
+from stepscope import fetching, models, store, text_segmenter
 from stepscope.joblog import bar
 from stepscope.words import Word
 
@@ -135,13 +135,37 @@ def by_files(words: Sequence[Word], folder: str, size: tuple[int, int]) -> dict[
     }
 
 
-def ground(path: str, *, traces: str, previews: str, ground: dict, folders: dict[str, str]) -> None:
-    """Write the masks of a batch at image size, from the segmenter or the dataset's files.
+def by_boxes(
+    words: Sequence[Word], image: str, boxes: dict[str, list], size: tuple[int, int]
+) -> dict[int, np.ndarray]:
+    """Masks (y, x) in [0, 1] by index of the words with boxes [x, y, width, height] in a picture.
 
-    ``ground`` is the config's entry; ``folders`` has the mask folder of each prompt_id, if any.
+    ``boxes`` are by word, in pixels of the file ``image``, and may reach beyond it; a word's mask
+    is what any of its boxes covers, fitted to ``size``.
+    """
+    with Image.open(image) as picture:
+        width, height = picture.size
+    found = {}
+    for word in words:
+        mask = np.zeros((height, width), dtype=np.float32)
+        for x, y, w, h in boxes.get(word.text.lower(), ()):
+            top, left, bottom, right = (max(round(end), 0) for end in (y, x, y + h, x + w))
+            mask[top:bottom, left:right] = 1
+        if mask.any():
+            found[word.index] = onto(mask, size)
+    return found
+
+
+def ground(
+    path: str, *, traces: str, previews: str, ground: dict, truth: dict[str, str | dict]
+) -> None:
+    """Write the masks of a batch at image size, from a segmenter or from what the dataset gives.
+
+    ``ground`` is the config's entry; ``truth`` has, by prompt_id, a folder of masks or a picture
+    with boxes, for the prompts that have either.
     """
     tree, pictures = store.open_trace(traces), store.open_previews(previews)["image"].to_numpy()
-    find = _finder(ground, folders, tree, pictures)
+    find = _finder(ground, truth, tree, pictures)
     rows = store.words_of(tree)
     size = pictures.shape[1:3]
     masks = np.full((len(rows), max(map(len, rows)), *size), np.nan, dtype=np.float32)
@@ -151,16 +175,23 @@ def ground(path: str, *, traces: str, previews: str, ground: dict, folders: dict
 
 
 def _finder(
-    ground: dict, folders: dict[str, str], tree: xr.DataTree, pictures: np.ndarray
+    ground: dict, truth: dict[str, str | dict], tree: xr.DataTree, pictures: np.ndarray
 ) -> Callable[[int, Sequence[Word]], dict[int, np.ndarray]]:
     """Make a function of (sample, words) that returns the masks which are known directly."""
     if ground["kind"] == "segmenter":
-        model, labels = models.load_segmenter({"folder": ground["folder"]})
-        found = segmented(model, pictures, *normalisation(ground["folder"]))
+        folder = fetching.fetched(ground)
+        model, labels = models.load_segmenter({"folder": folder})
+        found = segmented(model, pictures, *normalisation(folder))
         return lambda sample, words: by_segmenter(words, found[sample], labels)
-    names = tree["prompt_id"].to_numpy()
-    return lambda sample, words: (
-        by_files(words, folders[names[sample]], pictures.shape[1:3])
-        if names[sample] in folders
-        else {}
-    )
+    if ground["kind"] == "text_segmenter":
+        asked = models.load_text_segmenter({"folder": fetching.fetched(ground)})
+        return lambda sample, words: text_segmenter.by_text(*asked, words, pictures[sample])
+    given = [truth.get(name) for name in tree["prompt_id"].to_numpy()]
+
+    def find(sample: int, words: Sequence[Word]) -> dict[int, np.ndarray]:
+        size = pictures.shape[1:3]
+        if isinstance(given[sample], dict):
+            return by_boxes(words, **given[sample], size=size)
+        return by_files(words, given[sample], size) if given[sample] else {}
+
+    return find

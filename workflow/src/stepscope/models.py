@@ -10,7 +10,13 @@ from pathlib import Path
 
 import torch
 from diffusers import DiffusionPipeline
-from transformers import AutoTokenizer, SegformerForSemanticSegmentation
+from transformers import (
+    AutoConfig,
+    AutoTokenizer,
+    CLIPSegForImageSegmentation,
+    CLIPSegProcessor,
+    SegformerForSemanticSegmentation,
+)
 
 from stepscope import families
 from stepscope.family import Family
@@ -133,3 +139,13 @@ def load_segmenter(spec: dict) -> tuple[SegformerForSemanticSegmentation, dict[i
     name, where = _place(spec)
     model = SegformerForSemanticSegmentation.from_pretrained(name, **where)
     return _frozen(model), dict(model.config.id2label)
+
+
+def load_text_segmenter(spec: dict) -> tuple[CLIPSegForImageSegmentation, CLIPSegProcessor]:
+    """A CLIPSeg of {"folder"} or {"repo", "revision"}, and what prepares its inputs."""
+    name, where = _place(spec)
+    kind = AutoConfig.from_pretrained(name, **where).model_type
+    if kind != "clipseg":  # the library would fill what is missing with random weights
+        raise ValueError(f"ground: {name} is a {kind}, not a clipseg.")
+    model = CLIPSegForImageSegmentation.from_pretrained(name, dtype=torch.float32, **where)
+    return _frozen(model), CLIPSegProcessor.from_pretrained(name, **where)

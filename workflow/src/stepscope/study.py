@@ -164,21 +164,29 @@ def digest(modules: list[str], source: Callable[[str], str | None]) -> str:
 
     Comments, layout and docstrings do not count: they must not regenerate traces.
     """
-    trees = closure(modules, source)
-    whole = "".join(f"{module}:{_without_docstrings(trees[module])};" for module in sorted(trees))
+    texts = closure(modules, source)
+    whole = "".join(f"{module}:{_parsed(texts[module])[1]};" for module in sorted(texts))
     return hashlib.sha256(whole.encode()).hexdigest()[:12]
 
 
-def closure(modules: list[str], source: Callable[[str], str | None]) -> dict[str, ast.Module]:
-    """Syntax trees of modules and of all that they import from the package."""
+def closure(modules: list[str], source: Callable[[str], str | None]) -> dict[str, str]:
+    """Texts of modules and of all that they import from the package."""
     todo, seen = list(modules), {}
     while todo:
         module = todo.pop()
         if module in seen or (text := source(module)) is None:
             continue
-        seen[module] = ast.parse(text)
-        todo += imported(seen[module])
+        seen[module] = text
+        todo += _parsed(text)[0]
     return seen
+
+
+@functools.cache  # each rule asks for nearly all modules, whenever the workflow is parsed
+def _parsed(text: str) -> tuple[list[str], str]:
+    """Modules of the package that a source text imports, and the digest of what it does."""
+    tree = ast.parse(text)
+    names = imported(tree)
+    return names, hashlib.sha256(_without_docstrings(tree).encode()).hexdigest()
 
 
 def imported(tree: ast.AST) -> list[str]:
