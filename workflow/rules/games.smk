@@ -5,6 +5,7 @@ rule play_games:
     input:
         traces="<traces>",
         maps=collect("<results>/maps/<batch>/{method}.zarr", method=methods_of, allow_missing=True),
+        fetched=fetched("probe", "model"),
     output:
         auc="<results>/tables/parts/rq1_auc/<batch>.tsv",
         curves="<results>/tables/parts/rq1_curves/<batch>.tsv",

@@ -1,4 +1,4 @@
-"""Fetching a model from the hub once, so that the jobs that use it need no network."""
+"""Fetching models from the hub once, so that the jobs that use them need no network."""
 
 import hashlib
 import json
@@ -6,21 +6,63 @@ from pathlib import Path
 
 from diffusers import DiffusionPipeline
 
+from stepscope import folders
+
 
 def fetch(path: str, *, model: dict) -> None:
-    """Download a pipeline at its revision into the hub's cache; write its files' digests as JSON.
+    """Download a model into the hub's cache; write its revision and files' digests as JSON.
 
-    The JSON is an input of generation and compared by content: fetched again, nothing runs again.
+    ``model`` is a pipeline {"repo", "revision"} or a CLIP {"name", "tag"}. Files that are there are
+    not downloaded again and broken downloads go on, as the hub's library does it. The JSON is an
+    input of the jobs and compared by content: fetched again, nothing runs again.
     """
+    named = " ".join(str(model[key]) for key in ("repo", "revision", "name", "tag") if key in model)
+    try:
+        record = fetch_clip(model) if "name" in model else fetch_pipeline(model)
+    except OSError as error:
+        told = " ".join(str(error).split())
+        raise ValueError(f"{named} could not be fetched ({told}).") from error
+    Path(path).write_text(json.dumps(record, indent=1) + "\n")
+
+
+def fetch_pipeline(model: dict) -> dict:
+    """A pipeline at its revision: safetensors only, no part that is never loaded."""
     folder = Path(
         DiffusionPipeline.download(
-            model["repo"], revision=model["revision"], variant=model.get("variant")
+            model["repo"],
+            revision=model["revision"],
+            variant=model.get("variant"),
+            use_safetensors=True,
+            **dict.fromkeys(folders.SKIPPED),
         )
     )
-    files = {
-        file.relative_to(folder).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest()
-        for file in sorted(folder.rglob("*"))
-        if file.is_file()
+    files = folders.check_folder(folder, model.get("variant"))
+    return {
+        "repo": model["repo"],
+        "revision": model["revision"],
+        "sha256": {file.relative_to(folder).as_posix(): digest(file) for file in files},
     }
-    record = {"repo": model["repo"], "revision": model["revision"], "sha256": files}
-    Path(path).write_text(json.dumps(record, indent=1) + "\n")
+
+
+def fetch_clip(model: dict) -> dict:
+    """A CLIP by open_clip's name and tag, which are published without a pinned revision."""
+    import open_clip  # here, since it takes seconds to import
+
+    place = f"name: {model['name']} with tag {model['tag']}"
+    config = open_clip.get_pretrained_cfg(model["name"], model["tag"])
+    if not config:
+        raise ValueError(f"{place} is unknown to open_clip (open_clip.list_pretrained()).")
+    file = Path(open_clip.download_pretrained(config))
+    if file.suffix != ".safetensors":
+        raise ValueError(f"{place} is published as the pickle {file.name}: choose another tag.")
+    return {
+        **{key: model[key] for key in ("name", "tag")},
+        "revision": file.parent.name,
+        "sha256": {file.name: digest(file)},
+    }
+
+
+def digest(file: Path) -> str:
+    """SHA-256 of a file, read in chunks: weights are larger than a login node's memory."""
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()

@@ -10,7 +10,10 @@ from pathlib import Path
 
 import torch
 from diffusers import DiffusionPipeline
+from huggingface_hub import constants, try_to_load_from_cache
 from transformers import CLIPTokenizer, SegformerForSemanticSegmentation
+
+from stepscope import folders
 
 _claimed = []  # lock files of the GPUs this process holds; closing one would let it go
 
@@ -48,46 +51,85 @@ def _claim_gpu() -> int:
         time.sleep(1)
 
 
-def _place(spec: dict) -> tuple[str, dict]:
-    """What from_pretrained takes for a spec: {"folder"} or {"repo", "revision"}."""
+def place(spec: dict) -> str:
+    """Folder of a spec {"folder"} or {"repo", "revision"}.
+
+    A repository's is the one of its pinned revision in the hub's cache, where fetching left it: it
+    loads like any other folder, and nothing here asks the network.
+    """
     if "folder" in spec:
         if not Path(spec["folder"]).is_dir():
             raise ValueError(f"folder: {spec['folder']} is no folder.")
-        return spec["folder"], {"local_files_only": True}
-    return spec["repo"], {"revision": spec["revision"]}
+        return spec["folder"]
+    for name in ("model_index.json", "config.json"):
+        found = try_to_load_from_cache(spec["repo"], name, revision=spec["revision"])
+        if isinstance(found, str):
+            return str(Path(found).parent)
+    raise ValueError(
+        f"repo: {spec['repo']} at {spec['revision']} is not in the hub's cache "
+        f"{constants.HF_HUB_CACHE}: the rule fetch_model puts it there, where there is a network."
+    )
+
+
+def load(spec: dict) -> DiffusionPipeline:
+    """Pipeline of {"folder"} or {"repo", "revision"}, on the device, for inference.
+
+    Optional: "dtype", "variant", "attention_slicing", "vae_slicing", "offload". A folder that is
+    incomplete or holds pickles is refused. Weights stored in half precision become float32 unless
+    ``dtype`` says otherwise. A safety checker is left out: its black picture would stand for what
+    the model made.
+    """
+    folder = place(spec)
+    folders.check_folder(folder, spec.get("variant"))
+    index = folders.read_index(Path(folder))
+    without = {name: None for name in folders.SKIPPED if name in index}
+    if "safety_checker" in without:
+        without["requires_safety_checker"] = False
+    pipeline = DiffusionPipeline.from_pretrained(
+        folder,
+        dtype=getattr(torch, spec.get("dtype") or "float32"),
+        variant=spec.get("variant"),
+        use_safetensors=True,
+        local_files_only=True,
+        **without,
+    )
+    pipeline.set_progress_bar_config(disable=True)
+    save_memory(pipeline, spec)
+    return pipeline
+
+
+def save_memory(pipeline: DiffusionPipeline, spec: dict) -> None:
+    """Freeze a pipeline, and slice, offload or move it to the device, as its spec says."""
+    parts = [part for part in pipeline.components.values() if isinstance(part, torch.nn.Module)]
+    for part in parts:
+        part.eval().requires_grad_(False)
+    if spec.get("attention_slicing"):
+        if not any(hasattr(part, "set_attention_slice") for part in parts):
+            raise ValueError(f"attention_slicing: {type(pipeline).__name__} does not offer it.")
+        pipeline.enable_attention_slicing()
+    if spec.get("vae_slicing"):
+        pipeline.vae.enable_slicing()
+    offload = spec.get("offload")
+    if offload and device().type == "cpu":
+        print("offload: there is no GPU to offload from, so the model stays in memory.", flush=True)
+        offload = None
+    if offload == "model":
+        pipeline.enable_model_cpu_offload(device=device())
+    elif offload == "sequential":
+        pipeline.enable_sequential_cpu_offload(device=device())
+    else:
+        for part in parts:
+            part.to(device())
+
+
+def load_tokenizer(spec: dict) -> CLIPTokenizer:
+    """The first tokenizer of a pipeline's spec alone, in a moment."""
+    return CLIPTokenizer.from_pretrained(place(spec), subfolder="tokenizer", local_files_only=True)
 
 
 def _frozen(model: torch.nn.Module) -> torch.nn.Module:
     """Put a model on the device, for inference; gradients flow to inputs, not to weights."""
     return model.to(device()).eval().requires_grad_(False)
-
-
-def load(spec: dict) -> DiffusionPipeline:
-    """Pipeline of {"folder"} or {"repo", "revision"}, with optional "dtype" and "variant".
-
-    Weights stored in half precision become float32 unless ``dtype`` says otherwise. A safety
-    checker is left out: its black picture would stand for what the model made.
-    """
-    name, where = _place(spec)
-    pipeline = DiffusionPipeline.from_pretrained(
-        name,
-        dtype=getattr(torch, spec.get("dtype") or "float32"),
-        variant=spec.get("variant"),
-        **where,
-    )
-    if getattr(pipeline, "safety_checker", None) is not None:
-        pipeline.safety_checker = None
-    for model in pipeline.components.values():
-        if isinstance(model, torch.nn.Module):
-            _frozen(model)
-    pipeline.set_progress_bar_config(disable=True)
-    return pipeline
-
-
-def load_tokenizer(spec: dict) -> CLIPTokenizer:
-    """The first tokenizer of a pipeline's spec alone, in a moment."""
-    name, where = _place(spec)
-    return CLIPTokenizer.from_pretrained(name, subfolder="tokenizer", **where)
 
 
 def load_clip(spec: dict) -> tuple[torch.nn.Module, Callable, Callable]:
@@ -105,6 +147,7 @@ def load_clip(spec: dict) -> tuple[torch.nn.Module, Callable, Callable]:
 
 def load_segmenter(spec: dict) -> tuple[SegformerForSemanticSegmentation, dict[int, str]]:
     """A segmenter of {"folder"} or {"repo", "revision"} and the names of its labels."""
-    name, where = _place(spec)
-    model = SegformerForSemanticSegmentation.from_pretrained(name, **where)
+    model = SegformerForSemanticSegmentation.from_pretrained(
+        place(spec), use_safetensors=True, local_files_only=True
+    )
     return _frozen(model), dict(model.config.id2label)
