@@ -8,6 +8,7 @@ import open_clip
 import pytest
 from diffusers import DiffusionPipeline
 
+import judges
 import tiny
 from stepscope import fetching
 
@@ -65,6 +66,26 @@ def test_what_the_hub_says_becomes_one_sentence(tmp_path, monkeypatch):
         ValueError, match=rf"^acme/tiny {REVISION} could not be fetched \(Could not"
     ):
         fetching.fetch(str(tmp_path / "a.json"), model=HUB)
+
+
+def test_a_segmenter_is_fetched_as_safetensors(tmp_path, monkeypatch):
+    folder = tmp_path / "models--acme--segmenter" / "snapshots" / REVISION
+    judges.tiny_segmenter(folder)
+    (folder / "pytorch_model.bin").write_bytes(b"pickle")
+
+    def download(repo, *, revision, allow_patterns):
+        assert (repo, revision) == ("acme/segmenter", REVISION)
+        assert not any("pickle.bin".endswith(pattern.strip("*")) for pattern in allow_patterns)
+        return str(folder)
+
+    monkeypatch.setattr(fetching, "snapshot_download", download)
+    entry = {"kind": "segmenter", "repo": "acme/segmenter", "revision": REVISION}
+    fetching.fetch(str(tmp_path / "a.json"), model=entry)
+    record = json.loads((tmp_path / "a.json").read_text())
+    assert record["sha256"].keys() == {"config.json", "model.safetensors"}
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(ValueError, match="pytorch_model.bin is a pickle"):
+        fetching.fetch(str(tmp_path / "b.json"), model=entry)
 
 
 CLIP = {"name": "ViT-B-32", "tag": "laion2b_s34b_b79k"}

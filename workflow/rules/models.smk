@@ -7,8 +7,8 @@ rule fetch_model:
     log:
         "<logs>/fetch_model/{entry}.log",
     wildcard_constraints:
-        # the models to explain, and the CLIP that reads concepts
-        entry=f"models/({one_of(config['models'])})|probe/model",
+        # the models to explain, the CLIP that reads concepts, and the segmenter
+        entry=f"models/({one_of(config['models'])})|probe/model|ground",
     retries: 3
     localrule: True
     conda:

@@ -5,20 +5,25 @@ import json
 from pathlib import Path
 
 from diffusers import DiffusionPipeline
+from huggingface_hub import snapshot_download
 
 from stepscope import folders
+
+SEGMENTER = ["*.json", "*.txt", "*.safetensors"]  # no pickles, no weights for other libraries
 
 
 def fetch(path: str, *, model: dict) -> None:
     """Download a model into the hub's cache; write its revision and files' digests as JSON.
 
-    ``model`` is a pipeline {"repo", "revision"} or a CLIP {"name", "tag"}. Files that are there are
-    not downloaded again and broken downloads go on, as the hub's library does it. The JSON is an
-    input of the jobs and compared by content: fetched again, nothing runs again.
+    ``model`` is an entry of the config: a pipeline {"repo", "revision"}, a segmenter, which has a
+    "kind" beside them, or a CLIP {"name", "tag"}. Files that are there are not downloaded again and
+    broken downloads go on, as the hub's library does it. The JSON is an input of the jobs and
+    compared by content: fetched again, nothing runs again.
     """
+    how = fetch_segmenter if "kind" in model else fetch_clip if "name" in model else fetch_pipeline
     named = " ".join(str(model[key]) for key in ("repo", "revision", "name", "tag") if key in model)
     try:
-        record = fetch_clip(model) if "name" in model else fetch_pipeline(model)
+        record = how(model)
     except OSError as error:
         told = " ".join(str(error).split())
         raise ValueError(f"{named} could not be fetched ({told}).") from error
@@ -36,7 +41,20 @@ def fetch_pipeline(model: dict) -> dict:
             **dict.fromkeys(folders.SKIPPED),
         )
     )
-    files = folders.check_folder(folder, model.get("variant"))
+    return _record(model, folder, folders.check_folder(folder, model.get("variant")))
+
+
+def fetch_segmenter(model: dict) -> dict:
+    """A segmenter of transformers at its revision."""
+    folder = Path(
+        snapshot_download(model["repo"], revision=model["revision"], allow_patterns=SEGMENTER)
+    )
+    folders.weights(folder, "transformers")
+    files = {file for pattern in SEGMENTER for file in folder.glob(pattern)}
+    return _record(model, folder, sorted(files))
+
+
+def _record(model: dict, folder: Path, files: list[Path]) -> dict:
     return {
         "repo": model["repo"],
         "revision": model["revision"],
