@@ -103,7 +103,7 @@ def measure(spec: dict, config: dict) -> dict:
             "geometry": geometry.of_configs(geometry.STABLE_DIFFUSION_1, *size),
             "weights": shipped["parameters"] * number,
             "sample": shipped["sample"] * number / 4,
-            "label": f"shipped, not measured: {shipped['label']}",
+            "label": f"shipped, not measured: {shipped['label']}; no GPU was at hand",
         }
     pipeline = models.load(spec)
     together = config["storage"]["forward_batch"]
