@@ -1,18 +1,27 @@
 """The README's worked examples, followed literally on the shared tiny study."""
 
+import json
+import subprocess
+import sys
+
 import pandas as pd
 
 from conftest import block
 
 
-def follow(study, kind: str, name: str, key: str) -> None:
-    """Save an example's file and add its entry under a key of the config, as the README says."""
+def save(study, kind: str, name: str) -> None:
+    """Save an example's file, as the README says."""
     (study.folder / name).write_text(block(kind, name), encoding="utf-8")
+
+
+def add(study, key: str) -> None:
+    """Add an example's entry under a key of the config, as the README says."""
     study.edit("config/config.yaml", f"\n{key}:\n", f"\n{key}:\n{block('yaml', key)}")
 
 
 def test_a_new_dataset_goes_through_all(study):
-    follow(study, "tsv", "config/animals.tsv", "datasets")
+    save(study, "tsv", "config/animals.tsv")
+    add(study, "datasets")
     assert study.planned("all")["generate"] == 3  # one a sampling, none for the old dataset
     study.snakemake("all")
     tables = list((study.folder / "results" / "tiny" / "tables").glob("*.tsv"))
@@ -23,7 +32,8 @@ def test_a_new_dataset_goes_through_all(study):
 
 
 def test_a_method_of_ones_own_gets_what_ours_get(study):
-    follow(study, "python", "my_methods.py", "explain")
+    save(study, "python", "my_methods.py")
+    add(study, "explain")
     jobs = study.planned("rq1", "rq2")
     assert jobs["explain"] == 1
     assert "generate" not in jobs
@@ -31,3 +41,18 @@ def test_a_method_of_ones_own_gets_what_ours_get(study):
     for name in ("rq1_saliency", "rq1_auc", "rq1_curves", "rq2_grounding"):
         table = pd.read_csv(study.folder / "results" / "tiny" / "tables" / f"{name}.tsv", sep="\t")
         assert "gradient" in set(table["method"]), name
+
+
+def test_a_model_of_ones_own_is_traced_from_its_folder(study):
+    (study.folder / "resources").symlink_to(ROOT / "resources")
+    save(study, "python", "save_model.py")
+    subprocess.run([sys.executable, "save_model.py"], cwd=study.folder, check=True)
+    add(study, "models")
+    jobs = study.planned("all")
+    assert jobs["generate"] == 3  # one a sampling, none for the old model
+    assert "fetch_model" not in jobs
+    store = "results/tiny/traces/my_model/pairs/uniform/0.zarr"
+    study.snakemake(store)
+    attrs = json.loads((study.folder / store / "zarr.json").read_text())["attributes"]
+    assert attrs["model"]["variant"] == "fp16"
+    assert attrs["dtype"] == "float32"

@@ -2,6 +2,7 @@
 
 import ast
 import json
+import os
 import re
 import shutil
 
@@ -11,6 +12,7 @@ import xarray as xr
 import yaml
 from PIL import Image
 
+import conftest
 from conftest import ROOT, planned
 from stepscope import study as study_checks
 
@@ -171,7 +173,7 @@ def test_a_text_segmenter_of_the_hub_is_fetched_once(fresh):
     entry = f"{{kind: text_segmenter, repo: a/b, revision: {'a' * 40}}}"
     fresh.edit("config/config.yaml", "{kind: segmenter, folder: models/segmenter}", entry)
     jobs = fresh.planned("all")
-    assert jobs["fetch_segmenter"] == 1
+    assert jobs["fetch_model"] == 1
     assert jobs["ground"] == 3
 
 
@@ -317,6 +319,52 @@ def test_environments_agree_with_the_lock(name):
 
 def test_lint(fresh):
     assert "Congratulations" in fresh.snakemake("--lint")
+
+
+def test_a_model_of_the_hub_is_fetched_once_and_then_read_offline(fresh, tmp_path, monkeypatch):
+    """Really through the hub's library: its cache is where HF_HOME says, in its own layout."""
+    revision = "0123456789abcdef0123456789abcdef01234567"
+    snapshot = tmp_path / "hub" / "models--acme--tiny" / "snapshots" / revision
+    shutil.copytree(fresh.folder / "models" / "pipeline", snapshot)
+    monkeypatch.setenv("HF_HOME", str(tmp_path))
+    fresh.edit(
+        "config/config.yaml",
+        "tiny: {folder: models/pipeline}",
+        f"tiny: {{repo: acme/tiny, revision: {revision}}}",
+    )
+    assert fresh.planned("rq1")["fetch_model"] == 1
+    store = "results/tiny/traces/tiny/pairs/uniform/0.zarr"
+    fresh.snakemake(store)
+    record = json.loads(
+        (fresh.folder / "results" / "tiny" / "fetched" / "models" / "tiny.json").read_text()
+    )
+    assert record["revision"] == revision
+    assert "unet/diffusion_pytorch_model.safetensors" in record["sha256"]
+    attrs = json.loads((fresh.folder / store / "zarr.json").read_text())["attributes"]
+    assert attrs["model"]["revision"] == revision
+    assert "Nothing to be done" in fresh.snakemake("--dry-run", store)
+
+
+def test_jobs_are_offline_and_fetching_as_the_user_says(fresh, monkeypatch):
+    monkeypatch.setattr(conftest, "environment", lambda: {**os.environ, "HF_HUB_OFFLINE": ""})
+    probe = fresh.folder / "probe.smk"
+    probe.write_text(
+        f'include: "{ROOT}/workflow/Snakefile"\n'
+        "names = ('HF_HUB_OFFLINE', 'STEPSCOPE_HUB_OFFLINE')\n"
+        "print('offline:', *(os.environ[name] for name in names), sep='|')\n"
+    )
+    fresh.snakefile = probe
+    assert "offline:|1|\n" in fresh.snakemake("--list-rules")
+
+
+def test_the_papers_study_is_planned(fresh):
+    shutil.copy(ROOT / "config" / "paper_prompts.tsv", fresh.folder / "config")
+    paper = str(ROOT / "config" / "paper.yaml")
+    jobs = planned(fresh.snakemake("--dry-run", "--configfile", paper, "--", "all"))
+    assert jobs["fetch_model"] == 2  # Stable Diffusion and the CLIP
+    assert jobs["generate"] == jobs["decode"] == 4
+    assert jobs["explain"] == 1 + 2 + 2 * 3
+    assert jobs["play_games"] == 1
 
 
 def test_report(finished):

@@ -109,21 +109,24 @@ def test_steps_that_cannot_be_inverted_are_refused(scheduler):
 
 
 @pytest.mark.parametrize("kind", ["tiny_sd1", "tiny_sd3"])
-def test_pictures_are_cropped_around_the_middle_and_encoded_as_they_are_decoded(kind, tmp_path):
+def test_pictures_are_resized_and_encoded_as_they_are_decoded(kind, tmp_path):
     denoiser = denoiser_of(getattr(tiny, kind)(), SETTINGS)
-    wide = np.random.default_rng(0).integers(0, 256, (48, 128, 3), dtype=np.uint8)
-    Image.fromarray(wide).save(tmp_path / "wide.png")
-    (cropped,) = inversion.read([str(tmp_path / "wide.png")], denoiser, (48, 64))
-    middle = torch.from_numpy(wide[None, :, 32:96] / 127.5 - 1).float().permute(0, 3, 1, 2)
-    (expected,) = denoiser.encode_pictures(middle)
-    torch.testing.assert_close(cropped, expected, rtol=1e-4, atol=1e-5)
+    small = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)
+    Image.fromarray(small).save(tmp_path / "small.png")
+    Image.fromarray(small).resize((64, 64), 0).save(tmp_path / "square.png")
+    paths = [str(tmp_path / name) for name in ("small.png", "square.png")]
+    found, square = inversion.read(paths, denoiser, (48, 64))
+    assert found.shape == square.shape == (4, 12, 16)
+    plain = torch.from_numpy(small[None] / 127.5 - 1).float().permute(0, 3, 1, 2)
+    (expected,) = denoiser.encode_pictures(plain)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
     vae, config = denoiser.pipeline.vae, denoiser.pipeline.vae.config
     with torch.no_grad():
-        mode = vae.encode(middle).latent_dist.mode()
+        mode = vae.encode(plain).latent_dist.mode()
         decoded = (vae.decode(mode).sample * 0.5 + 0.5).clamp(0, 1)
-        again = denoiser.decode(cropped[None])
+        again = denoiser.decode(found[None])
     shift = config.shift_factor or 0
-    torch.testing.assert_close(cropped, ((mode - shift) * config.scaling_factor)[0])
+    torch.testing.assert_close(found, ((mode - shift) * config.scaling_factor)[0])
     torch.testing.assert_close(again, decoded, rtol=1e-3, atol=1e-3)
 
 

@@ -132,3 +132,55 @@ def test_maps_keep_coordinates_and_errors_apart(made, tmp_path):
     assert list(read["plain"]["prompt_id"].values) == ["cat", "cat", "two"]
     assert read["mine"]["word_role"].values[0].tolist() == ["", "", "subject", "", "", ""]
     np.testing.assert_array_equal(read["mine"]["log_snr"], tree["log_snr"])
+
+
+def contents(path) -> dict[str, bytes]:
+    return {
+        file.relative_to(path).as_posix(): file.read_bytes()
+        for file in path.rglob("*")
+        if file.is_file() and file.name != "zarr.json"
+    }
+
+
+def test_a_batch_that_does_not_fit_is_split_without_losing_any(made, tmp_path, monkeypatch):
+    """A network with memory for two samples makes the store that forward batches of two make."""
+    model, path = made
+    pipeline, rows = models.load(model), []
+
+    def refuse(unet, args, kwargs):
+        rows.append(len(args[0]))
+        if rows[-1] > 2 * 2:  # both guidance halves
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    pipeline.unet.register_forward_pre_hook(refuse, with_kwargs=True)
+    monkeypatch.setattr(models, "load", lambda spec: pipeline)
+    split = tmp_path / "split.zarr"
+    generation.generate(
+        str(split),
+        results=str(tmp_path),
+        model=model,
+        study=STUDY | {"storage": STUDY["storage"] | {"forward_batch": 3}},
+        prompts=PROMPTS,
+        code="c",
+    )
+    assert rows == [6, 4, 4, 4, 2, 2, 2]  # one attempt that failed, then both pieces
+    assert store.open_trace(str(split)).attrs["forward_batches"] == [2, 1]
+    assert "split" not in store.open_trace(str(split)).attrs
+    assert contents(split) == contents(path)
+
+
+def test_auto_records_the_size_that_was_chosen(made, tmp_path, monkeypatch):
+    model, path = made
+    monkeypatch.setattr(generation.memory, "fitting_size", lambda one, device: one() or 2)
+    auto = tmp_path / "auto.zarr"
+    generation.generate(
+        str(auto),
+        results=str(tmp_path),
+        model=model,
+        study=STUDY | {"storage": STUDY["storage"] | {"forward_batch": "auto"}},
+        prompts=PROMPTS,
+        code="c",
+    )
+    assert store.open_trace(str(auto)).attrs["forward_batches"] == [2, 1]
+    assert contents(auto) == contents(path)
+    assert {file.suffix for file in (tmp_path / ".partial").iterdir()} == {".lock"}

@@ -1,12 +1,21 @@
 """The estimate's arithmetic, without running anything."""
 
+import json
 import re
 
 import pytest
+from huggingface_hub import constants
 
-from stepscope import estimate
+import tiny
+from stepscope import estimate, geometry
 
 CONFIG = {
+    "scheduler": {"name": "dpmsolver++", "order": 2},
+    "storage": {"forward_batch": 8, "derived": "float16"},
+    "guidance": 4.0,
+    "negative_prompt": "",
+    "height": None,
+    "width": None,
     "samplings": {"uniform": {"kind": "uniform", "steps": 20}},
     "explain": {
         "df_rise": {
@@ -29,11 +38,12 @@ PROMPTS = {
     ]
 }
 HERE = {"model": "m", "dataset": "scenes", "sampling": "uniform", "batch": "0"}
-MEASURED = {"m": {"rate": 100.0, "latent": (4, 16, 16), "bytes": 1000.0, "label": "test"}}
+GEOMETRY = geometry.Geometry((4, 16, 16), 4, ((16, 16), (8, 8)), 2 * 24 * 32)
+MODEL = {"rate": 100.0, "geometry": GEOMETRY, "dtype": "float16"}
 
 
 def work(**wildcards):
-    return estimate.Work(CONFIG, PROMPTS, HERE | wildcards, (4, 16, 16))
+    return estimate.Work(CONFIG, PROMPTS, HERE | wildcards, MODEL)
 
 
 def test_calls_of_each_kind_of_job():
@@ -47,10 +57,12 @@ def test_calls_of_each_kind_of_job():
 
 def test_total_adds_start_up_and_calls():
     plan = [("generate", HERE), ("merge_table", {"table": "rq1_auc"})]
-    jobs, calls, hours, gigabytes, files = estimate.total(plan, CONFIG, PROMPTS, MEASURED)
+    jobs, calls, hours, gigabytes, files = estimate.total(plan, CONFIG, PROMPTS, {"m": MODEL})
     assert (jobs, calls) == (2, 80)
     assert hours * 3600 == pytest.approx(sum(estimate.START_UP) + 80 / 100)
-    assert gigabytes == pytest.approx(80 * 1000 / 1e9)
+    # each: 21 latents, 2 x 20 outputs, 20 of history; 20 clean predictions; "a red cat" and 3 more
+    traced = 2 * (1024 * (21 + 40 + 20) + 2 * 24 * 32) + 2 * 20 * (1024 + 6 * (256 + 64))
+    assert gigabytes == pytest.approx(4 * traced / 1e9)
     assert files > 2
 
 
@@ -62,3 +74,27 @@ def test_dry_run_is_read():
     found = [(rule, estimate._wildcards(block)) for rule, block in estimate.JOB.findall(printed)]
     assert found == [("generate", {"model": "m", "dataset": "d"}), ("all", {})]
     assert re.match(estimate.JOB, printed)
+
+
+def test_a_model_that_is_not_at_hand_has_shipped_figures_labelled_so(tmp_path, monkeypatch):
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    spec = {"repo": "acme/large", "revision": "0" * 40, "dtype": "float16"}
+    found = estimate.measure(spec, CONFIG)
+    shipped = json.loads(estimate.SHIPPED.read_text())
+    assert found["label"].startswith("shipped, not measured: Stable Diffusion 1 at 512 px")
+    assert "CPU" in found["label"]
+    assert found["rate"] == shipped["rate"]
+    assert found["geometry"].latent == (4, 64, 64)
+    assert found["weights"] == 2 * shipped["parameters"]
+    assert found["sample"] == shipped["sample"] / 2
+
+
+def test_a_model_at_hand_is_measured(tmp_path):
+    tiny.tiny_sd1(tmp_path)
+    spec = {"folder": str(tmp_path), "dtype": "float32"}
+    found = estimate.measure(
+        spec, CONFIG | {"storage": CONFIG["storage"] | {"forward_batch": "auto"}}
+    )
+    assert found["label"] == "measured: 16 traced calls on cpu"
+    assert found["geometry"] == GEOMETRY
+    assert found["rate"] > 1

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from stepscope import study
+from stepscope import datasets, study
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "workflow/src/stepscope"
@@ -69,9 +69,46 @@ def test_default_study_is_valid():
     study.check_methods(config["explain"], source, "config.yaml")
 
 
+def test_the_papers_study_is_valid():
+    config = yaml.safe_load((ROOT / "config/paper.yaml").read_text())
+    study.check(config, SCHEMA, "paper.yaml")
+    study.check_references(config, "paper.yaml")
+    study.check_methods(config["explain"], source, "paper.yaml")
+    rows = datasets.read(str(ROOT / "config/paper_prompts.tsv"))
+    assert len(rows) == 21
+    assert all(row["roles"] for row in rows)
+
+
+@pytest.mark.parametrize("name", ["sd14", "sd21", "sdxl", "pixart", "sd3"])
+def test_every_preset_is_a_valid_entry_of_models(name):
+    presets = yaml.safe_load((ROOT / "config/presets.yaml").read_text())
+    config = small() | {"models": {name: presets[name]}}
+    study.check(config, SCHEMA, "presets.yaml")
+    assert config["models"][name]["repo"]  # pinned: the schema wants a revision beside it
+
+
+def test_the_papers_model_is_the_preset():
+    presets, paper = (
+        yaml.safe_load((ROOT / f"config/{name}.yaml").read_text()) for name in ("presets", "paper")
+    )
+    assert paper["models"]["sd14"] == presets["sd14"]
+
+
+def test_forward_batch_may_be_chosen():
+    config = small() | {"storage": {"forward_batch": "auto"}}
+    study.check(config, SCHEMA, "mine.yaml")
+    assert config["storage"]["forward_batch"] == "auto"
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        ({"storage": {"forward_batch": "all"}}, "storage/forward_batch: 'all' is not a number of"),
+        ({"storage": {"forward_batch": 0}}, "storage/forward_batch: "),
+        (
+            {"models": {"m": {"folder": "x", "offload": "gpu"}}},
+            "mine.yaml: models/m/offload: 'gpu'",
+        ),
         ({"guidence": 3}, "mine.yaml: guidence: the key is not known, did you mean guidance."),
         ({"storage": {"batch": 3}}, "mine.yaml: storage/batch: the key is not known."),
         ({"guidance": "high"}, "mine.yaml: guidance: 'high' is not of type 'number'."),

@@ -1,13 +1,11 @@
 """Regions found by asking with words, by a real CLIPSeg of tiny width."""
 
-import json
-
 import numpy as np
 import pytest
 import torch
 
 import judges
-from stepscope import fetching, masks, models, text_segmenter
+from stepscope import masks, models, text_segmenter
 from stepscope.words import Word
 
 WORDS = (
@@ -76,22 +74,3 @@ def test_another_model_is_refused_by_name(tmp_path):
     judges.tiny_segmenter(tmp_path / "segformer")
     with pytest.raises(ValueError, match="ground: .*segformer is a segformer, not a clipseg"):
         models.load_text_segmenter({"folder": str(tmp_path / "segformer")})
-
-
-def test_a_segmenter_of_the_hub_is_recorded_and_then_found_without_network(tmp_path, monkeypatch):
-    judges.tiny_text_segmenter(tmp_path / "hub")
-    asked = []
-
-    def download(repo, **options):
-        asked.append((repo, options))
-        return str(tmp_path / "hub")
-
-    monkeypatch.setattr(fetching, "snapshot_download", download)
-    entry = {"kind": "text_segmenter", "repo": "a/b", "revision": "a" * 40}
-    fetching.fetch_segmenter(str(tmp_path / "record.json"), segmenter=entry)
-    record = json.loads((tmp_path / "record.json").read_text())
-    assert (record["repo"], record["revision"]) == ("a/b", "a" * 40)
-    assert {"config.json", "model.safetensors"} <= record["sha256"].keys()
-    assert fetching.fetched(entry) == str(tmp_path / "hub")
-    assert asked[1] == ("a/b", {"revision": "a" * 40, "local_files_only": True})
-    assert fetching.fetched({"folder": "x"}) == "x"

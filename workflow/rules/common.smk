@@ -19,6 +19,7 @@ PACKAGE = {
         "attention_graph.py",
         "attention_probes.py",
         "baselines.py",
+        "benchmark.json",
         "bimodal.py",
         "claims.py",
         "coco.py",
@@ -39,9 +40,11 @@ PACKAGE = {
         "figures_rq2.py",
         "figures_rq3.py",
         "findings.py",
+        "folders.py",
         "foreign.py",
         "games.py",
         "generation.py",
+        "geometry.py",
         "gradcam.py",
         "grounding.py",
         "imagefolder.py",
@@ -50,6 +53,7 @@ PACKAGE = {
         "joblog.py",
         "judged.py",
         "masks.py",
+        "memory.py",
         "models.py",
         "muon.py",
         "perturbation.py",
@@ -87,7 +91,10 @@ PACKAGE = {
     ]
 }
 SOURCE = str(Path(PACKAGE["__init__.py"]).parent.parent)
-os.environ.update(STEPSCOPE=SOURCE)  # for the scripts; PYTHONPATH is unset in conda jobs
+# The hub is asked by fetch_model alone, unless the user is offline; jobs load what it left behind.
+os.environ.setdefault("STEPSCOPE_HUB_OFFLINE", os.environ.get("HF_HUB_OFFLINE", "0"))
+# For the scripts; PYTHONPATH is unset in conda jobs.
+os.environ.update(STEPSCOPE=SOURCE, HF_HUB_OFFLINE="1")
 sys.path.insert(0, SOURCE)
 # The repository, for shipped models; of a remote module it is a URL, where no folder is found.
 ROOT = Path(workflow.current_basedir.get_path_or_uri(secret_free=True)).parent.parent
@@ -270,9 +277,21 @@ def generation_of(wildcards):
     }
 
 
-def fetched(wildcards):
-    """The record of a model fetched from the hub; nothing for one in a local folder."""
-    return "<results>/models/{model}.json" if "repo" in config["models"][wildcards.model] else []
+def fetched(*keys):
+    """A getter of the record of a model fetched from the hub; nothing for one in a local folder.
+
+    ``keys`` lead to the model's entry in the config, as in ``spec``.
+    """
+
+    def get(wildcards):
+        path = [key.format(**dict(wildcards.items())) for key in keys]
+        entry = config
+        for key in path:
+            entry = entry[key]
+        record = workflow.pathvars.apply(f"<results>/fetched/{'/'.join(path)}.json")
+        return record if "repo" in entry or "name" in entry else []
+
+    return get
 
 
 def found(folder):

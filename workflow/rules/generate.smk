@@ -3,7 +3,7 @@
 
 rule generate:
     input:
-        fetched,
+        fetched("models", "{model}"),
     output:
         directory("<traces>"),
     log:

@@ -3,15 +3,18 @@
 
 rule fetch_model:
     output:
-        "<results>/models/{model}.json",
+        "<results>/fetched/{entry}.json",
     log:
-        "<logs>/fetch_model/{model}.log",
+        "<logs>/fetch_model/{entry}.log",
+    wildcard_constraints:
+        # the models to explain, the CLIP that reads concepts, and the segmenter
+        entry=f"models/({one_of(config['models'])})|probe/model|ground",
     retries: 3
     localrule: True
     conda:
         "../../envs/generate.yaml"
     params:
-        model=lookup(dpath="models/{model}", within=config),
+        model=lookup(dpath="{entry}", within=config),
         code=code("fetching"),
     script:
         "../scripts/fetch_model.py"

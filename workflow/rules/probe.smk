@@ -5,6 +5,7 @@ rule probe:
     input:
         traces="<traces>",
         previews="<previews>",
+        fetched=fetched("probe", "model"),
     output:
         concepts="<results>/tables/parts/rq3_concepts/<batch>.tsv",
         emergence="<results>/tables/parts/rq3_emergence/<batch>.tsv",

@@ -4,6 +4,8 @@ import os
 import sys
 
 sys.path.insert(0, os.environ["STEPSCOPE"])  # the package's folder, set by common.smk
+# Jobs are offline; this one is only where the user said so. The hub's library reads it once.
+os.environ["HF_HUB_OFFLINE"] = os.environ["STEPSCOPE_HUB_OFFLINE"]
 
 from stepscope.fetching import fetch
 from stepscope.joblog import joblog

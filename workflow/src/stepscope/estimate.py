@@ -8,9 +8,11 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 
+from stepscope import geometry
 from stepscope.datasets import samples
 
 JOB = re.compile(r"^(?:local)?rule (\w+):\n((?:    .*\n)*)", re.MULTILINE)
@@ -23,10 +25,10 @@ START = {
     "probe",
 }  # rules that load a model
 START_UP = 8.0, 4.0  # seconds before a job with and without a model begins, one CPU thread
-# Guided calls a second where the model is not at hand, and values a traced step of a sample: one
-# CPU thread, float32, the geometry of Stable Diffusion 1 at 512 px with random weights.
-SHIPPED = {"rate": 0.05, "latent": (4, 64, 64), "label": "shipped CPU figure of SD 1 at 512 px"}
+# For models that are not at hand; written by tests/benchmarks/bench_sd1.py.
+SHIPPED = Path(__file__).with_name("benchmark.json")
 PROBE = 20  # guided calls that measure a model
+PATIENCE = 60  # seconds after which fewer must do
 COLUMNS = ("target", "jobs", "guided calls", "hours", "GB", "files")
 
 
@@ -35,8 +37,9 @@ def estimate(
 ) -> str:
     """Table, as text, of what is still to do for each target.
 
-    Jobs come from dry runs, calls from the methods themselves, seconds a call and bytes a sample
-    from a probe of 20 calls where a model lies in a folder. Hours are those of one job at a time.
+    Jobs come from dry runs, calls from the methods themselves, bytes from the model's geometry,
+    seconds a call and memory from a probe of 20 calls where a model is at hand. Hours are those of
+    one job at a time.
     """
     with ThreadPoolExecutor(2) as pool:
         plans = list(pool.map(lambda target: planned(target, snakefile, config), targets))
@@ -47,11 +50,14 @@ def estimate(
         for target, plan in zip(targets, plans, strict=True)
     ]
     lines = [
-        "To do (finished jobs do not count; hours: one job at a time, so with N at a time 1/N):",
+        "To do (finished jobs do not count; hours: one job at a time, so with N at a time 1/N; "
+        "GB: before compression):",
         ("{:<9}" + "{:>14}" * 5).format(*COLUMNS),
         *("{:<9}{:>14,}{:>14,.0f}{:>14.2f}{:>14.2f}{:>14,}".format(*row) for row in rows),
         *(
-            f"{name}: {found['rate']:.3g} guided calls a second ({found['label']})"
+            f"{name}: {found['rate']:.3g} guided calls a second, in memory "
+            f"{found['weights'] / 1e9:.2g} GB and {found['sample'] / 1e9:.2g} GB a sample of a "
+            f"forward batch ({found['label']})"
             for name, found in measured.items()
         ),
     ]
@@ -77,45 +83,60 @@ def _wildcards(block: str) -> dict[str, str]:
 
 
 def measure(spec: dict, config: dict) -> dict:
-    """Guided calls a second, latent shape and bytes of a traced step and sample of a model."""
-    if "folder" not in spec:
-        return SHIPPED | {"bytes": _bytes(SHIPPED["latent"])}
-    from stepscope import generation, models, tracing
+    """Guided calls a second, geometry, and bytes of weights and of a sample in memory of a model.
 
+    A model that was not fetched is taken for Stable Diffusion 1, of which figures are shipped.
+    """
+    from stepscope import folders, memory, models, tracing
+
+    size = config["height"], config["width"]
+    number = 4 if spec["dtype"] == "float32" else 2
+    try:
+        place = models.place(spec)
+    except ValueError:
+        if "folder" in spec:
+            raise
+        shipped = json.loads(SHIPPED.read_text(encoding="utf-8"))
+        return {
+            "dtype": spec["dtype"],
+            "rate": shipped["rate"],
+            "geometry": geometry.of_configs(geometry.STABLE_DIFFUSION_1, *size),
+            "weights": shipped["parameters"] * number,
+            "sample": shipped["sample"] * number / 4,
+            "label": f"shipped, not measured: {shipped['label']}; no GPU was at hand",
+        }
     pipeline = models.load(spec)
-    together = min(config["storage"]["forward_batch"], PROBE)
-    common = {name: config[name] for name in ("guidance", "negative_prompt", "height", "width")}
+    together = config["storage"]["forward_batch"]
+    together = min(PROBE, 8 if together == "auto" else together)
 
-    def run(steps: int) -> tracing.Trace:
-        return tracing.generate(
+    def run(steps: int) -> float:
+        start = time.perf_counter()
+        tracing.generate(
             pipeline,
             ["a"] * together,
             list(range(together)),
             sampling={"kind": "uniform", "steps": steps},
             scheduler=config["scheduler"],
             roles=[{}] * together,
-            **common,
-        )[1]
+            guidance=config["guidance"],
+            negative_prompt=config["negative_prompt"],
+            height=size[0],
+            width=size[1],
+        )
+        return time.perf_counter() - start
 
-    run(1)  # the first call prepares what later ones use
-    steps = max(2, round(PROBE / together))
-    start = time.perf_counter()
-    trace = run(steps)
-    seconds = time.perf_counter() - start
-    arrays = generation.arrays(trace, config["storage"]["derived"])
-    size = sum(values.nbytes for name, values in arrays.items() if "/" in name)
+    with memory.Peak(models.device()) as peak:
+        first = run(1)  # the first call also prepares what later ones use
+    steps = max(1, min(round(PROBE / together), int(PATIENCE / first)))
+    files = folders.check_folder(place, spec.get("variant"))
     return {
-        "rate": together * steps / seconds,
-        "latent": tuple(trace.latents.shape[2:]),
-        "bytes": size / together / steps,
+        "dtype": spec["dtype"],
+        "rate": together * steps / run(steps),
+        "geometry": geometry.of_folder(place, *size),
+        "weights": folders.parameters(files) * number,
+        "sample": peak.bytes / together,
         "label": f"measured: {together * steps} traced calls on {models.device().type}",
     }
-
-
-def _bytes(latent: tuple[int, int, int]) -> float:
-    """Bytes of a traced step: five latents in float32 and attention of 12 tokens in float16."""
-    channels, height, width = latent
-    return 5 * channels * height * width * 4 + 12 * height * width * 2 * 4 / 3
 
 
 def total(
@@ -130,11 +151,11 @@ def total(
         if "model" not in wildcards:
             continue
         found = measured[wildcards["model"]]
-        work = Work(config, prompts, wildcards, found["latent"])
+        work = Work(config, prompts, wildcards, found)
         needed = work.calls(rule)
         calls += needed
         seconds += needed / found["rate"]
-        more, count = work.stored(rule, found["bytes"])
+        more, count = work.stored(rule)
         size += more
         files += count
     return len(plan), calls, seconds / 3600, size / 1e9, files
@@ -143,12 +164,14 @@ def total(
 class Work:
     """What one job computes and stores."""
 
-    def __init__(self, config: dict, prompts: dict, wildcards: dict, latent: tuple) -> None:
-        """``prompts`` are the study's records by dataset, ``latent`` is (C, h, w)."""
-        self.config, self.wildcards, self.latent = config, wildcards, latent
+    def __init__(self, config: dict, prompts: dict, wildcards: dict, model: dict) -> None:
+        """``prompts`` are the study's records by dataset, ``model`` is what ``measure`` found."""
+        self.config, self.wildcards, self.model = config, wildcards, model
+        self.geometry = model["geometry"]
         rows = prompts[wildcards["dataset"]]
         mine = [row for row in rows if row["batch"] == wildcards["batch"]]
         self.words = [len(record["prompt"].split()) for record, _ in samples(mine)]
+        self.rows = max(geometry.tokens(record["prompt"]) for record in mine)
         sampling = config["samplings"][wildcards["sampling"]]
         self.steps = sampling.get("steps") or len(sampling["timesteps"])
 
@@ -163,20 +186,30 @@ class Work:
             return sum(cost(count) for count in words) * steps
         if rule == "play_games":
             words, steps = self._restricted(self.config["games"])
-            moves = 2 * (self.latent[1] - 1)
+            moves = 2 * (self.geometry.latent[1] - 1)
             return len(words) * steps * (3 + moves * sum(1 for _ in self._maps()))
         return 0
 
-    def stored(self, rule: str, traced: float) -> tuple[float, int]:
+    def stored(self, rule: str) -> tuple[float, int]:
         """Bytes before compression, and files, of a job's store; tables hardly count."""
-        count, (_, height, width) = len(self.words), self.latent
+        count, (_, height, width) = len(self.words), self.geometry.latent
         if rule == "generate":
-            return traced * count * self.steps, 40 + 6 * count
+            scheduler = self.config["scheduler"]
+            traced = geometry.trace_bytes(
+                self.geometry,
+                steps=self.steps,
+                rows=self.rows,
+                order=scheduler["order"] if scheduler["name"] == "dpmsolver++" else 1,
+                dtype=self.model["dtype"],
+                derived=self.config["storage"]["derived"],
+            )
+            return traced * count, 40 + 6 * count
         if rule == "decode":
             side = self.config["probe"]["size"]
             return (9 * self.steps + 3) * side**2 * count, 20 + 2 * count
         if rule == "ground":
-            return 4 * max(self.words) * (8 * height) * (8 * width) * count, 20 + count
+            pixels = height * width * self.geometry.factor**2
+            return 4 * max(self.words) * pixels * count, 20 + count
         if rule == "explain":
             entry = self.config["explain"][self.wildcards["method"]]
             words, steps = self._restricted(entry)

@@ -11,14 +11,14 @@ from stepscope.plugins import resolve
 FAMILIES: list[type[Family]] = [UNet, UNetXL, PixArt, SD3]
 
 
-def named(pipeline: str) -> type[Family]:
-    """Family of a pipeline class by its name; a ValueError says which there are."""
+def named(pipeline: str, place: str = "") -> type[Family]:
+    """Family of a pipeline class by its name; a ValueError with ``place`` says which there are."""
     for family in FAMILIES:
         if pipeline in family.pipelines:
             return family
     known = ", ".join(name for family in FAMILIES for name in family.pipelines)
     raise ValueError(
-        f"{pipeline}: no family of models covers this pipeline class (there are {known}); "
+        f"{place}{pipeline}: no family of models covers this pipeline class (there are {known}); "
         "config/README.md says how to add one."
     )
 

@@ -1,4 +1,4 @@
-"""Fetching a model from the hub once, so that the jobs that use it need no network."""
+"""Fetching models from the hub once, so that the jobs that use them need no network."""
 
 import hashlib
 import json
@@ -7,43 +7,81 @@ from pathlib import Path
 from diffusers import DiffusionPipeline
 from huggingface_hub import snapshot_download
 
-SEGMENTER_FILES = ["*.json", "*.txt", "*.safetensors"]  # no pickles, no weights of other libraries
+from stepscope import folders, models
+
+SEGMENTER = ["*.json", "*.txt", "*.safetensors"]  # no pickles, no weights for other libraries
 
 
 def fetch(path: str, *, model: dict) -> None:
-    """Download a pipeline at its revision into the hub's cache; write its files' digests as JSON.
+    """Download a model into the hub's cache; write its revision and files' digests as JSON.
 
-    The JSON is an input of generation and compared by content: fetched again, nothing runs again.
+    ``model`` is an entry of the config: a pipeline {"repo", "revision"}, a segmenter, which has a
+    "kind" beside them, or a CLIP {"name", "tag"}. Files that are there are not downloaded again and
+    broken downloads go on, as the hub's library does it. The JSON is an input of the jobs and
+    compared by content: fetched again, nothing runs again.
     """
+    how = fetch_segmenter if "kind" in model else fetch_clip if "name" in model else fetch_pipeline
+    named = " ".join(str(model[key]) for key in ("repo", "revision", "name", "tag") if key in model)
+    try:
+        record = how(model)
+    except OSError as error:
+        told = " ".join(str(error).split())
+        raise ValueError(f"{named} could not be fetched ({told}).") from error
+    Path(path).write_text(json.dumps(record, indent=1) + "\n")
+
+
+def fetch_pipeline(model: dict) -> dict:
+    """A pipeline at its revision: safetensors only, no part that is never loaded."""
     folder = Path(
         DiffusionPipeline.download(
-            model["repo"], revision=model["revision"], variant=model.get("variant")
+            model["repo"],
+            revision=model["revision"],
+            variant=model.get("variant"),
+            use_safetensors=True,
+            **dict.fromkeys(folders.SKIPPED),
         )
     )
-    _record(path, model, folder)
+    models.family_of(model | {"folder": str(folder)})
+    return _record(model, folder, folders.check_folder(folder, model.get("variant")))
 
 
-def fetch_segmenter(path: str, *, segmenter: dict) -> None:
-    """Download a segmenter at its revision into the hub's cache; record it as ``fetch`` does."""
-    folder = snapshot_download(
-        segmenter["repo"], revision=segmenter["revision"], allow_patterns=SEGMENTER_FILES
+def fetch_segmenter(model: dict) -> dict:
+    """A segmenter of transformers at its revision."""
+    folder = Path(
+        snapshot_download(model["repo"], revision=model["revision"], allow_patterns=SEGMENTER)
     )
-    _record(path, segmenter, Path(folder))
+    folders.weights(folder, "transformers")
+    files = {file for pattern in SEGMENTER for file in folder.glob(pattern)}
+    return _record(model, folder, sorted(files))
 
 
-def fetched(spec: dict) -> str:
-    """Folder of a spec with "folder", or of the files that were fetched for its "repo"."""
-    if "folder" in spec:
-        return spec["folder"]
-    return snapshot_download(spec["repo"], revision=spec["revision"], local_files_only=True)
-
-
-def _record(path: str, model: dict, folder: Path) -> None:
-    """Write a repository, its revision and the digests of its files in ``folder`` as JSON."""
-    files = {
-        file.relative_to(folder).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest()
-        for file in sorted(folder.rglob("*"))
-        if file.is_file()
+def _record(model: dict, folder: Path, files: list[Path]) -> dict:
+    return {
+        "repo": model["repo"],
+        "revision": model["revision"],
+        "sha256": {file.relative_to(folder).as_posix(): digest(file) for file in files},
     }
-    record = {"repo": model["repo"], "revision": model["revision"], "sha256": files}
-    Path(path).write_text(json.dumps(record, indent=1) + "\n")
+
+
+def fetch_clip(model: dict) -> dict:
+    """A CLIP by open_clip's name and tag, which are published without a pinned revision."""
+    import open_clip  # here, since it takes seconds to import
+
+    place = f"name: {model['name']} with tag {model['tag']}"
+    config = open_clip.get_pretrained_cfg(model["name"], model["tag"])
+    if not config:
+        raise ValueError(f"{place} is unknown to open_clip (open_clip.list_pretrained()).")
+    file = Path(open_clip.download_pretrained(config))
+    if file.suffix != ".safetensors":
+        raise ValueError(f"{place} is published as the pickle {file.name}: choose another tag.")
+    return {
+        **{key: model[key] for key in ("name", "tag")},
+        "revision": file.parent.name,
+        "sha256": {file.name: digest(file)},
+    }
+
+
+def digest(file: Path) -> str:
+    """SHA-256 of a file, read in chunks: weights are larger than a login node's memory."""
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()

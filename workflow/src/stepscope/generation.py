@@ -1,13 +1,15 @@
 """The generate job: check the prompts, trace them in forward batches, store the traces."""
 
 import platform
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
+from pathlib import Path
 
 import numpy as np
 import torch
 
-from stepscope import families, models, tracing, words, writing
+from stepscope import families, memory, models, tracing, words, writing
 from stepscope.datasets import samples
 
 DERIVED = ("denoised", "attn")
@@ -20,46 +22,111 @@ def generate(
 
     ``study`` has sampling, scheduler, guidance, negative_prompt, height, width and storage. Forward
     batches have a fixed composition, the order of the table, because kernels need not agree bitwise
-    between batch sizes.
+    between batch sizes. One that does not fit into memory is split; the store lists the real sizes.
     """
     family, texts = models.load_texts(model)
     for record in prompts:
         text = family.prepared(record["prompt"])
         words.check(texts, text, f"prompt_id {record['prompt_id']}")
     wanted = samples(prompts)
-    size = study["storage"]["forward_batch"]
-    batches = [wanted[start : start + size] for start in range(0, len(wanted), size)]
     made_from = {key: value for key, value in model.items() if key != "folder"}
     key = writing.digest(model=made_from, study=study, samples=wanted, code=code)
-    loaded = []
+    loaded, batches, fitting = [], [], memory.Fitting()
 
-    def make(index: int) -> tuple[dict[str, np.ndarray], dict]:
+    def pipeline() -> object:
         if not loaded:
             loaded.append(models.load(model))
-        (pipeline,) = loaded
-        _, trace = tracing.generate(
-            pipeline,
-            [record["prompt"] for record, _ in batches[index]],
-            [seed for _, seed in batches[index]],
-            sampling=study["sampling"],
+        return loaded[0]
+
+    def traced(batch: Sequence[tuple[dict, int]], sampling: dict) -> tracing.Trace:
+        return tracing.generate(
+            pipeline(),
+            [record["prompt"] for record, _ in batch],
+            [seed for _, seed in batch],
+            sampling=sampling,
             guidance=study["guidance"],
             negative_prompt=study["negative_prompt"],
             height=study["height"],
             width=study["width"],
             scheduler=study["scheduler"],
-            roles=[record["roles"] for record, _ in batches[index]],
-        )
-        return arrays(trace, study["storage"]["derived"]), {
-            **described(trace, batches[index]),
+            roles=[record["roles"] for record, _ in batch],
+        )[1]
+
+    def one() -> None:
+        longest = max(wanted, key=lambda sample: len(sample[0]["prompt"]))
+        traced([longest], {"kind": "uniform", "steps": 1})
+
+    def fitting_size() -> int:
+        pipeline()  # what it takes is no longer free
+        return memory.fitting_size(one, models.device())
+
+    def piece(batch: Sequence[tuple[dict, int]]) -> tuple[dict[str, np.ndarray], dict]:
+        trace = traced(batch, study["sampling"])
+        return arrays(trace, study["storage"]["derived"]), described(trace, batch)
+
+    def make(index: int) -> tuple[dict[str, np.ndarray], dict]:
+        found, told = joined(fitting.run(piece, batches[index]))
+        return found, {
+            **told,
             "model": made_from,
             "negative_prompt": study["negative_prompt"],
             "sampling": study["sampling"],
             "scheduler": study["scheduler"],
             "code": code,
-            **provenance(pipeline),
+            **provenance(pipeline()),
         }
 
-    writing.write_in_parts(path, f"{results}/.partial", key, len(batches), make)
+    chosen = Path(f"{results}/.partial/{key}.size")
+
+    def count() -> int:
+        """Compose the forward batches; under the store's lock, since a size is chosen only once."""
+        size = study["storage"]["forward_batch"]
+        if size == "auto":
+            size = remembered(chosen, fitting_size)
+        batches.extend(wanted[start : start + size] for start in range(0, len(wanted), size))
+        return len(batches)
+
+    writing.write_in_parts(path, f"{results}/.partial", key, count, make)
+    chosen.unlink(missing_ok=True)
+
+
+def remembered(path: Path, choose: Callable[[], int]) -> int:
+    """A number chosen once for a store: a resumed job keeps the composition of what is done."""
+    if not path.exists():
+        temporary = path.with_suffix(".tmp")
+        temporary.write_text(str(choose()))
+        temporary.replace(path)
+    return int(path.read_text())
+
+
+def joined(
+    pieces: Sequence[tuple[dict[str, np.ndarray], dict]],
+) -> tuple[dict[str, np.ndarray], dict]:
+    """One forward batch from the pieces that it had to be split into."""
+    if len(pieces) == 1:
+        return pieces[0]
+    all_arrays, all_told = zip(*pieces, strict=True)
+    first = all_told[0]
+    lists = {
+        name: [item for told in all_told for item in told[name]]
+        for name in ("prompts", "prompt_ids", "seeds", "words", "token_text")
+    }
+    tokens = max(map(len, lists["token_text"]))
+    found = dict(all_arrays[0])
+    for name in found:
+        if "/" in name:
+            values = [some[name] for some in all_arrays]
+            if name.startswith("attn"):
+                values = [_padded(some, tokens) for some in values]
+            found[name] = np.concatenate(values)
+    return found, {**first, **lists, "split": [len(told["prompts"]) for told in all_told]}
+
+
+def _padded(attention: np.ndarray, tokens: int) -> np.ndarray:
+    """Attention (sample, step, word_token, y, x) with NaN for the tokens that are missing."""
+    widths = [(0, 0)] * attention.ndim
+    widths[2] = (0, tokens - attention.shape[2])
+    return np.pad(attention, widths, constant_values=np.nan)
 
 
 def arrays(trace: tracing.Trace, derived: str) -> dict[str, np.ndarray]:

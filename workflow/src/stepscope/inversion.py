@@ -19,16 +19,14 @@ ITERATIONS = 5
 
 
 def read(paths: Sequence[str], denoiser: Denoiser, size: tuple[int, int]) -> Tensor:
-    """Clean latents (B, C, h, w) of picture files, cropped around the middle to (height, width)."""
+    """Clean latents (B, C, h, w) of picture files, resized to (height, width) as masks are."""
     pictures = []
     for path in paths:
         with Image.open(path) as picture:
             pictures.append(picture.convert("RGB"))
     processor = denoiser.pipeline.image_processor
     height, width = size
-    return denoiser.encode_pictures(
-        processor.preprocess(pictures, height=height, width=width, resize_mode="crop")
-    )
+    return denoiser.encode_pictures(processor.preprocess(pictures, height=height, width=width))
 
 
 def noised(

@@ -9,7 +9,7 @@ import torch
 import xarray as xr
 from PIL import Image
 
-from stepscope import fetching, models, store, text_segmenter
+from stepscope import models, store, text_segmenter
 from stepscope.joblog import bar
 from stepscope.words import Word
 
@@ -179,12 +179,12 @@ def _finder(
 ) -> Callable[[int, Sequence[Word]], dict[int, np.ndarray]]:
     """Make a function of (sample, words) that returns the masks which are known directly."""
     if ground["kind"] == "segmenter":
-        folder = fetching.fetched(ground)
+        folder = models.place(ground)
         model, labels = models.load_segmenter({"folder": folder})
         found = segmented(model, pictures, *normalisation(folder))
         return lambda sample, words: by_segmenter(words, found[sample], labels)
     if ground["kind"] == "text_segmenter":
-        asked = models.load_text_segmenter({"folder": fetching.fetched(ground)})
+        asked = models.load_text_segmenter(ground)
         return lambda sample, words: text_segmenter.by_text(*asked, words, pictures[sample])
     given = [truth.get(name) for name in tree["prompt_id"].to_numpy()]
 

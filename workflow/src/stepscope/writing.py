@@ -54,13 +54,14 @@ def write_in_parts(
     path: str,
     partial: str,
     key: str,
-    count: int,
+    count: int | Callable[[], int],
     make: Callable[[int], tuple[dict[str, np.ndarray], dict]],
 ) -> None:
     """Write the trace store ``path`` from ``count`` parts, making only those not yet on disk.
 
     ``make(i)`` returns the arrays (see ``allocate``) and the attributes of forward batch i; each is
-    kept in ``partial`` as ``<key>.<i>.npz`` until the store is complete.
+    kept in ``partial`` as ``<key>.<i>.npz`` until the store is complete. A function ``count`` is
+    called once the store's lock is held.
     """
     store, folder = Path(path), Path(partial)
     name = hashlib.sha256(os.path.abspath(path).encode()).hexdigest()[:16]
@@ -70,6 +71,7 @@ def write_in_parts(
                 print(f"{path} was completed by another job.")
                 return
             shutil.rmtree(store)
+        count = count() if callable(count) else count
         parts = [folder / f"{key}.{index}.npz" for index in range(count)]
         missing = [index for index, part in enumerate(parts) if not part.exists()]
         print(f"{len(missing)} of {count} forward batches to make.", flush=True)
@@ -159,7 +161,9 @@ def root(parts: list, attrs: list[dict], key: str) -> xr.Dataset:
     for row, names in enumerate(listed["token_text"]):
         text[row, : len(names)] = names
     timesteps = parts[0]["timesteps"]
-    rest = {name: value for name, value in first.items() if name not in listed}
+    rest = {name: value for name, value in first.items() if name not in (*listed, "split")}
+    # a forward batch that did not fit into memory says into what sizes it was split
+    sizes = [size for part in attrs for size in part.get("split", [len(part["prompts"])])]
     return xr.Dataset(
         coords={
             "sample": np.arange(len(listed["prompts"]), dtype="i4"),
@@ -178,7 +182,7 @@ def root(parts: list, attrs: list[dict], key: str) -> xr.Dataset:
             "digest": key,
             "prompts": listed["prompts"],
             "words": listed["words"],
-            "forward_batches": [len(part["prompts"]) for part in attrs],
+            "forward_batches": sizes,
             **rest,
         },
     )

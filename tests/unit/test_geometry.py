@@ -1,0 +1,86 @@
+"""The estimate of a trace's size is the size of the trace."""
+
+import pytest
+
+import tiny
+from stepscope import generation, geometry
+from stepscope.tracing import generate
+
+PROMPT = "a cat and a dog"
+
+
+@pytest.mark.parametrize("make", [tiny.tiny_sd1, tiny.tiny_sd2, tiny.tiny_xl])
+@pytest.mark.parametrize(("order", "size"), [(1, (None, None)), (2, (64, 96))])
+def test_estimate_is_what_the_arrays_weigh(tmp_path, make, order, size):
+    pipeline = make(tmp_path)
+    _, trace = generate(
+        pipeline,
+        [PROMPT],
+        [0],
+        sampling={"kind": "uniform", "steps": 3},
+        guidance=4.0,
+        negative_prompt="",
+        height=size[0],
+        width=size[1],
+        scheduler={"name": "dpmsolver++", "order": order},
+        roles=[{}],
+    )
+    found = geometry.of_folder(tmp_path, *size)
+    assert found.latent == tuple(trace.latents.shape[2:])
+    assert set(found.grids) == set(trace.attention)
+    assert geometry.tokens(PROMPT) == len(trace.token_text[0])
+    arrays = generation.arrays(trace, "float16")
+    expected = geometry.trace_bytes(
+        found,
+        steps=3,
+        rows=geometry.tokens(PROMPT),
+        order=order,
+        dtype="float32",
+        derived="float16",
+    )
+    assert expected == sum(values.nbytes for name, values in arrays.items() if "/" in name)
+
+
+def test_stable_diffusion_1_at_its_own_size_and_another():
+    own = geometry.of_configs(geometry.STABLE_DIFFUSION_1, None, None)
+    assert own.latent == (4, 64, 64)
+    assert own.grids == ((64, 64), (32, 32), (16, 16), (8, 8))
+    assert own.conditioning == 2 * 77 * 768
+    wide = geometry.of_configs(geometry.STABLE_DIFFUSION_1, 512, 768)
+    assert wide.latent == (4, 64, 96)
+    assert wide.grids[-1] == (8, 12)
+
+
+def test_transformers():
+    vae = {"block_out_channels": [128, 256, 512, 512]}
+    pixart = {
+        "_class_name": "PixArtTransformer2DModel",
+        "sample_size": 128,
+        "patch_size": 2,
+        "in_channels": 4,
+        "caption_channels": 4096,
+    }
+    found = geometry.of_configs({"vae": vae, "transformer": pixart}, None, 512)
+    assert found == geometry.Geometry((4, 128, 64), 8, ((64, 32),), 2 * 300 * 4097)
+    sd3 = {
+        "_class_name": "SD3Transformer2DModel",
+        "sample_size": 128,
+        "patch_size": 2,
+        "in_channels": 16,
+        "joint_attention_dim": 4096,
+        "caption_projection_dim": 1536,
+        "pooled_projection_dim": 2048,
+    }
+    found = geometry.of_configs({"vae": vae, "transformer": sd3}, None, None)
+    assert found == geometry.Geometry((16, 128, 128), 8, ((64, 64),), 2 * (333 * 4096 + 2048))
+
+
+def test_half_precision_halves_what_replay_needs_but_bfloat16_is_kept_as_float32():
+    own = geometry.of_configs(geometry.STABLE_DIFFUSION_1, None, None)
+    size = {
+        dtype: geometry.trace_bytes(own, steps=20, rows=12, order=1, dtype=dtype, derived="float16")
+        for dtype in geometry.BYTES
+    }
+    derived = 20 * 2 * (4 * 64**2 + 12 * (64**2 + 32**2 + 16**2 + 8**2))
+    assert size["float16"] - derived == (size["float32"] - derived) / 2
+    assert size["bfloat16"] == size["float32"]
