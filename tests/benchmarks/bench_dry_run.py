@@ -39,6 +39,7 @@ def main() -> None:
     (total,) = {line.split()[1] for line in printed.splitlines() if line.startswith("total ")}
     print(
         f"{PROMPTS} prompts in {BATCHES} batches, {total} jobs: {seconds:.1f} s (at most 30), "
+        f"{usage.ru_utime + usage.ru_stime:.1f} s of CPU time, "
         f"{usage.ru_maxrss / 2**20:.2f} GB (at most 1)"
     )
 
