@@ -6,7 +6,7 @@ import sys
 
 import pandas as pd
 
-from conftest import block
+from conftest import ROOT, block
 
 
 def save(study, kind: str, name: str) -> None:

@@ -7,14 +7,16 @@ import re
 import shutil
 
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 import yaml
 from PIL import Image
 
 import conftest
+import tiny
 from conftest import ROOT, planned
-from stepscope import study as study_checks
+from stepscope import digests
 
 PACKAGE = ROOT / "workflow" / "src" / "stepscope"
 ANALYSES = {"rq1", "rq2", "rq3", "all"}
@@ -147,6 +149,43 @@ def captioned(folder):
     metadata = folder / "metadata.jsonl"
     metadata.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return metadata
+
+
+def test_real_pictures_go_through_all_on_other_families(fresh):
+    captioned(fresh.folder / "mine")
+    for kind in ("tiny_xl", "tiny_sd3"):
+        getattr(tiny, kind)(fresh.folder / kind)
+    config = yaml.safe_load((fresh.folder / "config" / "config.yaml").read_text())
+    config |= {
+        "models": {"xl": {"folder": "tiny_xl"}, "sd3": {"folder": "tiny_sd3"}},
+        "datasets": {
+            "noised": {"images": "mine", "limit": 1, "trace": "noise"},
+            "inverted": {"images": "mine", "limit": 1, "trace": "invert"},
+        },
+        "samplings": {"uniform": {"kind": "uniform", "steps": 2}},
+        "scheduler": {"name": "euler"},
+    }
+    names = ("df_rise", "df_cam", "relevance")
+    config["explain"] = {name: config["explain"][name] | {"steps": [2]} for name in names}
+    (fresh.folder / "config" / "config.yaml").write_text(yaml.safe_dump(config))
+    fresh.snakemake("all")
+    results = fresh.folder / "results" / "tiny"
+    for name in ("rq1_auc", "rq2_relevance", "rq2_grounding", "rq3_concepts"):
+        table = pd.read_csv(results / "tables" / f"{name}.tsv", sep="\t")
+        assert set(table["model"]) == {"xl", "sd3"}, name
+        assert set(table["dataset"]) == {"noised", "inverted"}, name
+    for model in ("xl", "sd3"):
+        traces = {
+            name: xr.open_zarr(
+                results / "traces" / model / name / "uniform" / "0.zarr", chunks=None
+            )
+            for name in ("noised", "inverted")
+        }
+        assert traces["noised"].attrs["trace"] == "noise"
+        assert traces["inverted"]["reconstruction_error"].max() < 0.5
+    for picture in (fresh.folder / "mine").glob("*.png"):  # another one is traced anew
+        Image.new("RGB", (64, 64), "red").save(picture)
+    assert fresh.planned("all")["generate"] == 4
 
 
 def test_captioned_pictures_are_one_entry_and_refused_in_one_sentence(fresh):
@@ -290,8 +329,8 @@ def test_every_rule_has_the_digest_of_all_that_its_script_imports():
         found = re.search(r"code=(?:code\(([^)]*)\)|method_code)", block)
         assert found, f"{script.name}: its rule has no parameter code"
         names = re.findall(r'"(\w+)"', found[1] or '"explaining"')
-        used = study_checks.closure(study_checks.imported(ast.parse(script.read_text())), source)
-        missing = used.keys() - study_checks.closure(names, source).keys() - {"joblog"}
+        used = digests.closure(digests.imported(ast.parse(script.read_text())), source)
+        missing = used.keys() - digests.closure(names, source).keys() - {"joblog"}
         assert not missing, f"{script.name}: {missing} are not in the digest of its rule"
 
 

@@ -115,10 +115,10 @@ def test_pictures_are_resized_and_encoded_as_they_are_decoded(kind, tmp_path):
     Image.fromarray(small).save(tmp_path / "small.png")
     Image.fromarray(small).resize((64, 64), 0).save(tmp_path / "square.png")
     paths = [str(tmp_path / name) for name in ("small.png", "square.png")]
-    found, square = inversion.read(paths, denoiser, (48, 64))
+    found, square = inversion.read(paths, denoiser.pipeline, 48, 64)
     assert found.shape == square.shape == (4, 12, 16)
     plain = torch.from_numpy(small[None] / 127.5 - 1).float().permute(0, 3, 1, 2)
-    (expected,) = denoiser.encode_pictures(plain)
+    (expected,) = denoiser.family.encode_pictures(plain)
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
     vae, config = denoiser.pipeline.vae, denoiser.pipeline.vae.config
     with torch.no_grad():
@@ -128,6 +128,18 @@ def test_pictures_are_resized_and_encoded_as_they_are_decoded(kind, tmp_path):
     shift = config.shift_factor or 0
     torch.testing.assert_close(found, ((mode - shift) * config.scaling_factor)[0])
     torch.testing.assert_close(again, decoded, rtol=1e-3, atol=1e-3)
+
+
+def test_pictures_without_a_size_get_the_models_own(tmp_path):
+    Image.new("RGB", (30, 20)).save(tmp_path / "small.png")
+    found = inversion.read([str(tmp_path / "small.png")], tiny.tiny_sd1(), None, None)
+    assert found.shape == (1, 4, 16, 16)
+
+
+def test_a_torn_picture_is_named(tmp_path):
+    (tmp_path / "torn.png").write_bytes(b"\x89PNG")
+    with pytest.raises(ValueError, match=r"^image: .*torn.png cannot be read"):
+        inversion.read([str(tmp_path / "torn.png")], tiny.tiny_sd1(), None, None)
 
 
 def test_dpm_of_first_order_is_ddim():

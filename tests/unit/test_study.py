@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from stepscope import datasets, study
+from stepscope import datasets, digests, study
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "workflow/src/stepscope"
@@ -185,6 +185,28 @@ def test_methods_that_compare_halves_need_two(entry, message):
         study.check_guidance({"m": entry}, source, "c.yaml", "there is one")
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({}, "noise needs a picture for each prompt, and cat has none"),
+        ({"trace": "invert", "order": 2}, "inversion needs steps without noise and history"),
+        ({"trace": "invert", "name": "ddpm"}, "inversion needs steps without noise and history"),
+        ({"trace": "generate", "name": "ddpm"}, ""),
+    ],
+)
+def test_pictures_are_there_and_can_be_inverted(change, message):
+    config = small()
+    config["datasets"]["d"]["trace"] = change.get("trace", "noise")
+    config["scheduler"] = {key: change[key] for key in ("name", "order") if key in change}
+    study.check(config, SCHEMA, "c.yaml")
+    prompts = {"d": [{"prompt_id": "cat", "image": ""}]}
+    if not message:
+        study.check_pictures(config, prompts, "c.yaml")
+        return
+    with pytest.raises(ValueError, match=f"^c.yaml: datasets/d/trace: {message}"):
+        study.check_pictures(config, prompts, "c.yaml")
+
+
 def test_a_distilled_model_is_known_by_its_config(tmp_path):
     assert not study.is_distilled(tmp_path)
     (tmp_path / "unet").mkdir()
@@ -197,12 +219,12 @@ def test_a_distilled_model_is_known_by_its_config(tmp_path):
 
 def test_digest_ignores_comments_layout_and_docstrings_but_not_imported_code():
     modules = {"a": "from stepscope import b\nx = 1\n", "b": "y = 2\n", "c": "z = 3\n"}
-    before = study.digest(["a"], modules.get)
-    assert study.digest(["a"], (modules | {"c": "z = 4"}).get) == before
+    before = digests.digest(["a"], modules.get)
+    assert digests.digest(["a"], (modules | {"c": "z = 4"}).get) == before
     prose = modules | {"a": '"""Doc."""\nfrom stepscope import b\n\nx = 1  # why\n'}
-    assert study.digest(["a"], prose.get) == before
-    assert study.digest(["a"], (modules | {"b": "y = 3"}).get) != before
-    assert study.digest(["a"], (modules | {"a": modules["a"] + "# why\n"}).get) == before
+    assert digests.digest(["a"], prose.get) == before
+    assert digests.digest(["a"], (modules | {"b": "y = 3"}).get) != before
+    assert digests.digest(["a"], (modules | {"a": modules["a"] + "# why\n"}).get) == before
 
 
 @pytest.mark.parametrize(
@@ -216,15 +238,15 @@ def test_digest_ignores_comments_layout_and_docstrings_but_not_imported_code():
     ],
 )
 def test_every_kind_of_import_is_followed(text):
-    assert "b" in study.imported(ast.parse(text))
+    assert "b" in digests.imported(ast.parse(text))
 
 
 def test_fingerprint_is_of_content_not_of_place_or_time(tmp_path):
     for name in ("one", "two"):
         (tmp_path / name / "unet").mkdir(parents=True)
         (tmp_path / name / "unet" / "w.safetensors").write_bytes(b"x" * 3_000_000)
-    one, two = study.fingerprint(tmp_path / "one"), study.fingerprint(tmp_path / "two")
+    one, two = digests.fingerprint(tmp_path / "one"), digests.fingerprint(tmp_path / "two")
     assert one == two
-    study.fingerprint.cache_clear()
+    digests.fingerprint.cache_clear()
     (tmp_path / "two" / "unet" / "config.json").write_text("{}")
-    assert study.fingerprint(tmp_path / "two") != one
+    assert digests.fingerprint(tmp_path / "two") != one

@@ -27,6 +27,7 @@ PACKAGE = {
         "datasets.py",
         "decoding.py",
         "denoiser.py",
+        "digests.py",
         "estimate.py",
         "explaining.py",
         "families.py",
@@ -99,7 +100,7 @@ sys.path.insert(0, SOURCE)
 # The repository, for shipped models; of a remote module it is a URL, where no folder is found.
 ROOT = Path(workflow.current_basedir.get_path_or_uri(secret_free=True)).parent.parent
 
-from stepscope import adapters, study
+from stepscope import adapters, digests, study
 
 # Tables and figures of each target; every table named in "tables" has a summary beside it.
 TARGETS = {
@@ -141,7 +142,7 @@ def source(name):
 @functools.cache  # of thousands of jobs, each asks for its rule's
 def code(*names):
     """Digest of package modules and all they import, so that editing them reruns their rules."""
-    return study.digest(list(names), source)
+    return digests.digest(list(names), source)
 
 
 @functools.cache
@@ -152,7 +153,7 @@ def code_with(place, *names):
     path = Path(*place.split(".")).with_suffix(".py")
     if not path.is_file():  # of an installed package, whose versions envs/ pins
         return code(*names)
-    return study.digest(
+    return digests.digest(
         [*names, place], lambda name: path.read_text() if name == place else source(name)
     )
 
@@ -258,7 +259,11 @@ def prompts_in_batch(wildcards):
     """What generation needs of a batch's prompts: editing one prompt then reruns one batch."""
     wanted = ("prompt_id", "prompt", "seeds", "roles")
     rows = IN_BATCH[wildcards.dataset][wildcards.batch]
-    return [{key: row[key] for key in wanted} for row in rows]
+    records = [{key: row[key] for key in wanted} for row in rows]
+    if config["datasets"][wildcards.dataset]["trace"] == "generate":
+        return records
+    pictures = [{"image": row["image"], "picture": digests.picture(row["image"])} for row in rows]
+    return [record | picture for record, picture in zip(records, pictures)]
 
 
 def true_masks(wildcards):
@@ -272,8 +277,11 @@ def true_masks(wildcards):
 def generation_of(wildcards):
     """Settings that generation depends on."""
     names = ("scheduler", "guidance", "negative_prompt", "height", "width", "storage")
-    return {name: config[name] for name in names} | {
-        "sampling": config["samplings"][wildcards.sampling]
+    kind = config["datasets"][wildcards.dataset]["trace"]
+    return {
+        **{name: config[name] for name in names},
+        "sampling": config["samplings"][wildcards.sampling],
+        **({} if kind == "generate" else {"trace": kind}),
     }
 
 
@@ -320,7 +328,7 @@ def spec(*keys):
                 f"{STUDY_FILE}: {'/'.join(path)}/folder: {entry['folder']} is no folder, "
                 f"neither here nor in {ROOT}."
             )
-        return entry | {"folder": str(place), "fingerprint": study.fingerprint(place)}
+        return entry | {"folder": str(place), "fingerprint": digests.fingerprint(place)}
 
     return get
 
@@ -363,7 +371,9 @@ def checked_study():
                 reason = f"the model {name} is distilled and has only the first"
                 study.check_guidance(config["explain"], source, place, reason)
         kept = f"results/{config['study']}/.datasets"
-        return place, adapters.read_all(config["datasets"], kept, code("adapters"))
+        prompts = adapters.read_all(config["datasets"], kept, code("adapters"))
+        study.check_pictures(config, prompts, place)
+        return place, prompts
     except ValueError as error:
         raise WorkflowError(str(error)) from None
 

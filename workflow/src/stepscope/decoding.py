@@ -56,7 +56,7 @@ def decode(path: str, *, traces: str, model: dict, side: int) -> None:
 
 def predictions(denoiser: Denoiser, step: Step) -> torch.Tensor:
     """Clean latents (3, C, h, w) by the unconditional, the conditional and the guided output."""
-    outputs = step.outputs[None].to(denoiser.device)
+    outputs = step.outputs[None].to(denoiser.device).float()
     return torch.cat(
         [
             denoiser.clean(step.latent[None].to(output.device), output, step)

@@ -1,8 +1,7 @@
 """Replay of a stored step: the network, guidance and one scheduler step, without any state."""
 
 import copy
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 import torch
@@ -121,20 +120,20 @@ class Denoiser:
         return prediction.guided(outputs, self.guidance, self.guidance_rescale)
 
     def noise(self, latents: Tensor, output: Tensor, step: Step) -> Tensor:
-        """Noise that an output stands for, whatever the prediction type.
+        """Noise that an output stands for, whatever the prediction type, in float32 at least.
 
         (batch, channel, y, x) each; one latent may stand beside several outputs.
         """
-        z = self._network_input(latents.to(output.device), step)
-        return prediction.noise(z, output, step.log_snr, self.prediction_type)
+        z = self._network_input(_wide(latents.to(output.device)), step)
+        return prediction.noise(z, _wide(output), step.log_snr, self.prediction_type)
 
     def clean(self, latents: Tensor, output: Tensor, step: Step) -> Tensor:
-        """Clean latent x0 that an output stands for, whatever the prediction type.
+        """Clean latent x0 that an output stands for, whatever the prediction type, in float32 at least.
 
         (batch, channel, y, x) each; one latent may stand beside several outputs.
         """
-        z = self._network_input(latents.to(output.device), step)
-        return prediction.clean(z, output, step.log_snr, self.prediction_type)
+        z = self._network_input(_wide(latents.to(output.device)), step)
+        return prediction.clean(z, _wide(output), step.log_snr, self.prediction_type)
 
     def advance(
         self,
@@ -155,47 +154,7 @@ class Denoiser:
 
     def decode(self, latents: Latents) -> Float[Tensor, "batch 3 height width"]:
         """Pictures in [0, 1] of clean latents."""
-        vae = self.pipeline.vae
-        scaled = latents / vae.config.scaling_factor
-        if (known := self._statistics(latents)) is not None:
-            scaled = scaled * known[1] + known[0]
-        scaled = scaled + (getattr(vae.config, "shift_factor", None) or 0)
-        with self._full_precision():
-            pictures = vae.decode(scaled.to(vae.dtype), return_dict=False)[0]
-        return (pictures * 0.5 + 0.5).clamp(0, 1)
-
-    def _statistics(self, latents: Tensor) -> tuple[Tensor, Tensor] | None:
-        """Mean and deviation (1, C, 1, 1) of the latents, where an autoencoder states them."""
-        config = self.pipeline.vae.config
-        if getattr(config, "latents_mean", None) is None:
-            return None
-        both = (config.latents_mean, config.latents_std)
-        return tuple(latents.new_tensor(values).view(1, -1, 1, 1) for values in both)
-
-    @contextmanager
-    def _full_precision(self) -> Iterator[None]:
-        """Let XL's autoencoder, which overflows in half precision, compute in float32."""
-        vae = self.pipeline.vae
-        dtype = vae.dtype
-        upcast = dtype == torch.float16 and hasattr(self.pipeline, "upcast_vae")
-        if upcast:
-            vae.to(torch.float32)
-        try:
-            yield
-        finally:
-            if upcast:
-                vae.to(dtype)
-
-    @torch.no_grad()
-    def encode_pictures(self, pictures: Float[Tensor, "batch 3 height width"]) -> Latents:
-        """Clean latents of pictures in [-1, 1], the mean of what the encoder leaves open."""
-        vae = self.pipeline.vae
-        with self._full_precision():
-            latents = vae.encode(pictures.to(self.device, vae.dtype)).latent_dist.mode()
-        latents = latents - (getattr(vae.config, "shift_factor", None) or 0)
-        if (known := self._statistics(latents)) is not None:
-            latents = (latents - known[0]) / known[1]
-        return (latents * vae.config.scaling_factor).to(self.network.dtype)
+        return self.family.decode(latents)
 
     @torch.no_grad()
     def without(self, step: Step, *words: Word) -> dict[str, Tensor]:
@@ -260,6 +219,11 @@ class Denoiser:
         if not hasattr(scheduler, "scale_model_input"):  # of a flow
             return latents
         return scheduler.scale_model_input(latents, scheduler.timesteps[step.number - 1])
+
+
+def _wide(tensor: Tensor) -> Tensor:
+    """A tensor in float32 at least: sums of halves do not bear half precision."""
+    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
 
 
 def steps_of(

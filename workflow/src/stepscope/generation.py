@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from stepscope import families, memory, models, tracing, words, writing
+from stepscope import families, inversion, memory, models, tracing, words, writing
 from stepscope.datasets import samples
 
 DERIVED = ("denoised", "attn")
@@ -20,9 +20,10 @@ def generate(
 ) -> None:
     """Trace every prompt x seed of ``prompts`` and write the trace store ``path``.
 
-    ``study`` has sampling, scheduler, guidance, negative_prompt, height, width and storage. Forward
-    batches have a fixed composition, the order of the table, because kernels need not agree bitwise
-    between batch sizes. One that does not fit into memory is split; the store lists the real sizes.
+    ``study`` has sampling, scheduler, guidance, negative_prompt, height, width, storage and, for
+    real pictures, trace: how they are traced (see ``inversion``). Forward batches have a fixed
+    composition, the order of the table, because kernels need not agree bitwise between batch sizes.
+    One that does not fit into memory is split; the store lists the real sizes.
     """
     family, texts = models.load_texts(model)
     for record in prompts:
@@ -38,11 +39,13 @@ def generate(
             loaded.append(models.load(model))
         return loaded[0]
 
-    def traced(batch: Sequence[tuple[dict, int]], sampling: dict) -> tracing.Trace:
-        return tracing.generate(
+    def traced(batch: Sequence[tuple[dict, int]], sampling: dict) -> tuple[tracing.Trace, dict]:
+        return inversion.traced(
+            study.get("trace", "generate"),
             pipeline(),
             [record["prompt"] for record, _ in batch],
             [seed for _, seed in batch],
+            [record.get("image") for record, _ in batch],
             sampling=sampling,
             guidance=study["guidance"],
             negative_prompt=study["negative_prompt"],
@@ -50,7 +53,7 @@ def generate(
             width=study["width"],
             scheduler=study["scheduler"],
             roles=[record["roles"] for record, _ in batch],
-        )[1]
+        )
 
     def one() -> None:
         longest = max(wanted, key=lambda sample: len(sample[0]["prompt"]))
@@ -61,8 +64,8 @@ def generate(
         return memory.fitting_size(one, models.device())
 
     def piece(batch: Sequence[tuple[dict, int]]) -> tuple[dict[str, np.ndarray], dict]:
-        trace = traced(batch, study["sampling"])
-        return arrays(trace, study["storage"]["derived"]), described(trace, batch)
+        trace, told = traced(batch, study["sampling"])
+        return arrays(trace, study["storage"]["derived"]), described(trace, batch) | told
 
     def make(index: int) -> tuple[dict[str, np.ndarray], dict]:
         found, told = joined(fitting.run(piece, batches[index]))
@@ -72,6 +75,7 @@ def generate(
             "negative_prompt": study["negative_prompt"],
             "sampling": study["sampling"],
             "scheduler": study["scheduler"],
+            "trace": study.get("trace", "generate"),
             "code": code,
             **provenance(pipeline()),
         }
@@ -107,10 +111,7 @@ def joined(
         return pieces[0]
     all_arrays, all_told = zip(*pieces, strict=True)
     first = all_told[0]
-    lists = {
-        name: [item for told in all_told for item in told[name]]
-        for name in ("prompts", "prompt_ids", "seeds", "words", "token_text")
-    }
+    lists = writing.per_sample(all_told)
     tokens = max(map(len, lists["token_text"]))
     found = dict(all_arrays[0])
     for name in found:

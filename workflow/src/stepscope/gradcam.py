@@ -46,7 +46,7 @@ def df_cam(denoiser: Denoiser, step: Step, *, target: str = "prompt") -> Layers:
         if target == "raw_sum":
             y = denoiser.outputs(latents, step).float().sum()
         elif target == "norm":
-            y = (denoiser.guided(denoiser.outputs(latents, step)).float() ** 2).sum()
+            y = (denoiser.guided(denoiser.outputs(latents, step).float()) ** 2).sum()
         else:
             y = (weights.float() * conditional(denoiser, latents, step)[0].float()).sum()
         gradients = gradients_of(y, activations)

@@ -38,7 +38,7 @@ def added_by_words(denoiser: Denoiser, step: Step) -> Tensor:
     rows = [denoiser.without(step), *(denoiser.without(step, word) for word in step.words)]
     conditioning = {name: torch.stack([row[name] for row in rows]) for name in rows[0]}
     latents = step.latent.expand(len(rows), *step.latent.shape).to(denoiser.device)
-    outputs = conditional(denoiser, latents, step, conditioning)
+    outputs = conditional(denoiser, latents, step, conditioning).float()
     return outputs[:1] - outputs[1:]
 
 
@@ -57,7 +57,7 @@ def conditional(
 @torch.no_grad()
 def added_by_prompt(denoiser: Denoiser, step: Step) -> Tensor:
     """e_c - e_u, raw outputs (C, h, w): what the prompt adds at this step."""
-    outputs = denoiser.outputs(step.latent[None].to(denoiser.device), step)[0]
+    outputs = denoiser.outputs(step.latent[None].to(denoiser.device), step)[0].float()
     difference = outputs[1] - outputs[0]
     if difference.isnan().any():
         raise ValueError("target: prompt needs guidance above 1, which gives e_u to compare with.")

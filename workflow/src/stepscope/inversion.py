@@ -9,24 +9,56 @@ from diffusers import DiffusionPipeline, SchedulerMixin
 from PIL import Image
 from torch import Tensor
 
-from stepscope import samplings, tracing
+from stepscope import families, samplings, tracing
 from stepscope.denoiser import Denoiser, Step, steps_of
 from stepscope.recording import Trace
 
-KINDS = ("generate", "noise", "invert")  # ways of tracing a dataset
 # Fixed-point iterations of an inverted step; the first alone is plain DDIM inversion.
 ITERATIONS = 5
 
 
-def read(paths: Sequence[str], denoiser: Denoiser, size: tuple[int, int]) -> Tensor:
-    """Clean latents (B, C, h, w) of picture files, resized to (height, width) as masks are."""
+def traced(
+    kind: str,
+    pipeline: DiffusionPipeline,
+    prompts: list[str],
+    seeds: list[int],
+    images: list[str | None],
+    **settings: object,
+) -> tuple[Trace, dict]:
+    """Trace of a forward batch, and what else the store says of its samples.
+
+    ``kind``: "generate" makes pictures from the prompts; "noise" and "invert" trace those of the
+    files ``images`` (see ``noised`` and ``inverted``). ``settings`` are those of generation.
+    """
+    if kind == "generate":
+        return tracing.generate(pipeline, prompts, seeds, **settings)[1], {}
+    clean = read(images, pipeline, settings["height"], settings["width"])
+    if kind == "noise":
+        return noised(pipeline, prompts, seeds, clean, **settings)[1], {}
+    _, found, error = inverted(pipeline, prompts, seeds, clean, **settings)
+    for path, each in zip(images, error, strict=True):
+        print(f"{path}: reconstruction error {each:.2g}", flush=True)
+    return found, {"reconstruction_error": error.tolist()}
+
+
+def read(
+    paths: Sequence[str], pipeline: DiffusionPipeline, height: int | None, width: int | None
+) -> Tensor:
+    """Clean latents (B, C, h, w) of picture files, resized to height and width as masks are.
+
+    None is the size of the pictures that the model makes by itself.
+    """
     pictures = []
     for path in paths:
-        with Image.open(path) as picture:
-            pictures.append(picture.convert("RGB"))
-    processor = denoiser.pipeline.image_processor
-    height, width = size
-    return denoiser.encode_pictures(processor.preprocess(pictures, height=height, width=width))
+        try:
+            with Image.open(path) as picture:
+                pictures.append(picture.convert("RGB"))
+        except OSError as error:
+            raise ValueError(f"image: {path} cannot be read ({error}).") from None
+    family = families.of(pipeline)
+    own = family.own_size()
+    size = {"height": height or own[0], "width": width or own[1]}
+    return family.encode_pictures(pipeline.image_processor.preprocess(pictures, **size))
 
 
 def noised(

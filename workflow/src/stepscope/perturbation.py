@@ -148,20 +148,18 @@ def _sums(groups: np.ndarray, values: np.ndarray) -> np.ndarray:
 def predictions(denoiser: Denoiser, latents: Tensor, step: Step) -> Callable[[str], Tensor]:
     """One denoiser call; a function that gives each quantity (B, C, h, w) float32 by its name."""
     outputs = denoiser.outputs(latents, step)
-    guided = denoiser.guided(outputs)
+    guided = denoiser.guided(outputs.float())
 
     def quantity(name: str) -> Tensor:
         if name == "noise":
-            values = denoiser.noise(latents, guided, step)
-        elif name == "clean":
-            values = denoiser.clean(latents, guided, step)
-        elif name == "next":
-            values = denoiser.advance(latents, guided, step)
-        else:
-            halves = outputs.unbind(1)
-            unconditional, conditional = (denoiser.noise(latents, e, step) for e in halves)
-            values = conditional - unconditional
-        return values.float()
+            return denoiser.noise(latents, guided, step)
+        if name == "clean":
+            return denoiser.clean(latents, guided, step)
+        if name == "next":  # in the model's own numbers, as the sampler made it
+            return denoiser.advance(latents, denoiser.guided(outputs), step).float()
+        halves = outputs.unbind(1)
+        unconditional, conditional = (denoiser.noise(latents, e, step) for e in halves)
+        return conditional - unconditional
 
     return quantity
 

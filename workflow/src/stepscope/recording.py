@@ -187,8 +187,8 @@ class Tracer:
         outputs = torch.stack(self.outputs, 1)
         denoised = []
         for k in range(steps):
-            z = latents[:, k] * self.scales[k]
-            output = prediction.guided(outputs[:, k], self.guidance, self.rescale)
+            z = latents[:, k].float() * self.scales[k]  # what is derived is derived in float32
+            output = prediction.guided(outputs[:, k].float(), self.guidance, self.rescale)
             denoised.append(prediction.clean(z, output, log_snr[k], kind))
         return Trace(
             latents=latents,

@@ -1,20 +1,15 @@
-"""A study's configuration: checks, defaults, batches and source digests, without the science stack.
+"""A study's configuration: defaults and checks, without the science stack.
 
 A Snakefile imports this module, so it uses only what Snakemake itself needs.
 """
 
 import ast
-import functools
-import hashlib
 import json
 from collections.abc import Callable
 from difflib import get_close_matches
 from pathlib import Path
 
 import jsonschema
-
-SMALL = 2**20  # a model's files up to this size are hashed whole
-ENDS = 2**16  # of larger ones, this much of both ends: safetensors keep their header in front
 
 
 def check(config: dict, schema: dict, place: str) -> None:
@@ -81,6 +76,24 @@ def check_references(config: dict, place: str) -> None:
                     raise ValueError(
                         f"{place}: {key}/steps: sampling {name} has {count} steps, not {number}."
                     )
+
+
+def check_pictures(config: dict, prompts: dict[str, list[dict]], place: str) -> None:
+    """Refuse to trace pictures that a dataset has not, or to invert what cannot be inverted."""
+    scheduler = config["scheduler"]
+    random = scheduler["name"] == "ddpm"
+    for name, entry in config["datasets"].items():
+        if entry["trace"] == "invert" and (random or scheduler["order"] > 1):
+            raise ValueError(
+                f"{place}: datasets/{name}/trace: inversion needs steps without noise and history, "
+                "the scheduler dpmsolver++ of order 1 or euler."
+            )
+        for row in prompts[name]:
+            if entry["trace"] != "generate" and not row["image"]:
+                raise ValueError(
+                    f"{place}: datasets/{name}/trace: {entry['trace']} needs a picture for each "
+                    f"prompt, and {row['prompt_id']} has none."
+                )
 
 
 def check_methods(explain: dict, source: Callable[[str], str | None], place: str) -> None:
@@ -157,83 +170,3 @@ def _halves(function: ast.FunctionDef) -> tuple[str, ...]:
             if keyword.arg == "halves":
                 return ast.literal_eval(keyword.value)
     return ()
-
-
-def digest(modules: list[str], source: Callable[[str], str | None]) -> str:
-    """Digest of package modules and all that they import from the package.
-
-    Comments, layout and docstrings do not count: they must not regenerate traces.
-    """
-    texts = closure(modules, source)
-    whole = "".join(f"{module}:{_parsed(texts[module])[1]};" for module in sorted(texts))
-    return hashlib.sha256(whole.encode()).hexdigest()[:12]
-
-
-def closure(modules: list[str], source: Callable[[str], str | None]) -> dict[str, str]:
-    """Texts of modules and of all that they import from the package."""
-    todo, seen = list(modules), {}
-    while todo:
-        module = todo.pop()
-        if module in seen or (text := source(module)) is None:
-            continue
-        seen[module] = text
-        todo += _parsed(text)[0]
-    return seen
-
-
-@functools.cache  # each rule asks for nearly all modules, whenever the workflow is parsed
-def _parsed(text: str) -> tuple[list[str], str]:
-    """Modules of the package that a source text imports, and the digest of what it does."""
-    tree = ast.parse(text)
-    names = imported(tree)
-    return names, hashlib.sha256(_without_docstrings(tree).encode()).hexdigest()
-
-
-def imported(tree: ast.AST) -> list[str]:
-    """Names of the package's modules that a syntax tree imports, wherever it does."""
-    names = []
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            names += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            base = "stepscope" * bool(node.level) + "." * bool(node.level and node.module)
-            base += node.module or ""
-            names += [base, *(f"{base}.{alias.name}" for alias in node.names)]
-    return [name.split(".")[1] for name in names if name.startswith("stepscope.")]
-
-
-def _without_docstrings(tree: ast.AST) -> str:
-    for node in ast.walk(tree):
-        body = getattr(node, "body", None)
-        if (
-            isinstance(body, list)
-            and body
-            and isinstance(body[0], ast.Expr)
-            and isinstance(body[0].value, ast.Constant)
-            and isinstance(body[0].value.value, str)
-        ):
-            del body[0]
-    return ast.dump(tree)
-
-
-@functools.cache
-def fingerprint(folder: Path) -> str:
-    """Digest of a model folder: names and sizes, small files whole, large ones by both ends.
-
-    Read whenever the workflow is parsed, so it must not read gigabytes; independent of where the
-    folder lies and of modification times, so a moved clone regenerates nothing.
-    """
-    whole = hashlib.sha256()
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        if path.suffix in (".md", ".tsv") or path.name == "card.json":
-            continue  # what is told about a model changes nothing
-        size = path.stat().st_size
-        whole.update(f"{path.relative_to(folder).as_posix()}:{size};".encode())
-        with path.open("rb") as file:
-            if size <= SMALL:
-                whole.update(file.read())
-            else:
-                whole.update(file.read(ENDS))
-                file.seek(-ENDS, 2)
-                whole.update(file.read(ENDS))
-    return whole.hexdigest()[:12]

@@ -10,7 +10,7 @@ import json
 import os
 import shutil
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from stepscope.joblog import bar
 SCHEMA_VERSION = 1
 # The separator "/" would make several folders for every chunk.
 FLAT = {"name": "default", "separator": "."}
+PER_SAMPLE = ("prompts", "prompt_ids", "seeds", "words", "token_text", "reconstruction_error")
 # Axes behind (sample, step or state) of each group's ``value``.
 AXES = {
     "latent": ("sample", "state", "channel", "y", "x"),
@@ -149,13 +150,19 @@ def allocate(group: zarr.Group, name: str, shape: tuple[int, ...], dtype: np.dty
     )
 
 
+def per_sample(attrs: Sequence[dict]) -> dict[str, list]:
+    """Attributes of parts that have an item for each sample, put together."""
+    return {
+        name: [item for part in attrs for item in part[name]]
+        for name in PER_SAMPLE
+        if name in attrs[0]
+    }
+
+
 def root(parts: list, attrs: list[dict], key: str) -> xr.Dataset:
     """Coordinates that all groups share, and the attributes of the store."""
     first = attrs[0]
-    listed = {
-        name: [item for part in attrs for item in part[name]]
-        for name in ("prompts", "prompt_ids", "seeds", "words", "token_text")
-    }
+    listed = per_sample(attrs)
     tokens = max(map(len, listed["token_text"]))
     text = np.full((len(listed["prompts"]), tokens), "", dtype=object)
     for row, names in enumerate(listed["token_text"]):
@@ -164,8 +171,11 @@ def root(parts: list, attrs: list[dict], key: str) -> xr.Dataset:
     rest = {name: value for name, value in first.items() if name not in (*listed, "split")}
     # a forward batch that did not fit into memory says into what sizes it was split
     sizes = [size for part in attrs for size in part.get("split", [len(part["prompts"])])]
+    errors = listed.get("reconstruction_error")
+    inverted = {} if errors is None else {"reconstruction_error": ("sample", np.array(errors))}
     return xr.Dataset(
-        coords={
+        coords=inverted
+        | {
             "sample": np.arange(len(listed["prompts"]), dtype="i4"),
             "step": np.arange(1, len(timesteps) + 1, dtype="i4"),
             "state": np.arange(len(timesteps) + 1, dtype="i4"),
