@@ -120,7 +120,7 @@ class Denoiser:
         return prediction.guided(outputs, self.guidance, self.guidance_rescale)
 
     def noise(self, latents: Tensor, output: Tensor, step: Step) -> Tensor:
-        """Noise that an output stands for, whatever the prediction type, in float32 at least.
+        """Noise that an output stands for, whatever its type, in float32 at least.
 
         (batch, channel, y, x) each; one latent may stand beside several outputs.
         """
@@ -128,7 +128,7 @@ class Denoiser:
         return prediction.noise(z, _wide(output), step.log_snr, self.prediction_type)
 
     def clean(self, latents: Tensor, output: Tensor, step: Step) -> Tensor:
-        """Clean latent x0 that an output stands for, whatever the prediction type, in float32 at least.
+        """Clean latent x0 that an output stands for, whatever its type, in float32 at least.
 
         (batch, channel, y, x) each; one latent may stand beside several outputs.
         """
