@@ -393,12 +393,29 @@ def test_jobs_are_offline_and_fetching_as_the_user_says(fresh, monkeypatch):
 
 def test_the_papers_study_is_planned(fresh):
     shutil.copy(ROOT / "config" / "paper_prompts.tsv", fresh.folder / "config")
-    paper = str(ROOT / "config" / "paper.yaml")
-    jobs = planned(fresh.snakemake("--dry-run", "--configfile", paper, "--", "all"))
-    assert jobs["fetch_model"] == 2  # Stable Diffusion and the CLIP
-    assert jobs["generate"] == jobs["decode"] == 4
+    text = (ROOT / "config" / "paper.yaml").read_text()
+    (fresh.folder / "paper.yaml").write_text(text)
+    plan = ("--dry-run", "--configfile", str(fresh.folder / "paper.yaml"), "--", "all")
+    jobs = planned(fresh.snakemake(*plan))
+    assert jobs["fetch_model"] == 3  # Stable Diffusion, the CLIP, the CLIPSeg
+    assert jobs["generate"] == jobs["decode"] == jobs["ground"] == 4
     assert jobs["explain"] == 1 + 2 + 2 * 3
-    assert jobs["play_games"] == 1
+    assert jobs["play_games"] == 2  # DF-RISE with its variants, and the baselines
+    # the two datasets that the authors used, once their files are there
+    for name in ("coco", "triples"):
+        assert text.count(f"\n  # {name}: ") == 1
+        text = text.replace(f"\n  # {name}: ", f"\n  {name}: ")
+    (fresh.folder / "paper.yaml").write_text(text)
+    (fresh.folder / "data").mkdir()
+    sentence = {"raw": "A cat.", "sentid": 7}
+    image = {"cocoid": 1, "filename": "1.jpg", "filepath": "val2014", "split": "test"}
+    karpathy = {"images": [image | {"sentences": [sentence]}]}
+    (fresh.folder / "data" / "dataset_coco.json").write_text(json.dumps(karpathy))
+    ends = {"subject": {"name": "cat"}, "object": {"name": "mat"}}
+    triple = {"relationship_id": 3, "predicate": "on", **ends}
+    triples = [{"image_id": 2, "relationships": [triple]}]
+    (fresh.folder / "data" / "relationships.json").write_text(json.dumps(triples))
+    assert planned(fresh.snakemake(*plan))["generate"] == 3 * 4
 
 
 def test_report(finished):

@@ -147,7 +147,7 @@ def main() -> None:
     )
 
     expected = geometry.trace_bytes(
-        geometry.of_configs(geometry.STABLE_DIFFUSION_1, None, None),
+        geometry.of_configs(geometry.STABLE_DIFFUSION_1, geometry.KEYS, None, None),
         steps=STEPS,
         rows=geometry.tokens(PROMPT),
         order=pipeline.scheduler.config.solver_order,

@@ -16,6 +16,7 @@ CONFIG = {
     "negative_prompt": "",
     "height": None,
     "width": None,
+    "datasets": {"scenes": {"trace": "generate"}},
     "samplings": {"uniform": {"kind": "uniform", "steps": 20}},
     "explain": {
         "df_rise": {
@@ -38,7 +39,7 @@ PROMPTS = {
     ]
 }
 HERE = {"model": "m", "dataset": "scenes", "sampling": "uniform", "batch": "0"}
-GEOMETRY = geometry.Geometry((4, 16, 16), 4, ((16, 16), (8, 8)), 2 * 24 * 32)
+GEOMETRY = geometry.Geometry((4, 16, 16), 4, ((16, 16), (8, 8)), 2 * 24 * 32, 1)
 MODEL = {"rate": 100.0, "geometry": GEOMETRY, "dtype": "float16"}
 
 
@@ -49,9 +50,12 @@ def work(**wildcards):
 def test_calls_of_each_kind_of_job():
     assert work().calls("generate") == 4 * 20
     assert work(method="df_rise").calls("explain") == 2 * 3 * 501
-    maps = 2 + 2  # random and centre, DF-RISE and its variant
-    assert work().calls("play_games") == 3 * 2 * (3 + 2 * 15 * maps)
-    assert work(batch="1").calls("play_games") == 1 * 2 * (3 + 2 * 15 * maps)
+    # DF-RISE and its variant, and the two baselines
+    for method in ("df_rise", "baselines"):
+        assert work(method=method).calls("play_games") == 3 * 2 * (3 + 2 * 15 * 2)
+        assert work(method=method, batch="1").calls("play_games") == 1 * 2 * (3 + 2 * 15 * 2)
+    inverted = CONFIG | {"datasets": {"scenes": {"trace": "invert"}}}
+    assert estimate.Work(inverted, PROMPTS, HERE, MODEL).calls("generate") == 4 * (20 * 6 + 1)
     assert work().calls("decode") == 0
 
 

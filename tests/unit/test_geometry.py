@@ -25,7 +25,7 @@ def test_estimate_is_what_the_arrays_weigh(tmp_path, make, order, size):
         scheduler={"name": "dpmsolver++", "order": order},
         roles=[{}],
     )
-    found = geometry.of_folder(tmp_path, *size)
+    found = geometry.of_folder(tmp_path, [tiny.LENGTH], *size)
     assert found.latent == tuple(trace.latents.shape[2:])
     assert set(found.grids) == set(trace.attention)
     assert geometry.tokens(PROMPT) == len(trace.token_text[0])
@@ -42,11 +42,11 @@ def test_estimate_is_what_the_arrays_weigh(tmp_path, make, order, size):
 
 
 def test_stable_diffusion_1_at_its_own_size_and_another():
-    own = geometry.of_configs(geometry.STABLE_DIFFUSION_1, None, None)
+    own = geometry.of_configs(geometry.STABLE_DIFFUSION_1, geometry.KEYS, None, None)
     assert own.latent == (4, 64, 64)
     assert own.grids == ((64, 64), (32, 32), (16, 16), (8, 8))
     assert own.conditioning == 2 * 77 * 768
-    wide = geometry.of_configs(geometry.STABLE_DIFFUSION_1, 512, 768)
+    wide = geometry.of_configs(geometry.STABLE_DIFFUSION_1, geometry.KEYS, 512, 768)
     assert wide.latent == (4, 64, 96)
     assert wide.grids[-1] == (8, 12)
 
@@ -60,8 +60,8 @@ def test_transformers():
         "in_channels": 4,
         "caption_channels": 4096,
     }
-    found = geometry.of_configs({"vae": vae, "transformer": pixart}, None, 512)
-    assert found == geometry.Geometry((4, 128, 64), 8, ((64, 32),), 2 * 300 * 4097)
+    found = geometry.of_configs({"vae": vae, "transformer": pixart}, [300], None, 512)
+    assert found == geometry.Geometry((4, 128, 64), 8, ((64, 32),), 2 * 300 * 4097, 1)
     sd3 = {
         "_class_name": "SD3Transformer2DModel",
         "sample_size": 128,
@@ -71,12 +71,12 @@ def test_transformers():
         "caption_projection_dim": 1536,
         "pooled_projection_dim": 2048,
     }
-    found = geometry.of_configs({"vae": vae, "transformer": sd3}, None, None)
-    assert found == geometry.Geometry((16, 128, 128), 8, ((64, 64),), 2 * (333 * 4096 + 2048))
+    found = geometry.of_configs({"vae": vae, "transformer": sd3}, [77, 256], None, None)
+    assert found == geometry.Geometry((16, 128, 128), 8, ((64, 64),), 2 * (333 * 4096 + 2048), 2)
 
 
 def test_half_precision_halves_what_replay_needs_but_bfloat16_is_kept_as_float32():
-    own = geometry.of_configs(geometry.STABLE_DIFFUSION_1, None, None)
+    own = geometry.of_configs(geometry.STABLE_DIFFUSION_1, geometry.KEYS, None, None)
     size = {
         dtype: geometry.trace_bytes(own, steps=20, rows=12, order=1, dtype=dtype, derived="float16")
         for dtype in geometry.BYTES

@@ -324,8 +324,9 @@ def spec(*keys):
             return entry
         place = found(entry["folder"])
         if not place.is_dir():
+            folder = entry["folder"]
             raise WorkflowError(
-                f"{STUDY_FILE}: {'/'.join(path)}/folder: {entry['folder']} is no folder, "
+                f"{STUDY_FILE}: {'/'.join(path)}/folder: {folder} is no folder, "
                 f"neither here nor in {ROOT}."
             )
         return entry | {"folder": str(place), "fingerprint": digests.fingerprint(place)}

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -100,12 +100,12 @@ def measure(spec: dict, config: dict) -> dict:
         return {
             "dtype": spec["dtype"],
             "rate": shipped["rate"],
-            "geometry": geometry.of_configs(geometry.STABLE_DIFFUSION_1, *size),
+            "geometry": geometry.of_configs(geometry.STABLE_DIFFUSION_1, geometry.KEYS, *size),
             "weights": shipped["parameters"] * number,
             "sample": shipped["sample"] * number / 4,
             "label": f"shipped, not measured: {shipped['label']}; no GPU was at hand",
         }
-    pipeline = models.load(spec)
+    pipeline, (_, texts) = models.load(spec), models.load_texts(spec)
     together = config["storage"]["forward_batch"]
     together = min(PROBE, 8 if together == "auto" else together)
 
@@ -132,7 +132,7 @@ def measure(spec: dict, config: dict) -> dict:
     return {
         "dtype": spec["dtype"],
         "rate": together * steps / run(steps),
-        "geometry": geometry.of_folder(place, *size),
+        "geometry": geometry.of_folder(place, [text.length for text in texts], *size),
         "weights": folders.parameters(files) * number,
         "sample": peak.bytes / together,
         "label": f"measured: {together * steps} traced calls on {models.device().type}",
@@ -171,14 +171,18 @@ class Work:
         rows = prompts[wildcards["dataset"]]
         mine = [row for row in rows if row["batch"] == wildcards["batch"]]
         self.words = [len(record["prompt"].split()) for record, _ in samples(mine)]
-        self.rows = max(geometry.tokens(record["prompt"]) for record in mine)
+        tokens = max(geometry.tokens(record["prompt"]) for record in mine)
+        self.rows = tokens * self.geometry.texts
         sampling = config["samplings"][wildcards["sampling"]]
         self.steps = sampling.get("steps") or len(sampling["timesteps"])
 
     def calls(self, rule: str) -> float:
         """Guided denoiser calls of a job of this rule."""
         if rule == "generate":
-            return len(self.words) * self.steps
+            from stepscope.inversion import ITERATIONS
+
+            invert = self.config["datasets"][self.wildcards["dataset"]]["trace"] == "invert"
+            return len(self.words) * (self.steps * (1 + invert * ITERATIONS) + invert)
         if rule == "explain":
             entry = self.config["explain"][self.wildcards["method"]]
             words, steps = self._restricted(entry)
@@ -187,7 +191,7 @@ class Work:
         if rule == "play_games":
             words, steps = self._restricted(self.config["games"])
             moves = 2 * (self.geometry.latent[1] - 1)
-            return len(words) * steps * (3 + moves * sum(1 for _ in self._maps()))
+            return len(words) * steps * (3 + moves * self._maps())
         return 0
 
     def stored(self, rule: str) -> tuple[float, int]:
@@ -219,12 +223,10 @@ class Work:
     def _restricted(self, entry: dict) -> tuple[list[int], int]:
         return self.words[: entry["samples"]], len(entry["steps"] or range(self.steps))
 
-    def _maps(self) -> Iterator[str]:
-        """Names of the maps that are played against each other, the two baselines included."""
-        yield from ("random", "centre")
-        for name, entry in self.config["explain"].items():
-            if self.wildcards["sampling"] in (entry["samplings"] or self.config["samplings"]):
-                yield from (name, *entry.get("variants", ()))
+    def _maps(self) -> int:
+        """Number of maps that a job plays: a method with its variants, or the two baselines."""
+        entry = self.config["explain"].get(self.wildcards["method"])
+        return 2 if entry is None else 1 + len(entry.get("variants", ()))
 
 
 def method_cost(entry: dict) -> Callable[[int], float]:

@@ -3,13 +3,12 @@
 import json
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 # Bytes of a stored number by the model's dtype: zarr has no bfloat16, which is kept as float32.
 BYTES = {"float32": 4, "float16": 2, "bfloat16": 4}
-# Text tokens that a transformer is given with every prompt, by the defaults of its pipeline.
-TEXT_TOKENS = {"PixArtTransformer2DModel": 300, "SD3Transformer2DModel": 77 + 256}
 # The configuration of CompVis/stable-diffusion-v1-4, for models that are not at hand.
 STABLE_DIFFUSION_1 = {
     "unet": {
@@ -19,8 +18,8 @@ STABLE_DIFFUSION_1 = {
         "cross_attention_dim": 768,
     },
     "vae": {"block_out_channels": [128, 256, 512, 512]},
-    "text_encoder": {"max_position_embeddings": 77},
 }
+KEYS = (77,)  # of its one text
 
 
 @dataclass(frozen=True)
@@ -29,25 +28,36 @@ class Geometry:
 
     ``latent`` (C, h, w); ``factor``: pixels along a side of a latent's cell; ``grids`` (h, w) of
     every resolution that attends to the text; ``conditioning``: values that replay needs of a
-    sample, both guidance halves.
+    sample, both guidance halves; ``texts``: how often the network reads a prompt.
     """
 
     latent: tuple[int, int, int]
     factor: int
     grids: tuple[tuple[int, int], ...]
     conditioning: int
+    texts: int
 
 
-def of_folder(folder: str | Path, height: int | None = None, width: int | None = None) -> Geometry:
-    """Geometry of the pipeline in a folder, for pictures of a size in pixels or the model's own."""
+def of_folder(
+    folder: str | Path,
+    keys: Sequence[int],
+    height: int | None = None,
+    width: int | None = None,
+) -> Geometry:
+    """Geometry of the pipeline in a folder, for pictures of a size in pixels or the model's own.
+
+    ``keys`` are the numbers of keys of the texts that its network attends to.
+    """
     configs = {
         path.parent.name: json.loads(path.read_text(encoding="utf-8"))
         for path in Path(folder).glob("*/config.json")
     }
-    return of_configs(configs, height, width)
+    return of_configs(configs, keys, height, width)
 
 
-def of_configs(configs: dict[str, dict], height: int | None, width: int | None) -> Geometry:
+def of_configs(
+    configs: dict[str, dict], keys: Sequence[int], height: int | None, width: int | None
+) -> Geometry:
     """Geometry of a pipeline from the configurations of its parts, by their names."""
     factor = 2 ** (len(configs["vae"]["block_out_channels"]) - 1)
     network = configs.get("unet") or configs["transformer"]
@@ -58,17 +68,17 @@ def of_configs(configs: dict[str, dict], height: int | None, width: int | None) 
         for pixels, cells in zip((height, width), own, strict=True)
     )
     if "unet" in configs:
-        grids, values = _unet(configs, size)
+        grids, values = _unet(configs, sum(keys), size)
     else:
         patch = network["patch_size"]
         grids = ((size[0] // patch, size[1] // patch),)
-        tokens = TEXT_TOKENS[network["_class_name"]]
+        tokens = sum(keys)
         channels = network.get("joint_attention_dim") or network["caption_channels"]
         values = tokens * channels + network.get("pooled_projection_dim", tokens)  # or the mask
-    return Geometry((network["in_channels"], *size), factor, grids, 2 * values)
+    return Geometry((network["in_channels"], *size), factor, grids, 2 * values, len(keys))
 
 
-def _unet(configs: dict[str, dict], size: tuple[int, int]) -> tuple[tuple, int]:
+def _unet(configs: dict[str, dict], keys: int, size: tuple[int, int]) -> tuple[tuple, int]:
     """Grids of cross-attention, halved and rounded up from level to level, and values of a half."""
     unet = configs["unet"]
     sizes, crossing = [size], []
@@ -78,7 +88,7 @@ def _unet(configs: dict[str, dict], size: tuple[int, int]) -> tuple[tuple, int]:
         sizes.append(tuple(-(-length // 2) for length in sizes[-1]))
     if "CrossAttn" in (unet.get("mid_block_type", "UNetMidBlock2DCrossAttn") or ""):
         crossing.append(sizes[-2])  # the last level's pictures are not made smaller
-    values = configs["text_encoder"]["max_position_embeddings"] * unet["cross_attention_dim"]
+    values = keys * unet["cross_attention_dim"]
     if unet.get("addition_embed_type") == "text_time":  # XL: pooled text and six sizes
         values += configs["text_encoder_2"]["projection_dim"] + 6
     return tuple(dict.fromkeys(crossing)), values
