@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 import tiny
-from stepscope import inversion, samplings, tracing
+from stepscope import autoencoder, inversion, samplings, tracing
 from stepscope.denoiser import Denoiser, steps_of
 
 PROMPTS = ["a red cat", "a ball above a zebra"]
@@ -118,7 +118,7 @@ def test_pictures_are_resized_and_encoded_as_they_are_decoded(kind, tmp_path):
     found, square = inversion.read(paths, denoiser.pipeline, 48, 64)
     assert found.shape == square.shape == (4, 12, 16)
     plain = torch.from_numpy(small[None] / 127.5 - 1).float().permute(0, 3, 1, 2)
-    (expected,) = denoiser.family.encode_pictures(plain)
+    (expected,) = autoencoder.encode(denoiser.pipeline, plain)
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
     vae, config = denoiser.pipeline.vae, denoiser.pipeline.vae.config
     with torch.no_grad():

@@ -18,6 +18,7 @@ PACKAGE = {
         "attention.py",
         "attention_graph.py",
         "attention_probes.py",
+        "autoencoder.py",
         "baselines.py",
         "benchmark.json",
         "bimodal.py",
@@ -248,6 +249,24 @@ def region_of(wildcards):
     entry = config["explain"][wildcards.method]
     wanted = "region" in (entry.get("score"), entry.get("target"))
     return workflow.pathvars.apply("<masks>") if wanted else []
+
+
+@functools.cache
+def weights_of(model):
+    """Gigabytes of a model's files.
+
+    One of the hub may not be there yet: it is given room for a T5 and a transformer in half
+    precision, and `--set-resources` knows better.
+    """
+    entry = config["models"][model]
+    if "repo" in entry:
+        return 16
+    return sum(path.stat().st_size for path in found(entry["folder"]).rglob("*.safetensors")) / 1e9
+
+
+def memory_of(wildcards):
+    """Memory of a job that loads a model: half precision may become float32, with room to work."""
+    return f"{4 + round(2 * weights_of(wildcards.model))}GB"
 
 
 def longest_first(wildcards):

@@ -15,7 +15,7 @@ rule decode:
     threads: 1
     resources:
         gpu=GPU,
-        mem="4GB",
+        mem=memory_of,
         runtime="2h",
     params:
         model=spec("models", "{model}"),

@@ -17,7 +17,7 @@ rule explain:
     threads: 1
     resources:
         gpu=GPU,
-        mem="4GB",
+        mem=memory_of,
         runtime="8h",
     params:
         model=spec("models", "{model}"),

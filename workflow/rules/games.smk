@@ -20,7 +20,7 @@ rule play_games:
     threads: 1
     resources:
         gpu=GPU,
-        mem="4GB",
+        mem=memory_of,
         runtime="8h",
     params:
         model=spec("models", "{model}"),

@@ -15,7 +15,7 @@ rule generate:
     threads: 1
     resources:
         gpu=GPU,
-        mem="4GB",
+        mem=memory_of,
         runtime="4h",
     params:
         model=spec("models", "{model}"),

@@ -9,7 +9,7 @@ from diffusers import DiffusionPipeline, SchedulerMixin
 from jaxtyping import Float
 from torch import Tensor
 
-from stepscope import families, prediction, samplings
+from stepscope import autoencoder, families, prediction, samplings
 from stepscope.recording import Trace
 from stepscope.words import Word
 
@@ -154,7 +154,7 @@ class Denoiser:
 
     def decode(self, latents: Latents) -> Float[Tensor, "batch 3 height width"]:
         """Pictures in [0, 1] of clean latents."""
-        return self.family.decode(latents)
+        return autoencoder.decode(self.pipeline, latents)
 
     @torch.no_grad()
     def without(self, step: Step, *words: Word) -> dict[str, Tensor]:

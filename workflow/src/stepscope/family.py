@@ -172,52 +172,6 @@ class Family:
         height, width = (own, own) if isinstance(own, int) else own
         return height * self.pipeline.vae_scale_factor, width * self.pipeline.vae_scale_factor
 
-    def decode(self, latents: Tensor) -> Tensor:
-        """Pictures (B, 3, height, width) in [0, 1] of clean latents (B, C, h, w)."""
-        vae = self.pipeline.vae
-        scaled = latents / vae.config.scaling_factor
-        if (known := self._statistics(latents)) is not None:
-            scaled = scaled * known[1] + known[0]
-        scaled = scaled + (getattr(vae.config, "shift_factor", None) or 0)
-        with self._full_precision():
-            pictures = vae.decode(scaled.to(vae.dtype), return_dict=False)[0]
-        return (pictures * 0.5 + 0.5).clamp(0, 1)
-
-    def _statistics(self, latents: Tensor) -> tuple[Tensor, Tensor] | None:
-        """Mean and deviation (1, C, 1, 1) of the latents, where an autoencoder states them."""
-        config = self.pipeline.vae.config
-        if getattr(config, "latents_mean", None) is None:
-            return None
-        both = (config.latents_mean, config.latents_std)
-        return tuple(latents.new_tensor(values).view(1, -1, 1, 1) for values in both)
-
-    @contextmanager
-    def _full_precision(self) -> Iterator[None]:
-        """Let XL's autoencoder, which overflows in half precision, compute in float32."""
-        vae = self.pipeline.vae
-        dtype = vae.dtype
-        upcast = dtype == torch.float16 and hasattr(self.pipeline, "upcast_vae")
-        if upcast:
-            vae.to(torch.float32)
-        try:
-            yield
-        finally:
-            if upcast:
-                vae.to(dtype)
-
-    @torch.no_grad()
-    def encode_pictures(self, pictures: Tensor) -> Tensor:
-        """Clean latents of pictures (B, 3, height, width) in [-1, 1], the mode of the encoder's."""
-        vae = self.pipeline.vae
-        with self._full_precision():
-            latents = vae.encode(
-                pictures.to(self.pipeline._execution_device, vae.dtype)
-            ).latent_dist.mode()
-        latents = latents - (getattr(vae.config, "shift_factor", None) or 0)
-        if (known := self._statistics(latents)) is not None:
-            latents = (latents - known[0]) / known[1]
-        return (latents * vae.config.scaling_factor).to(self.network.dtype)
-
     def encoders_of(self) -> list[tuple[nn.Module, ...]]:
         """Text encoders of each text; none where one was left out."""
         named = ((getattr(self.pipeline, name, None) for name in names) for names in self.encoders)

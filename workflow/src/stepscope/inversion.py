@@ -9,7 +9,7 @@ from diffusers import DiffusionPipeline, SchedulerMixin
 from PIL import Image
 from torch import Tensor
 
-from stepscope import families, samplings, tracing
+from stepscope import autoencoder, families, samplings, tracing
 from stepscope.denoiser import Denoiser, Step, steps_of
 from stepscope.recording import Trace
 
@@ -58,7 +58,8 @@ def read(
     family = families.of(pipeline)
     own = family.own_size()
     size = {"height": height or own[0], "width": width or own[1]}
-    return family.encode_pictures(pipeline.image_processor.preprocess(pictures, **size))
+    prepared = pipeline.image_processor.preprocess(pictures, **size)
+    return autoencoder.encode(pipeline, prepared).to(family.network.dtype)
 
 
 def noised(
