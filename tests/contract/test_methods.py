@@ -1,0 +1,79 @@
+"""Every method gives finite maps of the right shape on every family of models, on wide pictures."""
+
+import functools
+
+import numpy as np
+import pytest
+import torch
+
+import tiny
+from stepscope import tracing
+from stepscope.attention import cross_attention, relevance
+from stepscope.denoiser import Denoiser, steps_of
+from stepscope.gradcam import df_cam, df_cam_word
+from stepscope.information import word_information
+from stepscope.perturbation import df_rise
+
+PIPELINES = ["tiny_sd1", "tiny_sd2", "tiny_xl", "tiny_pixart", "tiny_sd3"]
+OPTIONS = {"sampling": {"kind": "uniform", "steps": 3}, "scheduler": {"name": "euler"}}
+PROMPT = "a red zebra on a red ball"
+WORD_METHODS = [cross_attention, relevance, df_cam_word, word_information]
+
+
+@functools.cache
+def replay(kind, dtype=torch.float32):
+    """A denoiser and the second step of a picture of 48 x 72 pixels, latents 12 x 18."""
+    pipeline = getattr(tiny, kind)().to(dtype)
+    _, trace = tracing.generate(
+        pipeline,
+        [PROMPT],
+        [0],
+        guidance=4.0,
+        negative_prompt="",
+        height=48,
+        width=72,
+        roles=[{}],
+        **OPTIONS,
+    )
+    return Denoiser(pipeline, guidance=4.0, **OPTIONS), steps_of(trace, 0, prompt_id="wide")[1]
+
+
+@pytest.mark.parametrize("kind", PIPELINES)
+@pytest.mark.parametrize("method", WORD_METHODS, ids=lambda method: method.__name__)
+def test_words_have_finite_maps_of_their_own(kind, method):
+    denoiser, step = replay(kind)
+    maps = np.asarray(method(denoiser, step))
+    assert maps.shape == (7, 12, 18)
+    assert np.isfinite(maps).all()
+    assert (maps.max((1, 2)) > maps.min((1, 2))).all()
+    assert not np.allclose(maps[1], maps[5])  # the two words "red"
+
+
+@pytest.mark.parametrize("kind", PIPELINES)
+def test_df_rise_and_df_cam_are_finite(kind):
+    denoiser, step = replay(kind)
+    for name, result in df_rise(denoiser, step, masks=20, variants=["paper", "official"]).items():
+        map_ = result[0] if isinstance(result, tuple) else result
+        assert map_.shape == (12, 18), name
+        assert np.isfinite(map_).all(), name
+    layers = df_cam(denoiser, step)
+    assert layers.names == tuple(denoiser.family.layers())
+    assert layers.maps.shape == (len(layers.names), 12, 18)
+    assert np.isfinite(layers.maps).any((1, 2)).sum() >= len(layers.names) / 2
+
+
+@pytest.mark.parametrize("kind", PIPELINES)
+def test_a_model_in_bfloat16_is_explained_in_float32(kind):
+    denoiser, step = replay(kind, torch.bfloat16)
+    assert step.latent.dtype == torch.bfloat16
+    for maps in step.attention.values():
+        inside = maps[~maps.isnan().any((1, 2))]
+        assert maps.dtype == torch.float32
+        torch.testing.assert_close(inside.sum(0), torch.ones_like(inside[0]))  # not in bfloat16
+    assert step.denoised.dtype == torch.float32
+    clean = denoiser.clean(step.latent[None], denoiser.guided(step.outputs[None].float()), step)
+    torch.testing.assert_close(clean[0], step.denoised)
+    for method in WORD_METHODS:
+        maps = np.asarray(method(denoiser, step))
+        assert maps.dtype == np.float32, method.__name__
+        assert np.isfinite(maps).all(), method.__name__
