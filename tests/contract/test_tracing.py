@@ -437,6 +437,23 @@ def test_half_precision_replays_bitwise(kind):
         assert torch.equal(after[1], step.after)
 
 
+def test_a_text_encoder_left_out_is_padding_alone():
+    pipeline = tiny.tiny_sd3()
+    pipeline.register_modules(text_encoder_3=None, tokenizer_3=None)
+    _, found = traced(pipeline, **CASES["batch"])
+    names = found.token_text[0]
+    assert names[-3:] == ["<padding>", "<padding>", "<image>"]
+    assert ["".join(names[i] for i in word.tokens) for word in found.words[0]] == (
+        PROMPTS[0].split()
+    )
+    denoiser = replaying(pipeline, found)
+    for step in steps_of(found, 1):
+        with torch.no_grad():
+            outputs = denoiser.outputs(rows(step.latent, 2, 1), step)
+        assert torch.equal(outputs[1], step.outputs)
+    assert denoiser.without(step, step.words[1]).keys() == step.conditioning.keys()
+
+
 def test_a_users_callback_still_works_and_its_latents_are_traced(sd1):
     seen = []
 

@@ -66,19 +66,22 @@ class Family:
         return getattr(self.pipeline, self.attribute)
 
     @classmethod
-    def texts_of(cls, tokenizers: Mapping[str, object]) -> tuple[Text, ...]:
-        """Texts that the network attends to, from tokenizers by name, None where left out."""
+    def texts_of(cls, parts: Mapping[str, object]) -> tuple[Text, ...]:
+        """Texts that the network attends to, from a pipeline's parts by name, None if left out.
+
+        A text whose encoder was left out, as Stable Diffusion 3's T5 may be, is all padding.
+        """
         found = []
-        for names, length in cls.texts:
-            first, *twins = (tokenizers.get(name) for name in names)
+        for (names, length), encoders in zip(cls.texts, cls.encoders, strict=True):
+            here = any(parts.get(name) is not None for name in encoders)
+            first, *twins = (parts.get(name) if here else None for name in names)
             keys = first.model_max_length if length is None else length
             found.append(Text(first, keys, tuple(twin for twin in twins if twin is not None)))
         return tuple(found)
 
     def own_texts(self) -> tuple[Text, ...]:
         """Texts that this pipeline's network attends to."""
-        names = [name for names, _ in self.texts for name in names]
-        return self.texts_of({name: getattr(self.pipeline, name, None) for name in names})
+        return self.texts_of(self.pipeline.components)
 
     @classmethod
     def prepared(cls, prompt: str) -> str:

@@ -149,13 +149,14 @@ def family_of(spec: dict) -> tuple[type[Family], dict]:
 def load_texts(spec: dict) -> tuple[type[Family], tuple[Text, ...]]:
     """Family of a pipeline's spec and its tokenizers, in a moment."""
     family, index = family_of(spec)
+    present = {part: value for part, value in index.items() if value and value != [None, None]}
     tokenizers = {
         part: AutoTokenizer.from_pretrained(place(spec), subfolder=part, local_files_only=True)
         for parts, _ in family.texts
         for part in parts
-        if (index.get(part) or [None])[0] is not None
+        if part in present
     }
-    return family, family.texts_of(tokenizers)
+    return family, family.texts_of(present | tokenizers)
 
 
 def load_clip(spec: dict) -> tuple[torch.nn.Module, Callable, Callable]:
