@@ -9,27 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-import torch
 
 import judges
 import tiny
 
 ROOT = Path(__file__).parents[1]
-SHARED = {"finished", "study"}  # fixtures of the tiny study that is run once
-torch.set_num_threads(1)  # two workers, two cores
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep what shares a fixture on one worker, and let the longest groups begin."""
-
-    def group(item: pytest.Item) -> str:
-        return "finished" if SHARED & {*item.fixturenames} else item.path.name
-
-    first = ("finished", "test_workflow.py", "test_kill.py")
-    order = {name: rank for rank, name in enumerate(first)}
-    items.sort(key=lambda item: order.get(group(item), len(order)))
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(group(item)))
 
 
 def block(kind: str, name: str, page: str = "README.md") -> str:
