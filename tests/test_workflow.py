@@ -42,7 +42,7 @@ def test_one_edited_prompt_reruns_one_batch_of_each_sampling(study):
     study.edit("config/prompts.tsv", "a small dog\t0\tdog", "a small fish\t0\tfish")
     jobs = study.planned("all")
     assert jobs["generate"] == jobs["decode"] == jobs["ground"] == 3
-    assert jobs["explain"] == 2 * 3 + 4  # two methods on three samplings, four on one
+    assert jobs["explain"] == 3 + 5  # one method on three samplings, five on one
     assert jobs["play_games"] == 4 + 1  # a method with maps at the played step, the baselines
 
 
@@ -250,14 +250,6 @@ def test_a_text_segmenter_and_boxes_ground_a_study(fresh):
     found = xr.open_zarr(fresh.folder / masks, consolidated=True, chunks=None)["mask"].to_numpy()[0]
     assert found[:, :32].mean((1, 2)).tolist() == pytest.approx([1, np.nan, 0, 0], nan_ok=True)
     assert found[2, 32:].mean() == found[3, 32:].mean() == 0.5
-
-
-def test_a_method_that_scores_the_objects_region_gets_the_masks(fresh):
-    fresh.edit("config/config.yaml", "masks: 20", "masks: 20, score: region")
-    maps = "results/tiny/maps/tiny/pairs/uniform/0/df_rise.zarr"
-    assert fresh.planned(maps)["ground"] == 1
-    fresh.snakemake(maps)
-    assert (fresh.folder / maps / "zarr.json").exists()
 
 
 def test_prompt_that_is_too_long_stops_before_a_model_loads(fresh):
