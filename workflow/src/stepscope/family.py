@@ -1,5 +1,6 @@
 """What differs between families of models: the interface that tracing and replay are written on."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import ClassVar
@@ -20,7 +21,7 @@ from stepscope.bimodal import Call, Relevance
 from stepscope.words import Padded, Reading, Text
 
 
-class Family:
+class Family(ABC):
     """Pipelines whose networks are called, guided, conditioned and attend to words in one way.
 
     This class is what most latent text-to-image pipelines of diffusers do; a family overrides what
@@ -123,16 +124,16 @@ class Family:
         arguments["callback_on_step_end"] = step_end
         arguments["callback_on_step_end_tensor_inputs"] = [*{*names, "latents"}]
 
+    @abstractmethod
     def conditioning(self, call: Mapping[str, object]) -> dict[str, object]:
         """What a call of the network was given beside latent and time step, by name.
 
         Tensors have a row for each row of the latents; anything else cannot be replayed.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def run(self, z: Tensor, timestep: Tensor, given: Mapping[str, Tensor]) -> Tensor:
         """Raw output of the network for latents (B, C, h, w), as the pipeline calls it."""
-        raise NotImplementedError
 
     def predicted(self, output: Tensor) -> Tensor:
         """The part of a raw output that predicts, (B, C, h, w), without learned variances."""
@@ -209,6 +210,7 @@ class Family:
         """A layer's activation, or its gradient, as (B, C, y, x)."""
         return activation.transpose(1, 2).unflatten(2, self.grid(activation.shape[1], size))
 
+    @abstractmethod
     def relevance(
         self,
         calls: list[Call],
@@ -221,4 +223,3 @@ class Family:
         ``sizes`` are those of the feature maps after resnets and samplers, ``size`` the latent's;
         ``words`` (T, T) is R_qq - I of the text encoders.
         """
-        raise NotImplementedError
