@@ -80,16 +80,12 @@ def noised(
     samplings.schedule(scheduler, settings["sampling"], device=clean.device)
 
     def path(noise: Tensor) -> list[Tensor]:
-        noise = noise / scheduler.init_noise_sigma if is_scaled(scheduler) else noise
+        # the pipeline scaled it, except for a flow
+        noise = noise / getattr(scheduler, "init_noise_sigma", 1.0)
         levels = (add_noise(scheduler, clean.to(noise), noise, t) for t in scheduler.timesteps)
         return [*levels, clean.to(noise)]
 
     return tracing.generate(pipeline, prompts, seeds, path=path, **settings)
-
-
-def is_scaled(scheduler: SchedulerMixin) -> bool:
-    """Whether a pipeline scales its first noise, by the scheduler's ``init_noise_sigma``."""
-    return hasattr(scheduler, "init_noise_sigma")
 
 
 def add_noise(scheduler: SchedulerMixin, clean: Tensor, noise: Tensor, timestep: Tensor) -> Tensor:
