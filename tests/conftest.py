@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-import judges
 import tiny
+import tiny_judges
 
 ROOT = Path(__file__).parents[1]
 
@@ -87,9 +87,9 @@ def models(tmp_path_factory) -> Path:
     """Folder of tiny models with random weights: pipeline, clip, segmenter, text_segmenter."""
     folder = tmp_path_factory.mktemp("models")
     tiny.tiny_sd1(folder / "pipeline")
-    judges.tiny_clip(folder / "clip")
-    judges.tiny_segmenter(folder / "segmenter")
-    judges.tiny_text_segmenter(folder / "text_segmenter")
+    tiny_judges.tiny_clip(folder / "clip")
+    tiny_judges.tiny_segmenter(folder / "segmenter")
+    tiny_judges.tiny_text_segmenter(folder / "text_segmenter")
     return folder
 
 

@@ -157,7 +157,8 @@ def test_real_pictures_go_through_all_on_other_families(fresh):
         getattr(tiny, kind)(fresh.folder / kind)
     path = fresh.folder / "config" / "config.yaml"
     config = yaml.safe_load(path.read_text())
-    explain = {name: config["explain"][name] | {"steps": [2]} for name in ("df_rise", "relevance")}
+    explain = {name: config["explain"][name] for name in ("df_rise", "relevance")}
+    explain["relevance"]["steps"] = [1]  # and the games are played at step 2, by DF-RISE alone
     config |= {
         "models": {"xl": {"folder": "tiny_xl"}, "sd3": {"folder": "tiny_sd3"}},
         "datasets": {"mine": {"images": "mine", "limit": 1, "trace": "noise"}},

@@ -24,7 +24,16 @@ from diffusers import (
 from transformers import CLIPTextConfig, CLIPTextModel
 
 import tiny
-from stepscope import estimate, generation, geometry, memory, models, tracing, writing
+from stepscope import (
+    devices,
+    estimate,
+    generation,
+    geometry,
+    memory,
+    models,
+    tracing,
+    writing,
+)
 
 PROMPT = "a cat on a red car with a dog and a bird"  # ten words; the tiny tokenizer knows them
 SEED, STEPS, REPEATS, GUIDANCE, RATIO = 0, 2, 3, 7.5, 1.05
@@ -158,7 +167,7 @@ def main() -> None:
     print(f"trace of {STEPS} steps: {size / expected:.3f} of the estimate (0.90 to 1.10), ", end="")
     print(f"{size / 1e6:.2f} MB, {stored / 1e6:.2f} MB on disk")
 
-    where = models.device()
+    where = devices.device()
     with memory.Peak(where) as peak:
         picture(pipeline)
     process = psutil.Process().memory_info().rss

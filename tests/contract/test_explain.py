@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 import torch
 
-import judges
 import tiny
+import tiny_judges
 from stepscope import explaining, games, generation, models, store, tables
 
 STUDY = {
@@ -47,7 +47,7 @@ def folder(tmp_path_factory):
     """A trace store, and the maps of every method beside it."""
     folder = tmp_path_factory.mktemp("explain")
     tiny.tiny_sd1(folder / "pipeline")
-    judges.tiny_clip(folder / "clip")
+    tiny_judges.tiny_clip(folder / "clip")
     model = {"folder": str(folder / "pipeline"), "fingerprint": "x"}
     generation.generate(
         str(folder / "traces.zarr"),
@@ -88,7 +88,7 @@ def test_maps_have_the_traces_axes_and_say_what_they_are(folder, method):
         for step in entry.get("steps", [1, 2, 3]):
             expected[samples, step - 1] = True
         np.testing.assert_array_equal(known, expected)
-    for name, values in explaining.flat(maps).items():
+    for name, values in store.flat(maps).items():
         assert values.dims == ("sample", "step", "y", "x"), name
     assert set(store.read_errors(path)) == ({"df_rise"} if method == "df_rise" else set())
 
@@ -134,9 +134,9 @@ def test_games_score_every_map_and_the_baselines(folder):
 
 
 def test_a_constant_map_is_reported_and_not_scored(folder, monkeypatch, capsys):
-    flat = explaining.flat
+    flat = store.flat
     monkeypatch.setattr(
-        explaining, "flat", lambda maps: {k: v.where(v.isnull(), 1) for k, v in flat(maps).items()}
+        store, "flat", lambda maps: {k: v.where(v.isnull(), 1) for k, v in flat(maps).items()}
     )
     areas, _ = played(folder, "information")
     assert (

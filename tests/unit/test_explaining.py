@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from stepscope import explaining
-from stepscope.explaining import Gathered, Layers, budget, chosen, flat, parameters_of, variants
+from stepscope import explaining, store
+from stepscope.explaining import Gathered, Layers, budget, chosen, parameters_of, variants
 
 
 @pytest.fixture
@@ -98,8 +98,8 @@ def test_reduction_sums_layers_and_averages_words_with_a_role():
         dims=("sample", "step", "word", "y", "x"),
         coords={"word_role": (("sample", "word"), [["subject", "", "object"], ["", "", ""]])},
     )
-    reduced = flat({"layers": layers, "words": words})
+    reduced = store.flat({"layers": layers, "words": words})
     assert (reduced["layers"] == 3).all()
     assert (reduced["words"].isel(sample=0) == 1).all()  # mean of words 0 and 2
     assert (reduced["words"].isel(sample=1) == 1).all()  # no roles: mean of all
-    assert np.isnan(flat({"none": layers * np.nan})["none"]).all()
+    assert np.isnan(store.flat({"none": layers * np.nan})["none"]).all()

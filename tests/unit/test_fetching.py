@@ -8,8 +8,8 @@ import open_clip
 import pytest
 from diffusers import DiffusionPipeline
 
-import judges
 import tiny
+import tiny_judges
 from stepscope import fetching
 
 REVISION = "0123456789abcdef0123456789abcdef01234567"
@@ -70,7 +70,7 @@ def test_what_the_hub_says_becomes_one_sentence(tmp_path, monkeypatch):
 
 def test_a_segmenter_is_fetched_as_safetensors(tmp_path, monkeypatch):
     folder = tmp_path / "models--acme--segmenter" / "snapshots" / REVISION
-    judges.tiny_segmenter(folder)
+    tiny_judges.tiny_segmenter(folder)
     (folder / "pytorch_model.bin").write_bytes(b"pickle")
 
     def download(repo, *, revision, allow_patterns):

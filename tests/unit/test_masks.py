@@ -1,14 +1,11 @@
-"""Regions of words: areas, objects, background and attributes."""
+"""Masks of words: from segmenters, files and boxes, and what follows for the other words."""
 
 import numpy as np
-import pytest
 import torch
 from PIL import Image
 
 from stepscope import masks
 from stepscope.words import Word
-from synthetic import masks as made
-from synthetic import trace
 
 SIZE = (6, 6)
 CAT = np.zeros(SIZE, dtype=np.float32)
@@ -19,20 +16,6 @@ DOG[4:, 4:] = 1
 
 def prompt(*pairs):
     return tuple(Word(i, text, role, (i + 1,)) for i, (text, role) in enumerate(pairs))
-
-
-@pytest.mark.parametrize("size", [(3, 3), (2, 4), (4, 5), (6, 6), (9, 12)])
-def test_onto_keeps_the_mean_whatever_the_grid(size):
-    mask = np.random.default_rng(0).random((2, *SIZE))
-    found = masks.onto(mask, size)
-    assert found.shape == (2, *size)
-    np.testing.assert_allclose(found.mean((1, 2)), mask.mean((1, 2)), rtol=1e-6)
-
-
-def test_onto_is_the_block_mean_where_cells_divide():
-    mask = np.random.default_rng(0).random(SIZE)
-    blocks = mask.reshape(3, 2, 2, 3).mean((1, 3))
-    np.testing.assert_allclose(masks.onto(mask, (3, 2)), blocks, rtol=1e-6)
 
 
 def test_background_and_attributes_follow_the_objects():
@@ -107,15 +90,6 @@ def test_boxes_are_clipped_joined_and_fitted_to_the_picture(tmp_path):
     expected = np.zeros(SIZE)
     expected[:2, 0] = expected[5, 5] = 1
     np.testing.assert_allclose(found[0], expected, atol=1e-6)
-
-
-def test_objects_of_a_sample_are_the_subject_and_the_object():
-    inside = np.zeros((16, 16))
-    inside[4:8, 4:8] = 1
-    some = made(trace(), inside)
-    np.testing.assert_array_equal(masks.object_mask(some)[0], inside)
-    nameless = some.assign_coords(word_role=some["word_role"].where(False, ""))
-    np.testing.assert_array_equal(masks.object_mask(nameless)[0], 1)  # cat or blue
 
 
 def test_a_segmenters_labels_come_at_picture_size(tmp_path):

@@ -7,9 +7,9 @@ import torch
 from diffusers.models.attention_processor import SlicedAttnProcessor
 from huggingface_hub import constants
 
-import judges
 import tiny
-from stepscope import families, models, tracing
+import tiny_judges
+from stepscope import devices, families, judges, models, tracing
 
 
 def test_a_saved_pipeline_loads_frozen_and_equal(tmp_path):
@@ -60,8 +60,8 @@ def test_a_repository_loads_from_the_hubs_cache(tmp_path, monkeypatch):
         assert torch.equal(weight, loaded.unet.state_dict()[name].cpu())
     assert models.load_texts(HUB)[1][0].length == tiny.LENGTH
     segmenter = tmp_path / "models--acme--segmenter" / "snapshots" / REVISION
-    judges.tiny_segmenter(segmenter)
-    assert models.load_segmenter(HUB | {"repo": "acme/segmenter"})[1]
+    tiny_judges.tiny_segmenter(segmenter)
+    assert judges.load_segmenter(HUB | {"repo": "acme/segmenter"})[1]
 
 
 def test_a_repository_that_was_not_fetched_is_named(tmp_path, monkeypatch):
@@ -155,18 +155,18 @@ def test_a_missing_folder_is_named():
 
 
 def test_two_jobs_never_share_a_gpu(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(models.tempfile, "gettempdir", lambda: str(tmp_path))
-    monkeypatch.setattr(models, "_claimed", [])
+    monkeypatch.setattr(devices.tempfile, "gettempdir", lambda: str(tmp_path))
+    monkeypatch.setattr(devices, "_claimed", [])
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(
         torch.cuda, "get_device_properties", lambda index: SimpleNamespace(uuid=f"card{index}")
     )
-    assert models._claim_gpu() == 0
-    assert models._claim_gpu() == 1
+    assert devices._claim_gpu() == 0
+    assert devices._claim_gpu() == 1
 
     def finish(_):
-        models._claimed.pop(0).close()  # the first job ends while the third waits
+        devices._claimed.pop(0).close()  # the first job ends while the third waits
 
-    monkeypatch.setattr(models.time, "sleep", finish)
-    assert models._claim_gpu() == 0
+    monkeypatch.setattr(devices.time, "sleep", finish)
+    assert devices._claim_gpu() == 0
     assert "waiting" in capsys.readouterr().out

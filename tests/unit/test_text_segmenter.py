@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-import judges
-from stepscope import masks, models, text_segmenter
+import tiny_judges
+from stepscope import judges, masks, text_segmenter
 from stepscope.words import Word
 
 WORDS = (
@@ -21,8 +21,8 @@ def prompt(pairs=WORDS):
 @pytest.fixture(scope="module")
 def segmenter(tmp_path_factory):
     folder = tmp_path_factory.mktemp("segmenter") / "clipseg"
-    judges.tiny_text_segmenter(folder)
-    return models.load_text_segmenter({"folder": str(folder)})
+    tiny_judges.tiny_text_segmenter(folder)
+    return judges.load_text_segmenter({"folder": str(folder)})
 
 
 @pytest.fixture
@@ -71,6 +71,6 @@ def test_a_relation_has_no_region_and_the_background_is_the_rest(segmenter, pict
 
 
 def test_another_model_is_refused_by_name(tmp_path):
-    judges.tiny_segmenter(tmp_path / "segformer")
+    tiny_judges.tiny_segmenter(tmp_path / "segformer")
     with pytest.raises(ValueError, match="ground: .*segformer is a segformer, not a clipseg"):
-        models.load_text_segmenter({"folder": str(tmp_path / "segformer")})
+        judges.load_text_segmenter({"folder": str(tmp_path / "segformer")})

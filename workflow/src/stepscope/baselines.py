@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 from skimage.filters import sobel
 
-from stepscope import masks
+from stepscope import regions
 
 NAMES = ("random", "centre")
 
@@ -60,4 +60,4 @@ def centre(size: tuple[int, int]) -> np.ndarray:
 
 def edge(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Sobel magnitude of the brightness of a picture (y, x, rgb) u1, averaged onto the grid."""
-    return masks.onto(sobel(picture.mean(-1) / 255), size).astype(np.float32)
+    return regions.onto(sobel(picture.mean(-1) / 255), size).astype(np.float32)

@@ -10,7 +10,7 @@ import xarray as xr
 from PIL import Image
 from torch.nn.functional import normalize
 
-from stepscope import models, store, tables
+from stepscope import judges, store, tables
 from stepscope.joblog import bar
 
 TOGETHER = 128  # pictures read at once; a fixed number, so that a rerun gives the same bits
@@ -109,7 +109,7 @@ def probe(
 ) -> pd.DataFrame:
     """rq3_concepts of a batch: every family read in every stored clean prediction.
 
-    ``clip`` is what ``models.load_clip`` returns. A family with ``only_named`` is read only in
+    ``clip`` is what ``judges.load_clip`` returns. A family with ``only_named`` is read only in
     samples whose prompt names one of its concepts.
     """
     model, preprocess, tokenizer = clip
@@ -145,7 +145,7 @@ def write(
 ) -> None:
     """Write a batch's parts of rq3_concepts and rq3_emergence."""
     prompts = store.open_trace(traces).attrs["prompts"]
-    clip = models.load_clip({key: value for key, value in model.items() if key != "fingerprint"})
+    clip = judges.load_clip({key: value for key, value in model.items() if key != "fingerprint"})
     frame = probe(store.open_previews(previews), prompts, clip, families, keys)
     tables.write(concepts, frame)
     tables.write(onsets, emergence(frame))

@@ -87,12 +87,12 @@ def measure(spec: dict, config: dict) -> dict:
 
     A model that was not fetched is taken for Stable Diffusion 1, of which figures are shipped.
     """
-    from stepscope import folders, memory, models, tracing
+    from stepscope import devices, folders, memory, models, tracing
 
     size = config["height"], config["width"]
     number = 4 if spec["dtype"] == "float32" else 2
     try:
-        place = models.place(spec)
+        place = folders.place(spec)
     except ValueError:
         if "folder" in spec:
             raise
@@ -125,7 +125,7 @@ def measure(spec: dict, config: dict) -> dict:
         )
         return time.perf_counter() - start
 
-    with memory.Peak(models.device()) as peak:
+    with memory.Peak(devices.device()) as peak:
         first = run(1)  # the first call also prepares what later ones use
     steps = max(1, min(round(PROBE / together), int(PATIENCE / first)))
     files = folders.check_folder(place, spec.get("variant"))
@@ -135,7 +135,7 @@ def measure(spec: dict, config: dict) -> dict:
         "geometry": geometry.of_folder(place, [text.length for text in texts], *size),
         "weights": folders.parameters(files) * number,
         "sample": peak.bytes / together,
-        "label": f"measured: {together * steps} traced calls on {models.device().type}",
+        "label": f"measured: {together * steps} traced calls on {devices.device().type}",
     }
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 import xarray as xr
 
-from stepscope import masks, models, store
+from stepscope import models, regions, store
 from stepscope.denoiser import Denoiser
 from stepscope.joblog import bar
 from stepscope.plugins import resolve
@@ -144,7 +144,7 @@ def denoiser_of(tree: xr.DataTree, pipeline: object) -> Denoiser:
 def object_masks(path: str, tree: xr.DataTree) -> dict[int, torch.Tensor]:
     """Share of each latent cell that objects cover, (h, w) for each sample that has any mask."""
     size = tree["latent/value"].shape[-2:]
-    shares = masks.onto(masks.object_mask(store.open_masks(path)), size)
+    shares = regions.onto(regions.object_mask(store.open_masks(path)), size)
     return {
         sample: torch.from_numpy(share)
         for sample, share in enumerate(shares)
@@ -206,22 +206,3 @@ class Gathered:
                 coords["layer"] = np.array(self.layers[name], dtype=object)
             arrays[name] = xr.DataArray(values, coords, ("sample", "step", *middle, "y", "x"))
         return arrays
-
-
-def flat(maps: dict[str, xr.DataArray]) -> dict[str, xr.DataArray]:
-    """One map (sample, step, y, x) a method: layers summed, words averaged over those with a role.
-
-    Word maps need the coordinate ``word_role`` (sample, word); a prompt without roles averages all
-    its words. NaN stays where nothing was computed.
-    """
-    reduced = {}
-    for name, values in maps.items():
-        if "layer" in values.dims:
-            reduced[name] = values.sum("layer", min_count=1)
-        elif "word" in values.dims:
-            with_role = values["word_role"] != ""
-            used = with_role | ~with_role.any("word")
-            reduced[name] = values.where(used).mean("word")
-        else:
-            reduced[name] = values
-    return reduced

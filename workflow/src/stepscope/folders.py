@@ -1,6 +1,6 @@
-"""What the folder of a pipeline must hold, checked in a moment and before any model loads.
+"""Where a model's folder is and what a pipeline's must hold, known before any model loads.
 
-Only the standard library and safetensors are needed.
+Needs no tensor library.
 """
 
 import json
@@ -8,6 +8,7 @@ import math
 from collections.abc import Iterator
 from pathlib import Path
 
+from huggingface_hub import constants, try_to_load_from_cache
 from safetensors import SafetensorError, safe_open
 
 # Never loaded: a safety checker's black picture would stand for what the model made, and only it
@@ -15,6 +16,26 @@ from safetensors import SafetensorError, safe_open
 SKIPPED = ("safety_checker", "feature_extractor", "image_encoder")
 PICKLES = (".bin", ".ckpt", ".pt", ".pth")
 TOKENS = (("tokenizer.json",), ("vocab.json", "merges.txt"), ("spiece.model",))
+
+
+def place(spec: dict) -> str:
+    """Folder of a spec {"folder"} or {"repo", "revision"}.
+
+    A repository's is the one of its pinned revision in the hub's cache, where fetching left it: it
+    loads like any other folder, and nothing here asks the network.
+    """
+    if "folder" in spec:
+        if not Path(spec["folder"]).is_dir():
+            raise ValueError(f"folder: {spec['folder']} is no folder.")
+        return spec["folder"]
+    for name in ("model_index.json", "config.json"):
+        found = try_to_load_from_cache(spec["repo"], name, revision=spec["revision"])
+        if isinstance(found, str):
+            return str(Path(found).parent)
+    raise ValueError(
+        f"repo: {spec['repo']} at {spec['revision']} is not in the hub's cache "
+        f"{constants.HF_HUB_CACHE}: the rule fetch_model puts it there, where there is a network."
+    )
 
 
 def check_folder(folder: str | Path, variant: str | None = None) -> list[Path]:

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 import xarray as xr
 from torch import Tensor
 
-from stepscope import baselines, explaining, models, similarities, store, tables
+from stepscope import baselines, explaining, judges, models, similarities, store, tables
 from stepscope.denoiser import Denoiser, Step
 from stepscope.joblog import bar
 
@@ -165,7 +165,7 @@ def play_batch(
     similarity = dict.fromkeys(found, "")
     for path in maps:
         some, attrs = store.read_maps(path), store.open_dataset(path).attrs
-        found |= explaining.flat(some)
+        found |= store.flat(some)
         similarity |= {name: similarity_of(name, attrs) for name in some}
     pairs = explaining.chosen(tree, games["steps"], games["samples"])
     at = {pair: some for pair in pairs if (some := present(found, *pair))}
@@ -173,7 +173,7 @@ def play_batch(
     calls = sum(3 + 2 * len(some) * (moves - 1) for some in at.values())
     print(f"Budget: {len(at)} steps, {calls:,} guided denoiser calls.", flush=True)
     denoiser = explaining.denoiser_of(tree, models.load(model))
-    read = clip_reader(models.load_clip(clip)[0])
+    read = clip_reader(judges.load_clip(clip)[0])
     options = {name: games[name] for name in (*GAMES, "batch")}
     areas, curves = [], []
     for (sample, number), some in bar(at.items(), "steps played", len(at)):

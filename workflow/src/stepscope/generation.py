@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from stepscope import families, inversion, memory, models, tracing, words, writing
+from stepscope import devices, families, inversion, memory, models, tracing, words, writing
 from stepscope.datasets import samples
 
 DERIVED = ("denoised", "attn")
@@ -61,7 +61,7 @@ def generate(
 
     def fitting_size() -> int:
         pipeline()  # what it takes is no longer free
-        return memory.fitting_size(one, models.device())
+        return memory.fitting_size(one, devices.device())
 
     def piece(batch: Sequence[tuple[dict, int]]) -> tuple[dict[str, np.ndarray], dict]:
         trace, told = traced(batch, study["sampling"])
@@ -176,7 +176,7 @@ def described(trace: tracing.Trace, batch: list[tuple[dict, int]]) -> dict:
 
 def provenance(pipeline: object) -> dict:
     """Where and with what a forward batch was computed."""
-    used = models.device()
+    used = devices.device()
     return {
         "dtype": str(families.of(pipeline).network.dtype).removeprefix("torch."),
         "device": torch.cuda.get_device_name(used) if used.type == "cuda" else used.type,

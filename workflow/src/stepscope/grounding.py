@@ -8,8 +8,7 @@ import xarray as xr
 from scipy.stats import rankdata
 from skimage.filters import threshold_otsu
 
-from stepscope import baselines, explaining, store, tables
-from stepscope import masks as regions
+from stepscope import baselines, regions, store, tables
 from stepscope.joblog import bar
 
 SCORES = ("pointing", "iou", "average_precision")
@@ -110,6 +109,6 @@ def write(
     found = baselines.maps(tree, seed)
     for each in maps:
         some = store.read_maps(each)
-        found |= explaining.flat(some)
+        found |= store.flat(some)
         found |= {name: values for name, values in some.items() if "word" in values.dims}
     tables.write(path, table(found, tree, store.open_masks(masks), keys))

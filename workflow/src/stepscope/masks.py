@@ -1,4 +1,4 @@
-"""Regions of words: masks from a segmenter, files or boxes, and their shares of the latent grid."""
+"""The ground job: masks of the prompts' words from a segmenter, from files or from boxes."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -9,40 +9,12 @@ import torch
 import xarray as xr
 from PIL import Image
 
-from stepscope import models, store, text_segmenter
+from stepscope import folders, judges, store, text_segmenter
 from stepscope.joblog import bar
+from stepscope.regions import NOT_THINGS, OBJECTS, onto
 from stepscope.words import Word
 
-OBJECTS = ("subject", "object")
-NOT_THINGS = ("relation", "attribute", "background")
 TOGETHER = 16  # pictures segmented at once; a fixed number, so that a rerun gives the same bits
-
-
-def onto(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Average masks (..., y, x) over the cells of a grid of ``size`` (h, w) by exact area, f4."""
-    rows, columns = (_overlaps(*pair) for pair in zip(mask.shape[-2:], size, strict=True))
-    return (rows @ mask @ columns.T).astype(np.float32)
-
-
-def _overlaps(fine: int, coarse: int) -> np.ndarray:
-    """Share of each coarse cell that each fine one covers, (coarse, fine); rows sum to 1."""
-    ends = np.arange(1, coarse + 1)[:, None] / coarse
-    starts = ends - 1 / coarse
-    upper, lower = np.arange(1, fine + 1) / fine, np.arange(fine) / fine
-    return (np.minimum(ends, upper) - np.maximum(starts, lower)).clip(min=0) * coarse
-
-
-def object_mask(masks: xr.DataArray) -> np.ndarray:
-    """Where the objects of each sample are, (sample, y, x) in [0, 1]; NaN where none has a mask.
-
-    The largest over the words that are subject or object; in a prompt without these roles, over
-    all words with a mask that are not attributes or background. masks: (sample, word, y, x).
-    """
-    values, roles = masks.to_numpy(), masks["word_role"].to_numpy()
-    named = np.isin(roles, OBJECTS)
-    chosen = np.where(named.any(axis=1, keepdims=True), named, ~np.isin(roles, NOT_THINGS))
-    chosen = np.where(chosen[..., None, None], values, np.nan)
-    return np.fmax.reduce(chosen, axis=1)
 
 
 def fill(words: Sequence[Word], known: dict[int, np.ndarray], size: tuple[int, int]) -> np.ndarray:
@@ -179,12 +151,12 @@ def _finder(
 ) -> Callable[[int, Sequence[Word]], dict[int, np.ndarray]]:
     """Make a function of (sample, words) that returns the masks which are known directly."""
     if ground["kind"] == "segmenter":
-        folder = models.place(ground)
-        model, labels = models.load_segmenter({"folder": folder})
+        folder = folders.place(ground)
+        model, labels = judges.load_segmenter({"folder": folder})
         found = segmented(model, pictures, *normalisation(folder))
         return lambda sample, words: by_segmenter(words, found[sample], labels)
     if ground["kind"] == "text_segmenter":
-        asked = models.load_text_segmenter(ground)
+        asked = judges.load_text_segmenter(ground)
         return lambda sample, words: text_segmenter.by_text(*asked, words, pictures[sample])
     given = [truth.get(name) for name in tree["prompt_id"].to_numpy()]
 

@@ -1,82 +1,16 @@
-"""Loading the models of a study, from a folder or from a pinned revision of a hub repository."""
+"""Loading a study's pipelines, from a folder or from a pinned revision of a hub repository."""
 
-import fcntl
-import functools
-import os
-import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from diffusers import DiffusionPipeline
-from huggingface_hub import constants, try_to_load_from_cache
-from transformers import (
-    AutoConfig,
-    AutoTokenizer,
-    CLIPSegForImageSegmentation,
-    CLIPSegProcessor,
-    SegformerForSemanticSegmentation,
-)
+from transformers import AutoTokenizer
 
 from stepscope import families, folders
+from stepscope.devices import device
 from stepscope.family import Family
+from stepscope.folders import place
 from stepscope.words import Text
-
-_claimed = []  # lock files of the GPUs this process holds; closing one would let it go
-
-
-@functools.cache
-def device() -> torch.device:
-    """The accelerator at hand (a GPU of one's own, mps) or the CPU."""
-    if torch.cuda.is_available():
-        index = _claim_gpu()
-        torch.cuda.set_device(index)
-        return torch.device("cuda", index)
-    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-
-
-def _claim_gpu() -> int:
-    """Index of a GPU that no other job holds; waits while all are taken.
-
-    A workflow engine counts GPUs but assigns none, and a flag can undo its count.
-    """
-    waiting = False
-    while True:
-        for index in range(torch.cuda.device_count()):
-            name = f"stepscope-{os.getuid()}-{torch.cuda.get_device_properties(index).uuid}.lock"
-            lock = (Path(tempfile.gettempdir()) / name).open("w")
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                lock.close()
-            else:
-                _claimed.append(lock)
-                return index
-        if not waiting:
-            print("Every GPU is in use by another job of this workflow: waiting.", flush=True)
-        waiting = True
-        time.sleep(1)
-
-
-def place(spec: dict) -> str:
-    """Folder of a spec {"folder"} or {"repo", "revision"}.
-
-    A repository's is the one of its pinned revision in the hub's cache, where fetching left it: it
-    loads like any other folder, and nothing here asks the network.
-    """
-    if "folder" in spec:
-        if not Path(spec["folder"]).is_dir():
-            raise ValueError(f"folder: {spec['folder']} is no folder.")
-        return spec["folder"]
-    for name in ("model_index.json", "config.json"):
-        found = try_to_load_from_cache(spec["repo"], name, revision=spec["revision"])
-        if isinstance(found, str):
-            return str(Path(found).parent)
-    raise ValueError(
-        f"repo: {spec['repo']} at {spec['revision']} is not in the hub's cache "
-        f"{constants.HF_HUB_CACHE}: the rule fetch_model puts it there, where there is a network."
-    )
 
 
 def load(spec: dict) -> DiffusionPipeline:
@@ -132,11 +66,6 @@ def save_memory(pipeline: DiffusionPipeline, spec: dict) -> None:
             part.to(device(), memory_format=torch.channels_last)
 
 
-def _frozen(model: torch.nn.Module) -> torch.nn.Module:
-    """Put a model on the device, for inference; gradients flow to inputs, not to weights."""
-    return model.to(device()).eval().requires_grad_(False)
-
-
 def family_of(spec: dict) -> tuple[type[Family], dict]:
     """Family of a pipeline's spec, and the pipeline's model_index.json, without any weights."""
     if "family" in spec:
@@ -157,36 +86,3 @@ def load_texts(spec: dict) -> tuple[type[Family], tuple[Text, ...]]:
         if part in present
     }
     return family, family.texts_of(present | tokenizers)
-
-
-def load_clip(spec: dict) -> tuple[torch.nn.Module, Callable, Callable]:
-    """An open_clip model, its preprocessing and its tokenizer, of {"folder"} or {"name", "tag"}."""
-    import open_clip  # here, since it takes seconds to import and most jobs need no CLIP
-
-    if "folder" in spec:
-        name = f"local-dir:{spec['folder']}"
-        model, _, preprocess = open_clip.create_model_and_transforms(name)
-    else:
-        name = spec["name"]
-        model, _, preprocess = open_clip.create_model_and_transforms(name, pretrained=spec["tag"])
-    return _frozen(model), preprocess, open_clip.get_tokenizer(name)
-
-
-def load_segmenter(spec: dict) -> tuple[SegformerForSemanticSegmentation, dict[int, str]]:
-    """A segmenter of {"folder"} or {"repo", "revision"} and the names of its labels."""
-    model = SegformerForSemanticSegmentation.from_pretrained(
-        place(spec), use_safetensors=True, local_files_only=True
-    )
-    return _frozen(model), dict(model.config.id2label)
-
-
-def load_text_segmenter(spec: dict) -> tuple[CLIPSegForImageSegmentation, CLIPSegProcessor]:
-    """A CLIPSeg of {"folder"} or {"repo", "revision"}, and what prepares its inputs."""
-    folder, options = place(spec), {"local_files_only": True}
-    kind = AutoConfig.from_pretrained(folder, **options).model_type
-    if kind != "clipseg":  # the library would fill what is missing with random weights
-        raise ValueError(f"ground: {folder} is a {kind}, not a clipseg.")
-    model = CLIPSegForImageSegmentation.from_pretrained(
-        folder, dtype=torch.float32, use_safetensors=True, **options
-    )
-    return _frozen(model), CLIPSegProcessor.from_pretrained(folder, **options)

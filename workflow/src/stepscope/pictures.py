@@ -6,8 +6,8 @@ from itertools import groupby
 import numpy as np
 import xarray as xr
 
-OBJECTS = ["subject", "object"]
-NOT_THINGS = ["relation", "attribute", "background"]  # as in `masks.object_mask`
+from stepscope import regions
+
 KEYS = ("model", "dataset", "sampling", "prompt_id", "prompt", "seed")
 
 
@@ -33,12 +33,10 @@ def load(
         values = saliency[method].where(with_role).mean(sorted(extra))
         values = values.rename(y="map_y", x="map_x")
         if np.isfinite(values).any():
-            roles = mask["word_role"]
-            named, others = roles.isin(OBJECTS), ~roles.isin(NOT_THINGS)
-            union = mask["mask"].where(named if named.any() else others).max("word").fillna(0)
+            objects = regions.object_mask(mask["mask"])
             sample = pictures[["preview", "image"]].assign(
                 map=values.drop_vars(["word_text", "word_role"], errors="ignore"),
-                mask=union.rename(y="mask_y", x="mask_x"),
+                mask=(("mask_y", "mask_x"), np.nan_to_num(objects)),
             )
             samples.append(sample.assign_attrs({key: record[key] for key in KEYS}))
     return samples

@@ -5,8 +5,8 @@ import pandas as pd
 import xarray as xr
 from scipy.ndimage import binary_dilation
 
-from stepscope import masks as regions_of
 from stepscope import store, tables
+from stepscope.regions import object_mask, onto
 
 REGIONS = ("object", "background", "border")
 BANDS = ("low", "mid", "high")
@@ -70,7 +70,7 @@ def table(tree: xr.DataTree, masks: xr.DataArray, keys: dict[str, str]) -> pd.Da
     """rq1_recovery of a batch: a row per sample, step, region and band."""
     denoised = tree["denoised/value"].to_numpy()
     final = tree["latent/value"].isel(state=-1).to_numpy()
-    objects = regions_of.onto(regions_of.object_mask(masks), final.shape[-2:])
+    objects = onto(object_mask(masks), final.shape[-2:])
     shares = np.stack(list(map(recovered, denoised, final, objects)))
     values = xr.Dataset(
         {"recovered": (("sample", "step", "region", "band"), shares)},

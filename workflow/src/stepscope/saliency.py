@@ -7,8 +7,7 @@ import pandas as pd
 import xarray as xr
 from scipy.stats import rankdata
 
-from stepscope import baselines, explaining, store, tables
-from stepscope import masks as regions
+from stepscope import baselines, regions, store, tables
 
 
 def constant(maps: np.ndarray) -> np.ndarray:
@@ -70,7 +69,7 @@ def table(
     only the map changes with the step.
     """
     frames = []
-    for method, values in explaining.flat(maps).items():
+    for method, values in store.flat(maps).items():
         size = values.sizes["y"], values.sizes["x"]
         objects = regions.onto(regions.object_mask(masks), size)
         edges = np.stack([baselines.edge(picture, size) for picture in pictures])

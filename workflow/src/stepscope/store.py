@@ -122,6 +122,25 @@ def read_maps(path: str) -> dict[str, xr.DataArray]:
     return {name: values for name, values in _variables(path).items() if not _is_error(name, path)}
 
 
+def flat(maps: dict[str, xr.DataArray]) -> dict[str, xr.DataArray]:
+    """One map (sample, step, y, x) a method: layers summed, words averaged over those with a role.
+
+    Word maps need the coordinate ``word_role`` (sample, word); a prompt without roles averages all
+    its words. NaN stays where nothing was computed.
+    """
+    reduced = {}
+    for name, values in maps.items():
+        if "layer" in values.dims:
+            reduced[name] = values.sum("layer", min_count=1)
+        elif "word" in values.dims:
+            with_role = values["word_role"] != ""
+            used = with_role | ~with_role.any("word")
+            reduced[name] = values.where(used).mean("word")
+        else:
+            reduced[name] = values
+    return reduced
+
+
 def read_errors(path: str) -> dict[str, xr.DataArray]:
     """Standard errors of a store's maps, by the map's name."""
     return {

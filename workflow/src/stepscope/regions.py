@@ -1,0 +1,34 @@
+"""Masks on a grid: shares of its cells, and the region that a prompt's objects cover."""
+
+import numpy as np
+import xarray as xr
+
+OBJECTS = ("subject", "object")
+NOT_THINGS = ("relation", "attribute", "background")
+
+
+def onto(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Average masks (..., y, x) over the cells of a grid of ``size`` (h, w) by exact area, f4."""
+    rows, columns = (_overlaps(*pair) for pair in zip(mask.shape[-2:], size, strict=True))
+    return (rows @ mask @ columns.T).astype(np.float32)
+
+
+def _overlaps(fine: int, coarse: int) -> np.ndarray:
+    """Share of each coarse cell that each fine one covers, (coarse, fine); rows sum to 1."""
+    ends = np.arange(1, coarse + 1)[:, None] / coarse
+    starts = ends - 1 / coarse
+    upper, lower = np.arange(1, fine + 1) / fine, np.arange(fine) / fine
+    return (np.minimum(ends, upper) - np.maximum(starts, lower)).clip(min=0) * coarse
+
+
+def object_mask(masks: xr.DataArray) -> np.ndarray:
+    """Where the objects of each sample are, (..., y, x) in [0, 1]; NaN where none has a mask.
+
+    The largest over the words that are subject or object; in a prompt without these roles, over
+    all words with a mask that are not attributes or background. masks: (..., word, y, x).
+    """
+    values, roles = masks.to_numpy(), masks["word_role"].to_numpy()
+    named = np.isin(roles, OBJECTS)
+    chosen = np.where(named.any(axis=-1, keepdims=True), named, ~np.isin(roles, NOT_THINGS))
+    chosen = np.where(chosen[..., None, None], values, np.nan)
+    return np.fmax.reduce(chosen, axis=-3)
