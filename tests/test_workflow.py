@@ -213,13 +213,14 @@ def test_a_text_segmenter_of_the_hub_is_fetched_once(fresh):
     assert jobs["ground"] == 3
 
 
-def test_a_text_segmenter_and_boxes_ground_a_study(fresh):
-    captioned(fresh.folder / "mine")
-    fresh.edit("config/config.yaml", "models/segmenter}", "models/text_segmenter}")
-    fresh.edit("config/config.yaml", "kind: segmenter", "kind: text_segmenter")
+def test_a_text_segmenter_and_boxes_ground_a_study(study):
+    captioned(study.folder / "mine")
+    study.edit("config/config.yaml", "models/segmenter}", "models/text_segmenter}")
+    study.edit("config/config.yaml", "kind: segmenter", "kind: text_segmenter")
     masks = "results/tiny/masks/tiny/pairs/uniform/0.zarr"
-    fresh.snakemake(masks)
-    found = xr.open_zarr(fresh.folder / masks, consolidated=True, chunks=None)
+    assert study.planned(masks) == {"ground": 1}
+    study.snakemake(masks)
+    found = xr.open_zarr(study.folder / masks, consolidated=True, chunks=None)
     roles, shares = found["word_role"].to_numpy(), found["mask"].to_numpy()
     assert np.isfinite(shares[roles == "subject"]).all()
     assert np.isnan(shares[roles == "relation"]).all()
@@ -234,21 +235,21 @@ def test_a_text_segmenter_and_boxes_ground_a_study(fresh):
             }
         ],
     }
-    (fresh.folder / "relationships.json").write_text(json.dumps([triple]))
-    Image.new("RGB", (64, 64)).save(fresh.folder / "mine" / "1.jpg")
-    fresh.edit(
+    (study.folder / "relationships.json").write_text(json.dumps([triple]))
+    Image.new("RGB", (64, 64)).save(study.folder / "mine" / "1.jpg")
+    study.edit(
         "config/config.yaml",
         "pairs: {prompts: config/prompts.tsv}",
         "triples: {visual_genome: relationships.json, images: mine}",
     )
-    fresh.edit(
+    study.edit(
         "config/config.yaml",
         "{kind: text_segmenter, folder: models/text_segmenter}",
         "{kind: masks}",
     )
     masks = masks.replace("pairs", "triples")
-    fresh.snakemake(masks)
-    found = xr.open_zarr(fresh.folder / masks, consolidated=True, chunks=None)["mask"].to_numpy()[0]
+    study.snakemake(masks)
+    found = xr.open_zarr(study.folder / masks, consolidated=True, chunks=None)["mask"].to_numpy()[0]
     assert found[:, :32].mean((1, 2)).tolist() == pytest.approx([1, np.nan, 0, 0], nan_ok=True)
     assert found[2, 32:].mean() == found[3, 32:].mean() == 0.5
 
