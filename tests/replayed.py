@@ -18,7 +18,7 @@ SCHEDULER = {"name": "dpmsolver++", "order": 1}
 def replay(kind="tiny_sd1", prompt="a red cat above the dog", guidance=4.0):
     """A denoiser and the four steps of one sample of a tiny pipeline."""
     pipeline = getattr(tiny, kind)()
-    _, trace = generate(
+    trace = generate(
         pipeline,
         [prompt],
         [0],

@@ -1,8 +1,9 @@
 """Tracing at the geometry of Stable Diffusion 1 (512 px, float32, random weights).
 
 Prints tracing against the plain call (to cost at most 1.05 times that), the size of a trace against
-its estimate (within 10 %), memory, and the seconds of a guided call; `--save` writes them to the
-file that `snakemake estimate` reads for models that are not at hand. Minutes on one thread.
+its estimate (within 10 %), memory, and the seconds of a guided call and of a decoded picture;
+`--save` writes them to the file that `snakemake estimate` reads for models that are not at hand.
+Minutes on one thread.
 """
 
 import json
@@ -24,16 +25,7 @@ from diffusers import (
 from transformers import CLIPTextConfig, CLIPTextModel
 
 import tiny
-from stepscope import (
-    devices,
-    estimate,
-    generation,
-    geometry,
-    memory,
-    models,
-    tracing,
-    writing,
-)
+from stepscope import devices, generation, geometry, measuring, memory, models, tracing, writing
 
 PROMPT = "a cat on a red car with a dog and a bird"  # ten words; the tiny tokenizer knows them
 SEED, STEPS, REPEATS, GUIDANCE, RATIO = 0, 2, 3, 7.5, 1.05
@@ -121,9 +113,9 @@ def on_disk(trace: tracing.Trace) -> tuple[int, int]:
     return sum(values.nbytes for name, values in arrays.items() if "/" in name), stored
 
 
-def picture(pipeline: StableDiffusionPipeline) -> None:
-    """One step of one sample with its picture, as the generate job makes it."""
-    tracing.generate(
+def picture(pipeline: StableDiffusionPipeline) -> float:
+    """One traced step of one sample, then its picture; seconds of the picture."""
+    trace = tracing.generate(
         pipeline,
         [PROMPT],
         [SEED],
@@ -135,10 +127,16 @@ def picture(pipeline: StableDiffusionPipeline) -> None:
         scheduler={"name": "dpmsolver++", "order": 2},
         roles=[{}],
     )
+    return measuring.decoding_seconds(pipeline, trace.latents[:, -1])
+
+
+def rounded(rate: float) -> float:
+    """A rate to three digits."""
+    return float(np.format_float_positional(rate, precision=3, fractional=False))
 
 
 def main() -> None:
-    """Print the four figures, and save them when asked to."""
+    """Print the figures, and save them when asked to."""
     pipeline = build()
     parts = [part for part in pipeline.components.values() if isinstance(part, torch.nn.Module)]
     parameters = sum(weight.numel() for part in parts for weight in part.parameters())
@@ -169,7 +167,8 @@ def main() -> None:
 
     where = devices.device()
     with memory.Peak(where) as peak:
-        picture(pipeline)
+        decoding = picture(pipeline)
+    print(f"a decoded picture: {decoding:.2f} s")
     process = psutil.Process().memory_info().rss
     print(
         f"memory: {4 * parameters / 1e9:.2f} GB of weights, {peak.bytes / 1e9:.2f} GB a sample ",
@@ -181,11 +180,12 @@ def main() -> None:
         kind = "GPU" if where.type == "cuda" else f"CPU with {threads} thread{'s' * (threads > 1)}"
         told = {
             "label": f"Stable Diffusion 1 at 512 px, float32, random weights, on a {kind}",
-            "rate": float(np.format_float_positional(1 / guided, precision=3, fractional=False)),
+            "rate": rounded(1 / guided),
+            "decoding": rounded(1 / decoding),
             "parameters": parameters,
             "sample": peak.bytes,
         }
-        estimate.SHIPPED.write_text(json.dumps(told, indent=1) + "\n")
+        measuring.SHIPPED.write_text(json.dumps(told, indent=1) + "\n")
 
 
 if __name__ == "__main__":

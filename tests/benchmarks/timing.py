@@ -33,7 +33,7 @@ def settings(count: int = 1) -> dict:
 
 def stored_step(pipeline: object) -> tuple[Denoiser, Step]:
     """A denoiser and the second step of a sample."""
-    _, trace = generate(pipeline, **settings())
+    trace = generate(pipeline, **settings())
     denoiser = Denoiser(pipeline, sampling=SAMPLING, scheduler=SCHEDULER, guidance=4.0)
     return denoiser, steps_of(trace, 0, prompt_id="benchmark")[1]
 

@@ -77,6 +77,7 @@ def test_maps_have_the_traces_axes_and_say_what_they_are(folder, method):
     assert attrs["method"] == method
     assert attrs["target"]
     assert attrs["held_fixed"]
+    assert attrs["forward_limit"] is None
     assert "masks" in attrs["parameters"] or method != "df_rise"
     for values in maps.values():
         assert values.shape[:2] == (3, 3)

@@ -44,13 +44,13 @@ def case(request):
     """A pipeline, its settings, and clean latents of two pictures that it made itself."""
     kind, name = request.param
     pipeline, options = getattr(tiny, kind)(), settings(name)
-    _, found = tracing.generate(pipeline, PROMPTS, [0, 1], **options)
+    found = tracing.generate(pipeline, PROMPTS, [0, 1], **options)
     return pipeline, options, found.latents[:, -1]
 
 
 def test_noised_latents_are_the_picture_at_each_steps_level(case):
     pipeline, options, clean = case
-    _, found = inversion.noised(pipeline, PROMPTS, [2, 3], clean, **options)
+    found = inversion.noised(pipeline, PROMPTS, [2, 3], clean, **options)
     assert torch.equal(found.latents[:, -1], clean)
     noise = torch.stack([torch.randn(clean[0].shape, generator=seeded(seed)) for seed in (2, 3)])
     for k, step in enumerate(steps_of(found, 0)):
@@ -71,7 +71,7 @@ def seeded(seed):
 
 def test_noised_steps_replay(case):
     pipeline, options, clean = case
-    _, found = inversion.noised(pipeline, PROMPTS, [2, 3], clean, **options)
+    found = inversion.noised(pipeline, PROMPTS, [2, 3], clean, **options)
     denoiser = denoiser_of(pipeline, options)
     for step in steps_of(found, 1):
         rows = torch.stack([torch.zeros_like(step.latent), step.latent])
@@ -83,7 +83,7 @@ def test_noised_steps_replay(case):
 def test_inversion_finds_the_noise_that_made_a_picture(case, monkeypatch):
     pipeline, options, clean = case
     monkeypatch.setattr(inversion, "ITERATIONS", 40)
-    _, found, error = inversion.inverted(pipeline, PROMPTS, [8, 9], clean, **options)
+    found, error = inversion.inverted(pipeline, PROMPTS, [8, 9], clean, **options)
     assert error.shape == (2,)
     assert error.max() < 1e-6
     np.testing.assert_allclose(found.latents[:, -1], clean, atol=2e-3 * float(clean.abs().max()))
@@ -92,7 +92,7 @@ def test_inversion_finds_the_noise_that_made_a_picture(case, monkeypatch):
 def test_the_reconstruction_error_is_that_of_the_last_latent():
     pipeline, options = tiny.tiny_sd1(), settings("euler")
     clean = torch.randn(2, 4, 12, 16, generator=seeded(0))
-    _, found, error = inversion.inverted(pipeline, PROMPTS, [0, 1], clean, **options)
+    found, error = inversion.inverted(pipeline, PROMPTS, [0, 1], clean, **options)
     expected = [
         float(((a - b) ** 2).sum() / (b**2).sum())
         for a, b in zip(found.latents[:, -1], clean, strict=True)

@@ -24,7 +24,7 @@ WORD_METHODS = [cross_attention, relevance, df_cam_word, word_information]
 def replay(kind, dtype=torch.float32):
     """A denoiser and the second step of a picture of 48 x 72 pixels, latents 12 x 18."""
     pipeline = getattr(tiny, kind)().to(dtype)
-    _, trace = tracing.generate(
+    trace = tracing.generate(
         pipeline,
         [PROMPT],
         [0],

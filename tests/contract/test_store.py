@@ -43,7 +43,7 @@ def test_steps_from_disk_equal_steps_from_memory(made):
     pipeline = models.load(model)
     settings = {name: STUDY[name] for name in STUDY if name != "storage"}
     batch = [(PROMPTS[0], 3), (PROMPTS[0], 5)]
-    _, trace = generate(
+    trace = generate(
         pipeline,
         [record["prompt"] for record, _ in batch],
         [seed for _, seed in batch],

@@ -376,7 +376,7 @@ def test_other_schedulers_keep_their_scale(name, kind):
 
 
 def test_log_snr_and_sigmas_are_those_of_the_time_steps(pipeline):
-    _, found = generated(pipeline, {"kind": "early", "steps": 4, "gamma": 60})
+    found = generated(pipeline, {"kind": "early", "steps": 4, "gamma": 60})
     if families.of(pipeline).schedule == "sigmas":
         ratios = found.timesteps / (1000 - found.timesteps)
     else:
@@ -407,16 +407,49 @@ def generated(pipeline, sampling, prompts=PROMPTS, seeds=(5, 6), guidance=4.0):
 
 def test_generate_seeds_each_sample(pipeline):
     own, sampling = pipeline.scheduler, {"kind": "custom", "timesteps": [999, 500, 20]}
-    pictures, found = generated(pipeline, sampling)
+    found = generated(pipeline, sampling)
     assert pipeline.scheduler is own
-    assert pictures.dtype == np.uint8
-    assert pictures.shape[0] == 2
+    assert len(found.latents) == 2
     assert found.timesteps.tolist() == pytest.approx([999, 500, 20])
     assert [word.role for word in found.words[0]] == ["", "", "subject", "", "", "", "subject"]
-    _, alone = generated(pipeline, sampling, PROMPTS[:1], seeds=[5])
+    alone = generated(pipeline, sampling, PROMPTS[:1], seeds=[5])
     assert torch.equal(alone.latents[0, 0], found.latents[0, 0])
     scale = found.latents[0].abs().max()
     assert (alone.latents[0] - found.latents[0]).abs().max() <= 1e-5 * scale
+
+
+def test_a_replay_that_does_not_fit_into_memory_is_halved(pipeline, batch, monkeypatch):
+    denoiser, step = replaying(pipeline, batch), steps_of(batch, 1)[1]
+    latents = torch.randn(5, *step.latent.shape, generator=torch.Generator().manual_seed(0))
+    # one row has a prompt of its own, which must stay with its row
+    mixed = {name: torch.stack([value] * 5) for name, value in step.conditioning.items()}
+    other = steps_of(batch, 0)[1].conditioning
+    for name, value in other.items():
+        mixed[name][4] = value
+    with torch.no_grad():
+        whole, pictures = denoiser.outputs(latents, step, mixed), denoiser.decode(latents)
+    sizes = []
+
+    def limited(function, most):
+        def called(some, *args, **kwargs):
+            sizes.append(len(some))
+            if len(some) > most:
+                raise torch.OutOfMemoryError("CUDA out of memory.")
+            return function(some, *args, **kwargs)
+
+        return called
+
+    with monkeypatch.context() as patched:
+        patched.setattr(denoiser.family, "run", limited(denoiser.family.run, 4))
+        patched.setattr(pipeline.vae, "decode", limited(pipeline.vae.decode, 2))
+        with torch.no_grad():
+            halved, again = denoiser.outputs(latents, step, mixed), denoiser.decode(latents)
+        assert sizes == [10, 6, 4, 4, 2, 5, 3, 2, 2, 1]
+        with pytest.raises(torch.OutOfMemoryError), torch.enable_grad():
+            denoiser.outputs(latents, step)
+    torch.testing.assert_close(halved, whole, rtol=1e-4, atol=1e-5, equal_nan=True)
+    torch.testing.assert_close(again, pictures, rtol=1e-4, atol=1e-5)
+    assert (denoiser.fitting_calls.limit, denoiser.fitting_pictures.limit) == (2, 2)
 
 
 @pytest.mark.parametrize(

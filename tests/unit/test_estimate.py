@@ -7,7 +7,7 @@ import pytest
 from huggingface_hub import constants
 
 import tiny
-from stepscope import estimate, geometry
+from stepscope import estimate, geometry, measuring
 
 CONFIG = {
     "scheduler": {"name": "dpmsolver++", "order": 2},
@@ -40,7 +40,7 @@ PROMPTS = {
 }
 HERE = {"model": "m", "dataset": "scenes", "sampling": "uniform", "batch": "0"}
 GEOMETRY = geometry.Geometry((4, 16, 16), 4, ((16, 16), (8, 8)), 2 * 24 * 32, 1)
-MODEL = {"rate": 100.0, "geometry": GEOMETRY, "dtype": "float16"}
+MODEL = {"rate": 100.0, "decoding": 50.0, "geometry": GEOMETRY, "dtype": "float16"}
 
 
 def work(**wildcards):
@@ -59,15 +59,28 @@ def test_calls_of_each_kind_of_job():
     assert work().calls("decode") == 0
 
 
+def test_pictures_of_each_kind_of_job():
+    assert work().pictures("decode") == 4 * (3 * 20 + 1)
+    played = work(method="df_rise")
+    assert played.pictures("play_games") == played.calls("play_games") > 0
+    assert played.pictures("explain") == work().pictures("generate") == 0
+
+
 def test_total_adds_start_up_and_calls():
     plan = [("generate", HERE), ("merge_table", {"table": "rq1_auc"})]
-    jobs, calls, hours, gigabytes, files = estimate.total(plan, CONFIG, PROMPTS, {"m": MODEL})
-    assert (jobs, calls) == (2, 80)
+    jobs, calls, pictures, hours, gigabytes, files = estimate.total(
+        plan, CONFIG, PROMPTS, {"m": MODEL}
+    )
+    assert (jobs, calls, pictures) == (2, 80, 0)
     assert hours * 3600 == pytest.approx(sum(estimate.START_UP) + 80 / 100)
     # each: 21 latents, 2 x 20 outputs, 20 of history; 20 clean predictions; "a red cat" and 3 more
     traced = 2 * (1024 * (21 + 40 + 20) + 2 * 24 * 32) + 2 * 20 * (1024 + 6 * (256 + 64))
     assert gigabytes == pytest.approx(4 * traced / 1e9)
     assert files > 2
+    plan = [("decode", HERE)]
+    _, calls, pictures, hours, *_ = estimate.total(plan, CONFIG, PROMPTS, {"m": MODEL})
+    assert (calls, pictures) == (0, 4 * 61)
+    assert hours * 3600 == pytest.approx(estimate.START_UP[0] + 4 * 61 / 50)
 
 
 def test_dry_run_is_read():
@@ -83,11 +96,12 @@ def test_dry_run_is_read():
 def test_a_model_that_is_not_at_hand_has_shipped_figures_labelled_so(tmp_path, monkeypatch):
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
     spec = {"repo": "acme/large", "revision": "0" * 40, "dtype": "float16"}
-    found = estimate.measure(spec, CONFIG)
-    shipped = json.loads(estimate.SHIPPED.read_text())
+    found = measuring.measure(spec, CONFIG)
+    shipped = json.loads(measuring.SHIPPED.read_text())
     assert found["label"].startswith("shipped, not measured: Stable Diffusion 1 at 512 px")
     assert "CPU" in found["label"]
     assert found["rate"] == shipped["rate"]
+    assert found["decoding"] == shipped["decoding"]
     assert found["geometry"].latent == (4, 64, 64)
     assert found["weights"] == 2 * shipped["parameters"]
     assert found["sample"] == shipped["sample"] / 2
@@ -96,9 +110,10 @@ def test_a_model_that_is_not_at_hand_has_shipped_figures_labelled_so(tmp_path, m
 def test_a_model_at_hand_is_measured(tmp_path):
     tiny.tiny_sd1(tmp_path)
     spec = {"folder": str(tmp_path), "dtype": "float32"}
-    found = estimate.measure(
+    found = measuring.measure(
         spec, CONFIG | {"storage": CONFIG["storage"] | {"forward_batch": "auto"}}
     )
     assert found["label"] == "measured: 16 traced calls on cpu"
     assert found["geometry"] == GEOMETRY
     assert found["rate"] > 1
+    assert found["decoding"] > 1

@@ -13,7 +13,7 @@ PROMPT = "a cat and a dog"
 @pytest.mark.parametrize(("order", "size"), [(1, (None, None)), (2, (64, 96))])
 def test_estimate_is_what_the_arrays_weigh(tmp_path, make, order, size):
     pipeline = make(tmp_path)
-    _, trace = generate(
+    trace = generate(
         pipeline,
         [PROMPT],
         [0],

@@ -58,7 +58,7 @@ def test_finished_pieces_are_kept():
 
 
 def test_one_sample_that_does_not_fit_ends_in_one_sentence():
-    with pytest.raises(ValueError, match=r"^storage/forward_batch: not even one sample fits"):
+    with pytest.raises(ValueError, match=r"^memory: not even one sample of a forward batch fits"):
         memory.Fitting().run(small(0, MemoryError(), []), range(4))
 
 

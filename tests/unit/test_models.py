@@ -101,7 +101,7 @@ def traced(pipeline) -> tracing.Trace:
         width=None,
         scheduler={"name": "dpmsolver++", "order": 1},
         roles=[{}, {}],
-    )[1]
+    )
 
 
 def test_slicing_saves_memory_not_meaning(tmp_path):

@@ -46,6 +46,7 @@ def decode(path: str, *, traces: str, model: dict, side: int) -> None:
         coords={"prediction": np.array(PREDICTIONS, dtype=object)},
         attrs={
             "trace": tree.attrs["digest"],
+            "forward_limit": denoiser.fitting_pictures.limit,
             "missing": [] if tree.attrs["guidance"] > 1 else ["e_u"],
         },
     )

@@ -9,7 +9,7 @@ from diffusers import DiffusionPipeline, SchedulerMixin
 from jaxtyping import Float
 from torch import Tensor
 
-from stepscope import autoencoder, families, prediction, samplings
+from stepscope import autoencoder, families, memory, prediction, samplings
 from stepscope.recording import Trace
 from stepscope.words import Word
 
@@ -48,8 +48,9 @@ class Step:
 class Denoiser:
     """A pipeline's network and scheduler as functions of a latent and a stored step.
 
-    Nothing is remembered between calls, so steps replay in any order. Gradients flow wherever the
-    caller enables them. Latents keep the scheduler's scale, as traces store them.
+    Nothing is remembered between calls, so steps replay in any order; only the sizes that fit into
+    memory are, so that a batch that does not is halved once. Gradients flow wherever the caller
+    enables them. Latents keep the scheduler's scale, as traces store them.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class Denoiser:
         )
         samplings.schedule(self._scheduler, sampling, device=self.device)
         self.prediction_type = samplings.prediction_type(self._scheduler)
+        self.fitting_calls, self.fitting_pictures = memory.Fitting(), memory.Fitting()
 
     @property
     def network(self) -> torch.nn.Module:
@@ -92,19 +94,35 @@ class Denoiser:
 
         Both halves are one call of the network, as in the pipeline: with a batch of the traced
         shape they equal the traced outputs bit by bit. Without guidance uncond is NaN. A tensor of
-        ``conditioning`` is (2, ...), or (B, 2, ...) where every row has its own.
+        ``conditioning`` is (2, ...), or (B, 2, ...) where every row has its own. Rows that do not
+        fit into memory together are called in halves, unless gradients need them together.
         """
         given = step.conditioning if conditioning is None else conditioning
         count = len(latents)
-        halves = slice(None) if self.guidance > 1 else slice(1, None)
-        own = {"device": self.device, "dtype": self.network.dtype}
-        z = self._network_input(latents, step).to(**own)
         named = {}
         for name, tensor in given.items():
             # one prompt for all rows (2, ...), or (B, 2, ...): a prompt for each
             alike = tensor.ndim == step.conditioning[name].ndim
-            rows = tensor.expand(count, *tensor.shape) if alike else tensor
-            named[name] = rows[:, halves].transpose(0, 1).flatten(0, 1).to(**own)
+            named[name] = tensor.expand(count, *tensor.shape) if alike else tensor
+
+        def call(rows: range) -> Halves:
+            some = slice(rows.start, rows.stop)
+            each = {name: tensor[some] for name, tensor in named.items()}
+            return self._call(latents[some], step, each)
+
+        if torch.is_grad_enabled():
+            return call(range(count))
+        return torch.cat(self.fitting_calls.run(call, range(count)))
+
+    def _call(self, latents: Latents, step: Step, conditioning: Mapping[str, Tensor]) -> Halves:
+        """One call of the network for B latents and their conditioning (B, 2, ...)."""
+        halves = slice(None) if self.guidance > 1 else slice(1, None)
+        own = {"device": self.device, "dtype": self.network.dtype}
+        z = self._network_input(latents, step).to(**own)
+        named = {
+            name: tensor[:, halves].transpose(0, 1).flatten(0, 1).to(**own)
+            for name, tensor in conditioning.items()
+        }
         output = self.family.run(
             torch.cat([z] * len(range(2)[halves])),
             self._scheduler.timesteps[step.number - 1],
@@ -153,8 +171,12 @@ class Denoiser:
         return scheduler.step(output, timestep, latents, **options, return_dict=False)[0]
 
     def decode(self, latents: Latents) -> Float[Tensor, "batch 3 height width"]:
-        """Pictures in [0, 1] of clean latents."""
-        return autoencoder.decode(self.pipeline, latents)
+        """Pictures in [0, 1] of clean latents; in halves where memory is short, as ``outputs``."""
+        if torch.is_grad_enabled():
+            return autoencoder.decode(self.pipeline, latents)
+        return torch.cat(
+            self.fitting_pictures.run(lambda some: autoencoder.decode(self.pipeline, some), latents)
+        )
 
     @torch.no_grad()
     def without(self, step: Step, *words: Word) -> dict[str, Tensor]:

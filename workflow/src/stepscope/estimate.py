@@ -5,10 +5,8 @@ import re
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 
@@ -25,11 +23,7 @@ START = {
     "probe",
 }  # rules that load a model
 START_UP = 8.0, 4.0  # seconds before a job with and without a model begins, one CPU thread
-# For models that are not at hand; written by tests/benchmarks/bench_sd1.py.
-SHIPPED = Path(__file__).with_name("benchmark.json")
-PROBE = 20  # guided calls that measure a model
-PATIENCE = 60  # seconds after which fewer must do
-COLUMNS = ("target", "jobs", "guided calls", "hours", "GB", "files")
+COLUMNS = ("target", "jobs", "guided calls", "pictures", "hours", "GB", "files")
 
 
 def estimate(
@@ -38,13 +32,17 @@ def estimate(
     """Table, as text, of what is still to do for each target.
 
     Jobs come from dry runs, calls from the methods themselves, bytes from the model's geometry,
-    seconds a call and memory from a probe of 20 calls where a model is at hand. Hours are those of
-    one job at a time.
+    seconds a call, seconds a decoded picture and memory from a probe of 20 calls where a model is
+    at hand. Hours are those of one job at a time.
     """
     with ThreadPoolExecutor(2) as pool:
         plans = list(pool.map(lambda target: planned(target, snakefile, config), targets))
     needed = {wildcards["model"] for plan in plans for _, wildcards in plan if "model" in wildcards}
-    measured = {name: measure(models[name], config) for name in sorted(needed)}
+    measured = {}
+    if needed:
+        from stepscope import measuring  # takes seconds to import, and often nothing is left to do
+
+        measured = {name: measuring.measure(models[name], config) for name in sorted(needed)}
     rows = [
         (target, *total(plan, config, prompts, measured))
         for target, plan in zip(targets, plans, strict=True)
@@ -52,12 +50,12 @@ def estimate(
     lines = [
         "To do (finished jobs do not count; hours: one job at a time, so with N at a time 1/N; "
         "GB: before compression):",
-        ("{:<9}" + "{:>14}" * 5).format(*COLUMNS),
-        *("{:<9}{:>14,}{:>14,.0f}{:>14.2f}{:>14.2f}{:>14,}".format(*row) for row in rows),
+        ("{:<9}" + "{:>14}" * 6).format(*COLUMNS),
+        *("{:<9}{:>14,}{:>14,.0f}{:>14,}{:>14.2f}{:>14.2f}{:>14,}".format(*row) for row in rows),
         *(
-            f"{name}: {found['rate']:.3g} guided calls a second, in memory "
-            f"{found['weights'] / 1e9:.2g} GB and {found['sample'] / 1e9:.2g} GB a sample of a "
-            f"forward batch ({found['label']})"
+            f"{name}: {found['rate']:.3g} guided calls and {found['decoding']:.3g} decoded "
+            f"pictures a second, in memory {found['weights'] / 1e9:.2g} GB and "
+            f"{found['sample'] / 1e9:.2g} GB a sample of a forward batch ({found['label']})"
             for name, found in measured.items()
         ),
     ]
@@ -82,69 +80,12 @@ def _wildcards(block: str) -> dict[str, str]:
     return dict(pair.split("=", 1) for pair in found[1].split(", ")) if found else {}
 
 
-def measure(spec: dict, config: dict) -> dict:
-    """Guided calls a second, geometry, and bytes of weights and of a sample in memory of a model.
-
-    A model that was not fetched is taken for Stable Diffusion 1, of which figures are shipped.
-    """
-    from stepscope import devices, folders, memory, models, tracing
-
-    size = config["height"], config["width"]
-    number = 4 if spec["dtype"] == "float32" else 2
-    try:
-        place = folders.place(spec)
-    except ValueError:
-        if "folder" in spec:
-            raise
-        shipped = json.loads(SHIPPED.read_text(encoding="utf-8"))
-        return {
-            "dtype": spec["dtype"],
-            "rate": shipped["rate"],
-            "geometry": geometry.of_configs(geometry.STABLE_DIFFUSION_1, geometry.KEYS, *size),
-            "weights": shipped["parameters"] * number,
-            "sample": shipped["sample"] * number / 4,
-            "label": f"shipped, not measured: {shipped['label']}; no GPU was at hand",
-        }
-    pipeline, (_, texts) = models.load(spec), models.load_texts(spec)
-    together = config["storage"]["forward_batch"]
-    together = min(PROBE, 8 if together == "auto" else together)
-
-    def run(steps: int) -> float:
-        start = time.perf_counter()
-        tracing.generate(
-            pipeline,
-            ["a"] * together,
-            list(range(together)),
-            sampling={"kind": "uniform", "steps": steps},
-            scheduler=config["scheduler"],
-            roles=[{}] * together,
-            guidance=config["guidance"],
-            negative_prompt=config["negative_prompt"],
-            height=size[0],
-            width=size[1],
-        )
-        return time.perf_counter() - start
-
-    with memory.Peak(devices.device()) as peak:
-        first = run(1)  # the first call also prepares what later ones use
-    steps = max(1, min(round(PROBE / together), int(PATIENCE / first)))
-    files = folders.check_folder(place, spec.get("variant"))
-    return {
-        "dtype": spec["dtype"],
-        "rate": together * steps / run(steps),
-        "geometry": geometry.of_folder(place, [text.length for text in texts], *size),
-        "weights": folders.parameters(files) * number,
-        "sample": peak.bytes / together,
-        "label": f"measured: {together * steps} traced calls on {devices.device().type}",
-    }
-
-
 def total(
     plan: list[tuple[str, dict]], config: dict, prompts: dict, measured: dict
-) -> tuple[int, float, float, float, int]:
-    """Jobs, guided calls, hours, GB and files of a plan."""
+) -> tuple[int, float, int, float, float, int]:
+    """Jobs, guided calls, decoded pictures, hours, GB and files of a plan."""
     calls = seconds = size = 0.0
-    files = 0
+    pictures = files = 0
     for rule, wildcards in plan:
         seconds += START_UP[rule not in START]
         files += 3  # the table or figure, its log, its benchmark
@@ -154,11 +95,13 @@ def total(
         work = Work(config, prompts, wildcards, found)
         needed = work.calls(rule)
         calls += needed
-        seconds += needed / found["rate"]
+        decoded = work.pictures(rule)
+        pictures += decoded
+        seconds += needed / found["rate"] + decoded / found["decoding"]
         more, count = work.stored(rule)
         size += more
         files += count
-    return len(plan), calls, seconds / 3600, size / 1e9, files
+    return len(plan), calls, pictures, seconds / 3600, size / 1e9, files
 
 
 class Work:
@@ -193,6 +136,12 @@ class Work:
             moves = 2 * (self.geometry.latent[1] - 1)
             return len(words) * steps * (3 + moves * self._maps())
         return 0
+
+    def pictures(self, rule: str) -> int:
+        """Pictures that a job of this rule decodes."""
+        if rule == "decode":  # by both halves and guided at each step, and the final one
+            return len(self.words) * (3 * self.steps + 1)
+        return self.calls(rule) if rule == "play_games" else 0
 
     def stored(self, rule: str) -> tuple[float, int]:
         """Bytes before compression, and files, of a job's store; tables hardly count."""

@@ -113,6 +113,7 @@ def explain_batch(
         "function": entry["function"],
         "parameters": parameters,
         "model": tree.attrs["model"],
+        "forward_limit": denoiser.fitting_calls.limit,
         **getattr(function, "about", {"target": inspect.getdoc(function) or "not stated"}),
     }
     return gathered.arrays(), tree, attrs

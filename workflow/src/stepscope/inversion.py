@@ -31,11 +31,11 @@ def traced(
     files ``images`` (see ``noised`` and ``inverted``). ``settings`` are those of generation.
     """
     if kind == "generate":
-        return tracing.generate(pipeline, prompts, seeds, **settings)[1], {}
+        return tracing.generate(pipeline, prompts, seeds, **settings), {}
     clean = read(images, pipeline, settings["height"], settings["width"])
     if kind == "noise":
-        return noised(pipeline, prompts, seeds, clean, **settings)[1], {}
-    _, found, error = inverted(pipeline, prompts, seeds, clean, **settings)
+        return noised(pipeline, prompts, seeds, clean, **settings), {}
+    found, error = inverted(pipeline, prompts, seeds, clean, **settings)
     for path, each in zip(images, error, strict=True):
         print(f"{path}: reconstruction error {each:.2g}", flush=True)
     return found, {"reconstruction_error": error.tolist()}
@@ -68,8 +68,8 @@ def noised(
     seeds: list[int],
     clean: Tensor,
     **settings: object,
-) -> tuple[np.ndarray, Trace]:
-    """Pictures and trace of clean latents (B, C, h, w), noised to the level of each step.
+) -> Trace:
+    """Trace of clean latents (B, C, h, w), noised to the level of each step.
 
     One step is made from each latent; the noise of a sample is that of its seed, the same at every
     level. After the last step the clean latent stands. ``settings`` are those of generation.
@@ -102,8 +102,8 @@ def inverted(
     seeds: list[int],
     clean: Tensor,
     **settings: object,
-) -> tuple[np.ndarray, Trace, np.ndarray]:
-    """Pictures and trace of sampling again from the noise that DDIM inversion finds.
+) -> tuple[Trace, np.ndarray]:
+    """Trace of sampling again from the noise that DDIM inversion finds.
 
     Also the reconstruction error (B,): squared distance of the last latent from the clean one,
     over the clean one's squared norm. Inversion takes the study's own guidance, and each step is
@@ -116,7 +116,7 @@ def inverted(
             "or euler."
         )
     once = settings | {"sampling": {"kind": "uniform", "steps": 1}}
-    _, first = tracing.generate(pipeline, prompts, seeds, **once)  # how the prompts are encoded
+    first = tracing.generate(pipeline, prompts, seeds, **once)  # how the prompts are encoded
     denoiser = Denoiser(
         pipeline,
         sampling=settings["sampling"],
@@ -126,12 +126,12 @@ def inverted(
     )
     (pattern,) = steps_of(first, 0)
     start = invert(denoiser, pattern, first.conditioning, clean)
-    pictures, found = tracing.generate(
+    found = tracing.generate(
         pipeline, prompts, seeds, path=lambda noise: [start.to(noise)], **settings
     )
     wanted = clean.float().cpu().flatten(1)
     error = ((found.latents[:, -1].float().flatten(1) - wanted) ** 2).sum(1) / (wanted**2).sum(1)
-    return pictures, found, error.numpy()
+    return found, error.numpy()
 
 
 @torch.no_grad()

@@ -42,11 +42,11 @@ class Fitting:
                 continue
             if len(some) == 1:
                 raise ValueError(
-                    "storage/forward_batch: not even one sample fits into memory: set a smaller "
+                    "memory: not even one sample of a forward batch fits: set a smaller "
                     "height and width, dtype float16, attention_slicing, vae_slicing or offload."
                 )
             self.limit = (len(some) + 1) // 2
-            print(f"{len(some)} samples do not fit into memory: {self.limit} at once.", flush=True)
+            print(f"{len(some)} do not fit into memory: {self.limit} at once.", flush=True)
         return results
 
 

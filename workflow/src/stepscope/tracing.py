@@ -4,7 +4,6 @@ import contextlib
 import inspect
 from collections.abc import Iterator
 
-import numpy as np
 import torch
 from diffusers import DiffusionPipeline
 
@@ -70,8 +69,8 @@ def generate(
     scheduler: dict,
     roles: list[dict[str, str]],
     path: Path | None = None,
-) -> tuple[np.ndarray, Trace]:
-    """Pictures (B, H, W, 3) uint8 and trace of one forward batch, one seeded generator a sample.
+) -> Trace:
+    """Trace of one forward batch, one seeded generator a sample; pictures are not decoded.
 
     ``path`` is that of ``trace``.
     """
@@ -80,7 +79,7 @@ def generate(
     steps = samplings.call_arguments(pipeline.scheduler, sampling, family.schedule)
     try:
         with trace(pipeline, roles, path) as tracer:
-            pictures = pipeline(
+            pipeline(
                 prompt=prompts,
                 negative_prompt=[negative_prompt or family.negative] * len(prompts)
                 if negative_prompt or family.negative is not None
@@ -89,11 +88,10 @@ def generate(
                 width=width,
                 guidance_scale=guidance,
                 generator=[torch.Generator("cpu").manual_seed(seed) for seed in seeds],
-                output_type="np",
+                output_type="latent",
                 **steps,
                 **family.options,
-            ).images
-        found = tracer.result()
+            )
+        return tracer.result()
     finally:
         pipeline.scheduler = own
-    return (pictures * 255).round().astype(np.uint8), found
