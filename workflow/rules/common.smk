@@ -57,6 +57,7 @@ PACKAGE = {
         "judged.py",
         "judges.py",
         "masks.py",
+        "measuring.py",
         "memory.py",
         "models.py",
         "muon.py",
