@@ -18,7 +18,7 @@ from stepscope import families, models
 from stepscope.denoiser import Denoiser, steps_of
 from stepscope.prediction import levels
 from stepscope.samplings import make_scheduler
-from stepscope.tracing import generate, trace
+from stepscope.tracing import SHORTEST, generate, trace
 
 SHIPPED = Path(__file__).parents[2] / "resources" / "models" / "pipeline"
 PROMPTS = ["a red cat on a zebra cat", "the ball"]
@@ -388,7 +388,9 @@ def test_log_snr_and_sigmas_are_those_of_the_time_steps(pipeline):
     assert found.sigmas[-1] == 0
 
 
-def generated(pipeline, sampling, prompts=PROMPTS, seeds=(5, 6), guidance=4.0):
+def generated(
+    pipeline, sampling, prompts=PROMPTS, seeds=(5, 6), guidance=4.0, height=None, width=None
+):
     return generate(
         pipeline,
         list(prompts),
@@ -396,13 +398,21 @@ def generated(pipeline, sampling, prompts=PROMPTS, seeds=(5, 6), guidance=4.0):
         sampling=sampling,
         guidance=guidance,
         negative_prompt="",
-        height=None,
-        width=None,
+        height=height,
+        width=width,
         scheduler={"name": "euler"}
         if families.of(pipeline).schedule == "sigmas"
         else {"name": "dpmsolver++", "order": 1},
         roles=[{"subject": "cat"}, {"object": "ball"}][: len(prompts)],
     )
+
+
+def test_height_or_width_alone_leaves_the_other_as_the_models_own(pipeline):
+    own = generated(pipeline, SHORTEST, PROMPTS[:1], [5]).latents.shape[-2:]
+    for key, axis in (("height", 0), ("width", 1)):
+        found = generated(pipeline, SHORTEST, PROMPTS[:1], [5], **{key: 48}).latents.shape[-2:]
+        assert found[1 - axis] == own[1 - axis]
+        assert found[axis] == 48 // pipeline.vae_scale_factor
 
 
 def test_generate_seeds_each_sample(pipeline):

@@ -86,6 +86,7 @@ def test_batch_is_stable_under_insertion(tmp_path):
         (HEADER + "x y\ta dog\t0\t\n", "row 2, column prompt_id: 'x y' is no slug"),
         (HEADER + "x\ta dog\tone\t\n", "row 2, column seed: 'one' is neither"),
         (HEADER + "x\ta dog\t1,1\t\n", "row 2, column seed: '1,1' names a seed twice."),
+        (HEADER + f"x\ta dog\t0,{2**63}\t\n", f"row 2, column seed: {2**63} is larger than"),
         (HEADER + "x\ta dog\t0\tcat\n", "'cat' does not occur in the prompt 'a dog'."),
         (HEADER + "x\ta dog\t0\tdo\n", "row 2, column subject: 'do' does not occur"),
         (HEADER.encode() + "x\tein Bär\t0\t\n".encode("latin-1"), "row 2: the file is not UTF-8."),

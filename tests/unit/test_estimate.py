@@ -55,7 +55,7 @@ def test_calls_of_each_kind_of_job():
         assert work(method=method).calls("play_games") == 3 * 2 * (3 + 2 * 15 * 2)
         assert work(method=method, batch="1").calls("play_games") == 1 * 2 * (3 + 2 * 15 * 2)
     inverted = CONFIG | {"datasets": {"scenes": {"trace": "invert"}}}
-    assert estimate.Work(inverted, PROMPTS, HERE, MODEL).calls("generate") == 4 * (20 * 6 + 1)
+    assert estimate.Work(inverted, PROMPTS, HERE, MODEL).calls("generate") == 4 * (20 * 6 + 2)
     assert work().calls("decode") == 0
 
 

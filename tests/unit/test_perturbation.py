@@ -153,6 +153,9 @@ def test_region_scores_need_a_mask_and_names_are_checked():
         df_rise(denoiser, steps[0], score="region", **FEW)
     with pytest.raises(ValueError, match="similarity: 'ssim' is none of structure"):
         df_rise(denoiser, steps[0], similarity="ssim", **FEW)
+    for wrong in ({"masks": 1}, {"block": 0}, {"keep": 0.0}, {"keep": 1.0}):
+        with pytest.raises(ValueError, match="a difference of means needs at least 2 masks"):
+            df_rise(denoiser, steps[0], **FEW | wrong)
 
 
 def test_v_prediction_is_compared_as_noise():

@@ -62,6 +62,39 @@ def test_every_source_of_masks(entry):
     study.check(small() | {"ground": entry}, SCHEMA, "mine.yaml")
 
 
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"masks": "many"}, "masks: 'many' is not of type int."),
+        ({"masks": True}, "masks: True is not of type int."),
+        ({"masks": 20.5}, "masks: 20.5 is not of type int."),
+        ({"keep": "half"}, "keep: 'half' is not of type float."),
+        ({"similarity": 1}, "similarity: 1 is not of type str."),
+        ({"variants": "paper"}, "variants: 'paper' is not of type Sequence[str]."),
+        ({"variants": ["paper", 1]}, "variants: ['paper', 1] is not of type Sequence[str]."),
+    ],
+)
+def test_values_of_a_methods_parameters_have_their_types(given, message):
+    entry = {"function": "stepscope.perturbation:df_rise", "samplings": None, "steps": [1]}
+    fits = {"masks": 20, "keep": 1, "variants": ["paper"]}
+    study.check_methods({"df_rise": entry | fits}, source, "mine.yaml")
+    with pytest.raises(ValueError, match="mine.yaml: explain/df_rise/") as caught:
+        study.check_methods({"df_rise": entry | given}, source, "mine.yaml")
+    assert str(caught.value) == f"mine.yaml: explain/df_rise/{message}"
+
+
+def test_a_folder_that_does_not_exist_is_named_with_its_key():
+    config = yaml.safe_load((ROOT / "config/config.yaml").read_text())
+    study.check_folders(config, lambda folder: True, "mine.yaml", "/here")
+    for key, folder in (
+        ("models/embedded", "resources/models/pipeline"),
+        ("ground", "resources/models/segmenter"),
+        ("probe/model", "resources/models/clip"),
+    ):
+        with pytest.raises(ValueError, match=f"^mine.yaml: {key}/folder: {folder} is no folder"):
+            study.check_folders(config, folder.__ne__, "mine.yaml", "/here")
+
+
 def test_default_study_is_valid():
     config = yaml.safe_load((ROOT / "config/config.yaml").read_text())
     study.check(config, SCHEMA, "config.yaml")
@@ -111,6 +144,8 @@ def test_forward_batch_may_be_chosen():
         ),
         ({"guidence": 3}, "mine.yaml: guidence: the key is not known, did you mean guidance."),
         ({"storage": {"batch": 3}}, "mine.yaml: storage/batch: the key is not known."),
+        ({"height": 60}, "mine.yaml: height: 60 is not a multiple of 8."),
+        ({"samplings": {"u": {"kind": "uniform", "steps": 1000}}}, "samplings/u/steps: 1000 is"),
         ({"guidance": "high"}, "mine.yaml: guidance: 'high' is not of type 'number'."),
         ({"models": {"m": {"repo": "a/b"}}}, "mine.yaml: models/m: {"),
         ({"models": {"m": {"folder": "x", "revison": "a"}}}, "models/m/revison: the key"),

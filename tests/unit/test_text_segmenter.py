@@ -74,3 +74,17 @@ def test_another_model_is_refused_by_name(tmp_path):
     tiny_judges.tiny_segmenter(tmp_path / "segformer")
     with pytest.raises(ValueError, match="ground: .*segformer is a segformer, not a clipseg"):
         judges.load_text_segmenter({"folder": str(tmp_path / "segformer")})
+
+
+def test_judges_that_are_incomplete_are_refused_by_name(tmp_path):
+    folder = tmp_path / "segformer"
+    tiny_judges.tiny_segmenter(folder)
+    assert judges.load_segmenter({"folder": str(folder)})[1]
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(ValueError, match="segformer/model.safetensors is missing"):
+        judges.load_segmenter({"folder": str(folder)})
+    (folder / "config.json").unlink()
+    with pytest.raises(ValueError, match="ground: .*config.json is missing"):
+        judges.load_segmenter({"folder": str(folder)})
+    with pytest.raises(ValueError, match="^probe/model/folder: .*open_clip_config.json is missing"):
+        judges.load_clip({"folder": str(folder)})

@@ -346,12 +346,6 @@ def spec(*keys):
         if "folder" not in entry:
             return entry
         place = found(entry["folder"])
-        if not place.is_dir():
-            folder = entry["folder"]
-            raise WorkflowError(
-                f"{STUDY_FILE}: {'/'.join(path)}/folder: {folder} is no folder, "
-                f"neither here nor in {ROOT}."
-            )
         return entry | {"folder": str(place), "fingerprint": digests.fingerprint(place)}
 
     return get
@@ -390,6 +384,7 @@ def checked_study():
         if config["guidance"] <= 1:
             reason = f"guidance is {config['guidance']} and turns the second off"
             study.check_guidance(config["explain"], source, place, reason)
+        study.check_folders(config, lambda folder: found(folder).is_dir(), place, str(ROOT))
         for name, entry in config["models"].items():
             if "folder" in entry and study.is_distilled(found(entry["folder"])):
                 reason = f"the model {name} is distilled and has only the first"

@@ -20,6 +20,7 @@ REQUIRED = ("prompt_id", "prompt", "seed")
 COLUMNS = (*REQUIRED, "batch", *ROLES, "image", "masks")
 SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 SEEDS = re.compile(r"\d+(\s*,\s*\d+)*")
+LARGEST = 2**63 - 1  # seed that a generator takes and a store keeps
 PICTURES = (b"\x89PNG", b"\xff\xd8\xff", b"RIFF", b"GIF8", b"BM", b"II*\0", b"MM\0*")
 Row = TypeVar("Row")
 
@@ -149,6 +150,8 @@ def _record(row: dict[str, str], place: str, batches: int) -> dict:
             f"{place} seed: {row['seed']!r} is neither an integer nor a list such as 0,1,2."
         )
     seeds = [int(seed) for seed in row["seed"].split(",")]
+    if max(seeds) > LARGEST:
+        raise ValueError(f"{place} seed: {max(seeds)} is larger than {LARGEST}.")
     if len(set(seeds)) < len(seeds):
         raise ValueError(f"{place} seed: {row['seed']!r} names a seed twice.")
     batch = row.get("batch") or batch_of(row["prompt_id"], batches)

@@ -125,7 +125,7 @@ class Work:
             from stepscope.inversion import ITERATIONS
 
             invert = self.config["datasets"][self.wildcards["dataset"]]["trace"] == "invert"
-            return len(self.words) * (self.steps * (1 + invert * ITERATIONS) + invert)
+            return len(self.words) * (self.steps * (1 + invert * ITERATIONS) + 2 * invert)
         if rule == "explain":
             entry = self.config["explain"][self.wildcards["method"]]
             words, steps = self._restricted(entry)

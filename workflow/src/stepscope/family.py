@@ -170,11 +170,15 @@ class Family(ABC):
             for name, value in given.items()
         }
 
-    def own_size(self) -> tuple[int, int]:
-        """Height and width in pixels of the pictures that the model makes by itself."""
+    def size(self, height: int | None, width: int | None) -> tuple[int, int]:
+        """Height and width in pixels of a picture; None is that of the model's own pictures.
+
+        Pipelines of the library take their own for both where one is missing.
+        """
         own = self.network.config.sample_size
-        height, width = (own, own) if isinstance(own, int) else own
-        return height * self.pipeline.vae_scale_factor, width * self.pipeline.vae_scale_factor
+        own = (own, own) if isinstance(own, int) else own
+        factor = self.pipeline.vae_scale_factor
+        return height or own[0] * factor, width or own[1] * factor
 
     def encoders_of(self) -> list[tuple[nn.Module, ...]]:
         """Text encoders of each text; none where one was left out."""

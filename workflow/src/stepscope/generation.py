@@ -57,7 +57,7 @@ def generate(
 
     def one() -> None:
         longest = max(wanted, key=lambda sample: len(sample[0]["prompt"]))
-        traced([longest], {"kind": "uniform", "steps": 1})
+        traced([longest], tracing.SHORTEST)
 
     def fitting_size() -> int:
         pipeline()  # what it takes is no longer free

@@ -56,9 +56,8 @@ def read(
         except OSError as error:
             raise ValueError(f"image: {path} cannot be read ({error}).") from None
     family = families.of(pipeline)
-    own = family.own_size()
-    size = {"height": height or own[0], "width": width or own[1]}
-    prepared = pipeline.image_processor.preprocess(pictures, **size)
+    height, width = family.size(height, width)
+    prepared = pipeline.image_processor.preprocess(pictures, height=height, width=width)
     return autoencoder.encode(pipeline, prepared).to(family.network.dtype)
 
 
@@ -115,8 +114,8 @@ def inverted(
             "scheduler: inversion needs steps without noise and history, dpmsolver++ of order 1 "
             "or euler."
         )
-    once = settings | {"sampling": {"kind": "uniform", "steps": 1}}
-    first = tracing.generate(pipeline, prompts, seeds, **once)  # how the prompts are encoded
+    shortest = settings | {"sampling": tracing.SHORTEST}
+    first = tracing.generate(pipeline, prompts, seeds, **shortest)  # how the prompts are encoded
     denoiser = Denoiser(
         pipeline,
         sampling=settings["sampling"],
@@ -124,7 +123,7 @@ def inverted(
         guidance=first.guidance,
         guidance_rescale=first.guidance_rescale,
     )
-    (pattern,) = steps_of(first, 0)
+    pattern = steps_of(first, 0)[0]
     start = invert(denoiser, pattern, first.conditioning, clean)
     found = tracing.generate(
         pipeline, prompts, seeds, path=lambda noise: [start.to(noise)], **settings

@@ -1,6 +1,7 @@
 """Loading what judges pictures: CLIP models and segmenters."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 from transformers import (
@@ -11,7 +12,7 @@ from transformers import (
 )
 
 from stepscope.devices import device
-from stepscope.folders import place
+from stepscope.folders import place, weights
 
 
 def load_clip(spec: dict) -> tuple[torch.nn.Module, Callable, Callable]:
@@ -19,6 +20,9 @@ def load_clip(spec: dict) -> tuple[torch.nn.Module, Callable, Callable]:
     import open_clip  # here, since it takes seconds to import and most jobs need no CLIP
 
     if "folder" in spec:
+        config = Path(spec["folder"], "open_clip_config.json")
+        if not config.is_file():
+            raise ValueError(f"probe/model/folder: {config} is missing.")
         name = f"local-dir:{spec['folder']}"
         model, _, preprocess = open_clip.create_model_and_transforms(name)
     else:
@@ -30,21 +34,30 @@ def load_clip(spec: dict) -> tuple[torch.nn.Module, Callable, Callable]:
 def load_segmenter(spec: dict) -> tuple[SegformerForSemanticSegmentation, dict[int, str]]:
     """A segmenter of {"folder"} or {"repo", "revision"} and the names of its labels."""
     model = SegformerForSemanticSegmentation.from_pretrained(
-        place(spec), use_safetensors=True, local_files_only=True
+        _checked(spec, "segformer"), use_safetensors=True, local_files_only=True
     )
     return _frozen(model), dict(model.config.id2label)
 
 
 def load_text_segmenter(spec: dict) -> tuple[CLIPSegForImageSegmentation, CLIPSegProcessor]:
     """A CLIPSeg of {"folder"} or {"repo", "revision"}, and what prepares its inputs."""
-    folder, options = place(spec), {"local_files_only": True}
-    kind = AutoConfig.from_pretrained(folder, **options).model_type
-    if kind != "clipseg":  # the library would fill what is missing with random weights
-        raise ValueError(f"ground: {folder} is a {kind}, not a clipseg.")
+    folder, options = _checked(spec, "clipseg"), {"local_files_only": True}
     model = CLIPSegForImageSegmentation.from_pretrained(
         folder, dtype=torch.float32, use_safetensors=True, **options
     )
     return _frozen(model), CLIPSegProcessor.from_pretrained(folder, **options)
+
+
+def _checked(spec: dict, kind: str) -> Path:
+    """A segmenter's folder; the library would fill what is missing there with random weights."""
+    folder = Path(place(spec))
+    if not (folder / "config.json").is_file():
+        raise ValueError(f"ground: {folder / 'config.json'} is missing.")
+    found = AutoConfig.from_pretrained(folder, local_files_only=True).model_type
+    if found != kind:
+        raise ValueError(f"ground: {folder} is a {found}, not a {kind}.")
+    weights(folder, "transformers")
+    return folder
 
 
 def _frozen(model: torch.nn.Module) -> torch.nn.Module:

@@ -61,9 +61,9 @@ def measure(spec: dict, config: dict) -> dict:
         return time.perf_counter() - start, trace.latents[:, -1]
 
     with memory.Peak(devices.device()) as peak:
-        first, latents = run(1)  # the first call also prepares what later ones use
+        first, latents = run(2)  # the first call also prepares what later ones use
         decoding_seconds(pipeline, latents)
-    steps = max(1, min(round(PROBE / together), int(PATIENCE / first)))
+    steps = max(2, min(round(PROBE / together), int(2 * PATIENCE / first)))
     files = folders.check_folder(place, spec.get("variant"))
     return {
         "dtype": spec["dtype"],

@@ -49,6 +49,11 @@ def df_rise(
     further similarities, named as such. Results are bitwise the same for the same ``block``.
     """
     plan = Plan.of(similarity, quantity, score, tuple(variants), keep, seed)
+    if masks < 2 or block < 1 or not 0 < keep < 1:
+        raise ValueError(
+            f"masks: {masks}, block: {block}, keep: {keep}: a difference of means needs at least 2 "
+            "masks, blocks of at least 1 and keep between 0 and 1."
+        )
     blocks = (
         block_sums(denoiser, step, plan, start, min(block, masks - start))
         for start in range(0, masks, block)

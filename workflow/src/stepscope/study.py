@@ -78,6 +78,17 @@ def check_references(config: dict, place: str) -> None:
                     )
 
 
+def check_folders(config: dict, exists: Callable[[str], bool], place: str, root: str) -> None:
+    """Refuse models and judges whose folders do not exist."""
+    named = {f"models/{name}": entry for name, entry in config["models"].items()}
+    named |= {"ground": config["ground"], "probe/model": config["probe"]["model"]}
+    for key, entry in named.items():
+        if "folder" in entry and not exists(folder := entry["folder"]):
+            raise ValueError(
+                f"{place}: {key}/folder: {folder} is no folder, neither here nor in {root}."
+            )
+
+
 def check_pictures(config: dict, prompts: dict[str, list[dict]], place: str) -> None:
     """Refuse to trace pictures that a dataset has not, or to invert what cannot be inverted."""
     scheduler = config["scheduler"]
@@ -104,12 +115,19 @@ def check_methods(explain: dict, source: Callable[[str], str | None], place: str
         function = _method(name, entry, source, place)
         if function is None:
             continue  # a user's module: the first job that imports it checks
-        taken = _defaults(function).keys()
-        for key in entry.keys() - {"function", "samplings", "steps", "samples"} - taken:
-            hint = "".join(f", did you mean {near}" for near in get_close_matches(key, taken, 1))
-            raise ValueError(
-                f"{place}: explain/{name}/{key}: {function.name} has no such key{hint}."
-            )
+        taken = _parameters(function)
+        for key in sorted(entry.keys() - {"function", "samplings", "steps", "samples"}):
+            if key not in taken:
+                near = get_close_matches(key, taken, 1)
+                hint = f", did you mean {near[0]}" if near else ""
+                raise ValueError(
+                    f"{place}: explain/{name}/{key}: {function.name} has no such key{hint}."
+                )
+            if not _fits(entry[key], taken[key]):
+                raise ValueError(
+                    f"{place}: explain/{name}/{key}: {entry[key]!r} is not of type "
+                    f"{ast.unparse(taken[key])}."
+                )
 
 
 def check_guidance(
@@ -161,6 +179,32 @@ def _defaults(function: ast.FunctionDef) -> dict[str, object]:
         name: value.value if isinstance(value, ast.Constant) else None
         for name, value in zip(names, values, strict=True)
     }
+
+
+def _parameters(function: ast.FunctionDef) -> dict[str, ast.expr | None]:
+    """Annotations of a method's parameters behind denoiser and step."""
+    given = function.args
+    return {item.arg: item.annotation for item in given.args[2:] + given.kwonlyargs}
+
+
+def _fits(value: object, annotation: ast.expr | None) -> bool:
+    """Whether a value from the config is what a parameter's annotation says, as far as it does."""
+    match annotation:
+        case ast.BinOp():
+            return _fits(value, annotation.left) or _fits(value, annotation.right)
+        case ast.Subscript(value=ast.Name(id="Sequence" | "list"), slice=inner):
+            return isinstance(value, list) and all(_fits(each, inner) for each in value)
+        case ast.Name(id="int"):
+            return isinstance(value, int) and not isinstance(value, bool)
+        case ast.Name(id="float"):
+            return isinstance(value, int | float) and not isinstance(value, bool)
+        case ast.Name(id="str"):
+            return isinstance(value, str)
+        case ast.Name(id="bool"):
+            return isinstance(value, bool)
+        case ast.Constant(value=None):
+            return value is None
+    return True
 
 
 def _halves(function: ast.FunctionDef) -> tuple[str, ...]:

@@ -10,7 +10,10 @@ from diffusers import DiffusionPipeline
 from stepscope import families, samplings
 from stepscope.recording import Path, Trace, Tracer
 
-__all__ = ["Trace", "Tracer", "generate", "trace"]
+__all__ = ["SHORTEST", "Trace", "Tracer", "generate", "trace"]
+
+# To see what a call gives or needs; with one step, some pipelines expect a distilled model.
+SHORTEST = {"kind": "uniform", "steps": 2}
 
 
 @contextlib.contextmanager
@@ -75,6 +78,7 @@ def generate(
     ``path`` is that of ``trace``.
     """
     own, family = pipeline.scheduler, families.of(pipeline)
+    height, width = family.size(height, width)
     pipeline.scheduler = samplings.make_scheduler(scheduler, own.config, sampling)
     steps = samplings.call_arguments(pipeline.scheduler, sampling, family.schedule)
     try:
