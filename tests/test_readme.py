@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pandas as pd
+import torch
 
 from conftest import ROOT, block
 
@@ -17,6 +18,19 @@ def save(study, kind: str, name: str) -> None:
 def add(study, key: str) -> None:
     """Add an example's entry under a key of the config, as the README says."""
     study.edit("config/config.yaml", f"\n{key}:\n", f"\n{key}:\n{block('yaml', key)}")
+
+
+def test_a_step_is_explained_in_a_notebook(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    found = {}
+    exec(block("python", "notebook"), found)
+    assert len(found["pictures"]) == 1
+    assert found["map_"].shape == found["error"].shape == (16, 16)
+    step = found["step"]
+    assert step.number == 8
+    with torch.inference_mode():
+        replayed = found["denoiser"].outputs(step.latent[None], step)[0]
+    assert torch.equal(replayed, step.outputs)
 
 
 def test_a_new_dataset_goes_through_all(study):
