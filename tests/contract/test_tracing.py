@@ -9,7 +9,14 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from diffusers import DDPMScheduler
+from diffusers import (
+    DDIMScheduler,
+    DDPMScheduler,
+    EulerAncestralDiscreteScheduler,
+    HeunDiscreteScheduler,
+    PNDMScheduler,
+    UniPCMultistepScheduler,
+)
 from diffusers.models.attention_processor import AttnAddedKVProcessor
 
 import tiny
@@ -565,14 +572,42 @@ def test_cleaned_captions_are_refused():
         call(loaded("tiny_pixart"), **ONE, clean_caption=True)
 
 
-def test_clipping_schedulers_are_refused(sd1):
-    own = sd1.scheduler
-    sd1.scheduler = DDPMScheduler(clip_sample=True)
-    try:
-        with pytest.raises(ValueError, match="clip_sample"), trace(sd1):
-            call(sd1, **ONE)
-    finally:
-        sd1.scheduler = own
+def test_clipping_schedulers_are_refused(sd1, monkeypatch):
+    monkeypatch.setattr(sd1, "scheduler", DDPMScheduler(clip_sample=True))
+    with pytest.raises(ValueError, match="clip_sample"), trace(sd1):
+        call(sd1, **ONE)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        PNDMScheduler,  # what the hub's Stable Diffusion 1 comes with
+        UniPCMultistepScheduler,
+        HeunDiscreteScheduler,
+        EulerAncestralDiscreteScheduler,
+    ],
+)
+def test_schedulers_without_replay_are_refused_by_name(sd1, monkeypatch, kind):
+    found = traced(sd1, **ONE)[1]
+    monkeypatch.setattr(sd1, "scheduler", kind.from_config(sd1.scheduler.config))
+    refusal = f"the steps of {kind.__name__} cannot be replayed"
+    with pytest.raises(ValueError, match=refusal), trace(sd1):
+        call(sd1, **ONE)
+    with pytest.raises(ValueError, match=refusal):
+        replaying(sd1, found)
+
+
+def test_a_pipelines_own_ddim_replays_bitwise(sd1, monkeypatch):
+    ddim = DDIMScheduler.from_config(sd1.scheduler.config, clip_sample=False)
+    monkeypatch.setattr(sd1, "scheduler", ddim)
+    found = traced(sd1, **ONE)[1]
+    denoiser = replaying(sd1, found)
+    for step in steps_of(found, 0):
+        with torch.no_grad():
+            outputs = denoiser.outputs(step.latent[None], step)
+        assert torch.equal(outputs[0], step.outputs)
+        after = denoiser.advance(step.latent[None], denoiser.guided(outputs), step)
+        assert torch.equal(after[0], step.after)
 
 
 def test_an_unsupported_attention_stops_before_the_run(sd1):

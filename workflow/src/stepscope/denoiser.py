@@ -68,11 +68,11 @@ class Denoiser:
         self.guidance = guidance
         self.guidance_rescale = guidance_rescale
         config = pipeline.scheduler.config
-        self._scheduler = (
-            type(pipeline.scheduler).from_config(config)
-            if scheduler is None
-            else samplings.make_scheduler(scheduler, config, sampling)
-        )
+        if scheduler is None:
+            samplings.check(pipeline.scheduler, "Denoiser")
+            self._scheduler = type(pipeline.scheduler).from_config(config)
+        else:
+            self._scheduler = samplings.make_scheduler(scheduler, config, sampling)
         samplings.schedule(self._scheduler, sampling, device=self.device)
         self.prediction_type = samplings.prediction_type(self._scheduler)
         self.fitting_calls, self.fitting_pictures = memory.Fitting(), memory.Fitting()

@@ -81,12 +81,7 @@ class Tracer:
         for argument in self.family.refused:
             if arguments.get(argument) is not None and arguments[argument] is not False:
                 raise ValueError(f"trace: {name} was called with {argument}, which has no replay.")
-        for option in samplings.CLIPPING:
-            if self.pipeline.scheduler.config.get(option):
-                raise ValueError(
-                    f"trace: the scheduler has {option} on, which clips latents as if they were "
-                    "pictures."
-                )
+        samplings.check(self.pipeline.scheduler, "trace")
         prompts, negative = arguments["prompt"], arguments.get("negative_prompt") or ""
         prompts = [prompts] if isinstance(prompts, str) else list(prompts)
         negative = [negative] * len(prompts) if isinstance(negative, str) else list(negative)

@@ -6,6 +6,7 @@ import math
 import numpy as np
 import torch
 from diffusers import (
+    DDIMScheduler,
     DDPMScheduler,
     DPMSolverMultistepScheduler,
     EulerDiscreteScheduler,
@@ -24,6 +25,8 @@ FLOW_SCHEDULERS = {
     "euler": FlowMatchEulerDiscreteScheduler,
 }
 CLIPPING = ("clip_sample", "thresholding")  # they hold clean latents to +-1
+# One network call a step, and nothing remembered that a trace does not hold.
+REPLAYED = tuple({*SCHEDULERS.values(), *FLOW_SCHEDULERS.values(), DDIMScheduler})
 
 
 def timesteps(sampling: dict) -> list[int] | None:
@@ -132,6 +135,22 @@ def _flow_scheduler(spec: dict, config: dict, named: bool) -> SchedulerMixin:
         algorithm_type="dpmsolver++",
         solver_order=spec.get("order", 1),
     )
+
+
+def check(scheduler: SchedulerMixin, place: str) -> None:
+    """Refuse a pipeline's own scheduler whose steps a trace cannot replay, in one sentence."""
+    if not isinstance(scheduler, REPLAYED):
+        known = ", ".join(sorted(each.__name__ for each in REPLAYED))
+        raise ValueError(
+            f"{place}: the steps of {type(scheduler).__name__} cannot be replayed; set "
+            f"pipeline.scheduler to one of {known}, by its from_config(pipeline.scheduler.config)."
+        )
+    for option in CLIPPING:
+        if scheduler.config.get(option):
+            raise ValueError(
+                f"{place}: the scheduler has {option} on, which clips latents as if they were "
+                "pictures."
+            )
 
 
 def call_arguments(scheduler: SchedulerMixin, sampling: dict, how: str) -> dict:
