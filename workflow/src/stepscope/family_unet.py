@@ -19,6 +19,7 @@ class UNet(Family):
         "clip_skip",
         "ip_adapter_image",
         "ip_adapter_image_embeds",
+        "eta",  # noise of DDIM's steps
     )
     negative = None  # on XL None is what its default, zeros, stands for, and "" is not
 

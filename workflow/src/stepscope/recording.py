@@ -79,7 +79,9 @@ class Tracer:
         if self.prompts is not None:
             raise ValueError("trace: one block records one call of the pipeline, this is another.")
         for argument in self.family.refused:
-            if arguments.get(argument) is not None and arguments[argument] is not False:
+            value = arguments.get(argument)
+            off = value is None or (isinstance(value, int | float) and not value)
+            if not off:
                 raise ValueError(f"trace: {name} was called with {argument}, which has no replay.")
         samplings.check(self.pipeline.scheduler, "trace")
         prompts, negative = arguments["prompt"], arguments.get("negative_prompt") or ""
