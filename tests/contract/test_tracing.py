@@ -598,6 +598,15 @@ def test_schedulers_without_replay_are_refused_by_name(sd1, monkeypatch, kind):
         replaying(sd1, found)
 
 
+@pytest.mark.parametrize("steps", [2, 4, 30])
+def test_steps_of_another_sampling_are_refused(pipeline, batch, steps):
+    sampling = {"kind": "uniform", "steps": steps}
+    denoiser = Denoiser(pipeline, sampling=sampling, guidance=batch.guidance)
+    step = steps_of(batch, 0)[2]
+    with pytest.raises(ValueError, match="step 3 at log-SNR .* is no step of this sampling"):
+        denoiser.outputs(step.latent[None], step)
+
+
 def test_a_pipelines_own_ddim_replays_bitwise(sd1, monkeypatch):
     ddim = DDIMScheduler.from_config(sd1.scheduler.config, clip_sample=False)
     monkeypatch.setattr(sd1, "scheduler", ddim)

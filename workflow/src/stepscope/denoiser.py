@@ -1,6 +1,7 @@
 """Replay of a stored step: the network, guidance and one scheduler step, without any state."""
 
 import copy
+import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
@@ -75,6 +76,9 @@ class Denoiser:
             self._scheduler = samplings.make_scheduler(scheduler, config, sampling)
         samplings.schedule(self._scheduler, sampling, device=self.device)
         self.prediction_type = samplings.prediction_type(self._scheduler)
+        self._log_snr = [
+            prediction.log_snr_of(sigma) for sigma in samplings.sigmas_of(self._scheduler)[:-1]
+        ]
         self.fitting_calls, self.fitting_pictures = memory.Fitting(), memory.Fitting()
 
     @property
@@ -203,7 +207,7 @@ class Denoiser:
 
     def log_snr(self, number: int) -> float:
         """Log-SNR of a step's latent, by the step's number from 1."""
-        return prediction.log_snr_of(samplings.sigmas_of(self._scheduler)[number - 1])
+        return self._log_snr[number - 1]
 
     def slope(self, number: int) -> float:
         """Derivative of a step by its latent, the predicted noise (or flow) being held fixed."""
@@ -222,6 +226,13 @@ class Denoiser:
 
     def _at(self, step: Step) -> SchedulerMixin:
         """A scheduler of its own, standing before the step with what it remembered there."""
+        if step.number > self.step_count or not math.isclose(
+            step.log_snr, self.log_snr(step.number), rel_tol=1e-4, abs_tol=1e-3
+        ):
+            raise ValueError(
+                f"Denoiser: step {step.number} at log-SNR {step.log_snr:.3g} is no step of this "
+                "sampling and scheduler; they must be those of the trace."
+            )
         scheduler = copy.copy(self._scheduler)
         if hasattr(scheduler, "set_begin_index"):
             scheduler.set_begin_index(step.number - 1)
