@@ -45,7 +45,11 @@ def masks(tree, inside, side=16):
     values = np.full((tree.sizes["sample"], len(PROMPT), side, side), np.nan, dtype="f4")
     values[:, 1], values[:, 3] = inside, 1 - inside
     roles = [[role for _, role in PROMPT]] * tree.sizes["sample"]
-    coords = {"word_role": (("sample", "word"), np.array(roles, dtype=object))}
+    texts = [[text for text, _ in PROMPT]] * tree.sizes["sample"]
+    coords = {
+        name: (("sample", "word"), np.array(values, dtype=object))
+        for name, values in (("word_text", texts), ("word_role", roles))
+    }
     return xr.DataArray(values, coords, ("sample", "word", "y", "x"), name="mask")
 
 

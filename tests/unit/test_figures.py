@@ -300,6 +300,7 @@ def test_interval_averages_seeds_first_and_covers_the_mean():
     frame = pd.DataFrame(
         {
             "prompt_id": ["a", "a", "a", "b", "c"],
+            "seed": [0, 1, 2, 0, 0],
             "step": 1,
             "value": [0.0, 0.0, 3.0, 5.0, np.nan],
         }
@@ -436,7 +437,8 @@ def stored(folder, rng, sampling, samples=3):
         "log_snr": ("step", np.linspace(-5, SAMPLINGS[sampling], 4)),
     }
     roles = np.array([["", "subject", "object"]] * samples, dtype=object)
-    words = {"word_role": (("sample", "word"), roles)}
+    texts = np.array([["a", "cat", "dog"]] * samples, dtype=object)
+    words = {"word_text": (("sample", "word"), texts), "word_role": (("sample", "word"), roles)}
     masks = np.zeros((samples, 3, 8, 8), np.float32)
     masks[:, 0], masks[:, 1, :4], masks[:, 2] = 1, 1, np.nan
     maps = rng.normal(size=(samples, 4, 3, 4, 4)).astype(np.float32)

@@ -1,10 +1,13 @@
 """Masks of words: from segmenters, files and boxes, and what follows for the other words."""
 
+import json
+
 import numpy as np
 import torch
 from PIL import Image
 
-from stepscope import masks
+from conftest import ROOT
+from stepscope import datasets, masks
 from stepscope.words import Word
 
 SIZE = (6, 6)
@@ -66,6 +69,33 @@ def test_labels_by_word_plural_and_synonym_but_never_for_a_colour():
     assert sorted(found) == [1, 2]
     assert found[1].all()
     assert not found[2].any()
+
+
+def test_a_label_for_the_background_takes_nothing_from_the_words_that_describe_it():
+    labels = {0: "background", 1: "cat"}
+    words = prompt(
+        ("a", ""), ("cat", "subject"), ("on", ""), ("a", ""), ("striped", "attribute"),
+        ("blue", "background"), ("background", ""),
+    )  # fmt: skip
+    found = masks.fill(words, masks.by_segmenter(words, CAT.astype(int), labels), SIZE)
+    np.testing.assert_array_equal(found[1], CAT)
+    for index in (4, 5, 6):
+        np.testing.assert_array_equal(found[index], 1 - CAT)
+
+
+def test_every_word_with_a_role_has_a_region_in_the_default_study():
+    """On a segmentation that has each object's label somewhere, with the shipped labels."""
+    config = json.loads((ROOT / "resources/models/segmenter/config.json").read_text())
+    labels = {int(number): label for number, label in config["id2label"].items()}
+    for row in datasets.read(str(ROOT / "config/prompts.tsv")):
+        role_of = {word: role for role, text in row["roles"].items() for word in text.split()}
+        words = prompt(*((text, role_of.get(text, "")) for text in datasets.words(row["prompt"])))
+        picture = np.zeros((1, len(labels) + 1), dtype=int)
+        picture[0, : len(labels)] = sorted(labels)
+        found = masks.fill(words, masks.by_segmenter(words, picture, labels), picture.shape)
+        for word in words:
+            if word.role and word.role != "relation":
+                assert np.nansum(found[word.index]) > 0, (row["prompt"], word.text)
 
 
 def test_files_are_found_by_word_and_fitted_to_the_picture(tmp_path):

@@ -30,3 +30,7 @@ def test_objects_of_a_sample_are_the_subject_and_the_object():
     np.testing.assert_array_equal(regions.object_mask(some)[0], inside)
     nameless = some.assign_coords(word_role=some["word_role"].where(False, ""))
     np.testing.assert_array_equal(regions.object_mask(nameless)[0], 1)  # cat or blue
+    named = nameless.assign_coords(
+        word_text=nameless["word_text"].where(nameless["word_text"] != "blue", "Background")
+    )
+    np.testing.assert_array_equal(regions.object_mask(named)[0], inside)

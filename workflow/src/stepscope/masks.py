@@ -11,7 +11,7 @@ from PIL import Image
 
 from stepscope import folders, judges, store, text_segmenter
 from stepscope.joblog import bar
-from stepscope.regions import NOT_THINGS, OBJECTS, onto
+from stepscope.regions import OBJECTS, is_background, is_thing, onto
 from stepscope.words import Word
 
 TOGETHER = 16  # pictures segmented at once; a fixed number, so that a rerun gives the same bits
@@ -24,7 +24,7 @@ def fill(words: Sequence[Word], known: dict[int, np.ndarray], size: tuple[int, i
     covers what the next object or background word after it covers ("a big cat on a blue ...").
     """
     masks = np.full((len(words), *size), np.nan, dtype=np.float32)
-    things = [word for word in words if word.role not in NOT_THINGS and word.index in known]
+    things = [word for word in words if is_thing(word.text, word.role) and word.index in known]
     lacking = any(word.role in OBJECTS and word.index not in known for word in words)
     outside = None
     if things and not lacking:
@@ -32,19 +32,15 @@ def fill(words: Sequence[Word], known: dict[int, np.ndarray], size: tuple[int, i
     following = None  # mask of the next object or background, walking backwards
     for word in reversed(words):
         mask = known.get(word.index)
-        if mask is None and _is_background(word):
+        if mask is None and is_background(word.text, word.role):
             mask = outside
         if mask is None and word.role == "attribute":
             mask = following
         if mask is not None:
             masks[word.index] = mask
-        if word.role in OBJECTS or _is_background(word) or word in things:
+        if word in things or word.role in OBJECTS or is_background(word.text, word.role):
             following = mask
     return masks
-
-
-def _is_background(word: Word) -> bool:
-    return word.role == "background" or (not word.role and word.text.lower() == "background")
 
 
 def normalisation(folder: str) -> tuple[list[float], list[float]]:
@@ -86,9 +82,12 @@ def label_of(text: str, labels: dict[int, str]) -> int | None:
 def by_segmenter(
     words: Sequence[Word], found: np.ndarray, labels: dict[int, str]
 ) -> dict[int, np.ndarray]:
-    """Masks (y, x) by index of the words that name a label; ``found``: label of every pixel."""
+    """Masks (y, x) by index of the words that name a label; ``found``: label of every pixel.
+
+    A label for the background is no object's: what no object covers is found by ``fill``.
+    """
     numbers = {
-        word.index: label_of(word.text, labels) for word in words if word.role not in NOT_THINGS
+        word.index: label_of(word.text, labels) for word in words if is_thing(word.text, word.role)
     }
     return {
         index: (found == number).astype(np.float32)

@@ -21,14 +21,26 @@ def _overlaps(fine: int, coarse: int) -> np.ndarray:
     return (np.minimum(ends, upper) - np.maximum(starts, lower)).clip(min=0) * coarse
 
 
+def is_background(text: str, role: str) -> bool:
+    """Whether a word stands for the background: by its role, or without one by its name."""
+    return role == "background" or (not role and text.lower() == "background")
+
+
+def is_thing(text: str, role: str) -> bool:
+    """Whether a word may name an object; articles and the like then lack a mask."""
+    return role not in NOT_THINGS and not is_background(text, role)
+
+
 def object_mask(masks: xr.DataArray) -> np.ndarray:
     """Where the objects of each sample are, (..., y, x) in [0, 1]; NaN where none has a mask.
 
     The largest over the words that are subject or object; in a prompt without these roles, over
-    all words with a mask that are not attributes or background. masks: (..., word, y, x).
+    all words with a mask that are not attributes or background. masks: (..., word, y, x) with
+    the coordinates word_text and word_role.
     """
     values, roles = masks.to_numpy(), masks["word_role"].to_numpy()
     named = np.isin(roles, OBJECTS)
-    chosen = np.where(named.any(axis=-1, keepdims=True), named, ~np.isin(roles, NOT_THINGS))
+    things = np.vectorize(is_thing, otypes=[bool])(masks["word_text"].to_numpy(), roles)
+    chosen = np.where(named.any(axis=-1, keepdims=True), named, things)
     chosen = np.where(chosen[..., None, None], values, np.nan)
     return np.fmax.reduce(chosen, axis=-3)
