@@ -4,7 +4,9 @@ import ast
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
+from safetensors.torch import save_file
 
 from stepscope import datasets, digests, study
 
@@ -19,6 +21,8 @@ def small() -> dict:
         "models": {"m": {"folder": "models/m"}},
         "datasets": {"d": {"prompts": "p.tsv"}},
         "samplings": {"uniform": {"kind": "uniform", "steps": 4}},
+        "explain": {"mine": {"function": "own:map"}},
+        "probe": {"families": {"colour": {"concepts": ["red", "blue"]}}},
     }
 
 
@@ -28,7 +32,7 @@ def source(name: str) -> str | None:
 
 
 def test_defaults_are_filled_at_every_depth():
-    config = small() | {"explain": {"mine": {"function": "own:map"}}}
+    config = small()
     study.check(config, SCHEMA, "mine.yaml")
     assert config["storage"] == {"forward_batch": 8, "derived": "float16"}
     assert config["datasets"]["d"]["batches"] == 1
@@ -146,6 +150,8 @@ def test_forward_batch_may_be_chosen():
         ({"storage": {"batch": 3}}, "mine.yaml: storage/batch: the key is not known."),
         ({"height": 60}, "mine.yaml: height: 60 is not a multiple of 8."),
         ({"samplings": {"u": {"kind": "uniform", "steps": 1000}}}, "samplings/u/steps: 1000 is"),
+        ({"explain": {}}, "mine.yaml: explain: {} should be non-empty."),
+        ({"probe": {}}, "mine.yaml: probe: 'families' is a required property."),
         ({"guidance": "high"}, "mine.yaml: guidance: 'high' is not of type 'number'."),
         ({"models": {"m": {"repo": "a/b"}}}, "mine.yaml: models/m: {"),
         ({"models": {"m": {"folder": "x", "revison": "a"}}}, "models/m/revison: the key"),
@@ -279,9 +285,24 @@ def test_every_kind_of_import_is_followed(text):
 def test_fingerprint_is_of_content_not_of_place_or_time(tmp_path):
     for name in ("one", "two"):
         (tmp_path / name / "unet").mkdir(parents=True)
-        (tmp_path / name / "unet" / "w.safetensors").write_bytes(b"x" * 3_000_000)
+        (tmp_path / name / "unet" / "w.safetensors").write_bytes(b"x" * 3_000)
     one, two = digests.fingerprint(tmp_path / "one"), digests.fingerprint(tmp_path / "two")
     assert one == two
     digests.fingerprint.cache_clear()
     (tmp_path / "two" / "unet" / "config.json").write_text("{}")
     assert digests.fingerprint(tmp_path / "two") != one
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_fingerprint_sees_a_change_of_one_layer(tmp_path, monkeypatch, whole):
+    if not whole:  # as of gigabytes
+        monkeypatch.setattr(digests, "SMALL", 1000)
+        monkeypatch.setattr(digests, "ENDS", 100)
+    layers = {f"layer.{i}": torch.full((40, 40), float(i)) for i in range(9)}
+    prints = set()
+    for name, change in (("a", 0), ("b", 0), ("c", 1)):
+        (tmp_path / name).mkdir()
+        edited = layers | {"layer.4": layers["layer.4"] + change}
+        save_file(edited, tmp_path / name / "model.safetensors")
+        prints.add(digests.fingerprint(tmp_path / name))
+    assert len(prints) == 2

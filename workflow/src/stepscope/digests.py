@@ -6,11 +6,14 @@ A Snakefile imports this module, so it uses the standard library alone.
 import ast
 import functools
 import hashlib
+import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO
 
-SMALL = 2**20  # a model's files up to this size are hashed whole
-ENDS = 2**16  # of larger ones, this much of both ends: safetensors keep their header in front
+SMALL = 2**26  # a model's files up to this size are hashed whole
+ENDS = 2**16  # of larger ones, this much of both ends
+PIECE = 2**9  # and of each tensor of a larger safetensors file, this much from its middle
 
 
 def digest(modules: list[str], source: Callable[[str], str | None]) -> str:
@@ -72,10 +75,12 @@ def _without_docstrings(tree: ast.AST) -> str:
 
 @functools.cache
 def fingerprint(folder: Path) -> str:
-    """Digest of a model folder: names and sizes, small files whole, large ones by both ends.
+    """Digest of a model folder: names and sizes, small files whole, of large ones a sample.
 
-    Read whenever the workflow is parsed, so it must not read gigabytes; independent of where the
-    folder lies and of modification times, so a moved clone regenerates nothing.
+    The sample has a piece of every tensor, so that a model of which only some layers were changed
+    is another model. Read whenever the workflow is parsed, so it must not read gigabytes;
+    independent of where the folder lies and of modification times, so a moved clone regenerates
+    nothing.
     """
     whole = hashlib.sha256()
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
@@ -88,14 +93,14 @@ def fingerprint(folder: Path) -> str:
 
 @functools.cache
 def picture(path: str) -> str:
-    """Digest of a picture file, by its size and both ends."""
+    """Digest of a picture file."""
     whole = hashlib.sha256()
     _add(whole, Path(path))
     return whole.hexdigest()[:12]
 
 
 def _add(whole: "hashlib._Hash", path: Path) -> None:
-    """Add a file to a digest: its size, and a small one whole, a large one by both ends."""
+    """Add a file to a digest: its size, and a small one whole, of a large one a sample."""
     size = path.stat().st_size
     whole.update(f"{size};".encode())
     with path.open("rb") as file:
@@ -105,3 +110,16 @@ def _add(whole: "hashlib._Hash", path: Path) -> None:
             whole.update(file.read(ENDS))
             file.seek(-ENDS, 2)
             whole.update(file.read(ENDS))
+            if path.suffix == ".safetensors":
+                for middle in _middles(file):
+                    file.seek(middle)
+                    whole.update(file.read(PIECE))
+
+
+def _middles(file: BinaryIO) -> list[int]:
+    """Offsets of the middles of a safetensors file's tensors, from its header."""
+    file.seek(0)
+    length = int.from_bytes(file.read(8), "little")
+    header = json.loads(file.read(length))
+    tensors = (value["data_offsets"] for key, value in header.items() if key != "__metadata__")
+    return sorted(8 + length + (start + end) // 2 for start, end in tensors)
