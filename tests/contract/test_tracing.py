@@ -1,5 +1,6 @@
 """Tracing is invisible and complete, and a replayed step is the traced one, on real pipelines."""
 
+import dataclasses
 import functools
 import sys
 import tempfile
@@ -378,8 +379,28 @@ def test_other_schedulers_keep_their_scale(name, kind):
             output = denoiser.guided(step.outputs[None])
             clean = denoiser.clean(step.latent[None], output, step)
             torch.testing.assert_close(clean[0], step.denoised, rtol=1e-4, atol=1e-4)
+            after = denoiser.advance(
+                rows(step.latent, 2, sample), output.expand(2, -1, -1, -1), step
+            )
             if kind != "ddpm":
-                assert torch.equal(denoiser.advance(step.latent[None], output, step)[0], step.after)
+                assert torch.equal(after[sample], step.after)
+
+
+def test_random_steps_are_the_same_for_every_latent_and_again(sd1):
+    scheduler, sampling = {"name": "ddpm"}, {"kind": "uniform", "steps": 4}
+    found = generated(sd1, sampling)
+    denoiser = Denoiser(sd1, sampling=sampling, scheduler=scheduler, guidance=4.0)
+    step = steps_of(found, 0)[1]
+    step = dataclasses.replace(step, log_snr=denoiser.log_snr(step.number))
+    output = denoiser.guided(step.outputs[None])
+    one = denoiser.advance(step.latent[None], output, step)
+    both = denoiser.advance(torch.stack([step.latent] * 2), output.expand(2, -1, -1, -1), step)
+    assert torch.equal(both[0], one[0])
+    assert torch.equal(both[1], one[0])
+    own = denoiser.advance(step.latent[None], output, step, torch.Generator().manual_seed(3))
+    assert not torch.equal(own, one)
+    seeded = dataclasses.replace(step, seed=step.seed + 1)
+    assert not torch.equal(denoiser.advance(step.latent[None], output, seeded), one)
 
 
 def test_log_snr_and_sigmas_are_those_of_the_time_steps(pipeline):

@@ -60,13 +60,14 @@ def test_probability_is_a_softmax_and_the_margin_is_to_the_best_other():
     ],
 )
 def test_onset_is_where_the_final_concept_stays(top, expected):
-    np.testing.assert_equal(float(concepts.onset(np.array(top), np.array(1))), expected)
+    np.testing.assert_equal(float(concepts.onset(np.array(top) == 1)), expected)
 
 
 def test_named_finds_whole_words_and_phrases():
     prompts = ["a cat next to a bigger dog", "a big cat, on blue", "Big-hat"]
-    assert concepts.named(prompts, ["big", "small"]).tolist() == [False, True, True]
-    assert concepts.named(prompts, ["next to"]).tolist() == [True, False, False]
+    found = concepts.named(prompts, ["big", "cat"])
+    assert found.tolist() == [[False, True], [True, True], [True, False]]
+    assert concepts.named(prompts, ["next to"]).tolist() == [[True], [False], [False]]
 
 
 def made_concepts():
@@ -88,7 +89,7 @@ def made_concepts():
 
 
 def test_emergence_of_made_curves():
-    found = concepts.emergence(made_concepts())
+    found = concepts.emergence(made_concepts(), {"p": "a cat"})
     assert tuple(found.columns) == tables.COLUMNS["rq3_emergence"]
     assert set(found["concept"]) == {"cat"}
     onsets = found.set_index("prediction")
@@ -99,6 +100,15 @@ def test_emergence_of_made_curves():
         3,
     ]
     assert onsets.loc["e_c", ["onset_step", "onset_timestep", "onset_log_snr"]].isna().all()
+
+
+def test_any_of_several_named_concepts_counts_for_an_onset():
+    found = concepts.emergence(made_concepts(), {"p": "a cat next to a dog"})
+    assert set(found["concept"]) == {"cat"}
+    assert (found["onset_step"] == 1).all()  # the cat or the dog is always on top
+    # a picture that shows what its prompt does not name is held to what it shows
+    other = concepts.emergence(made_concepts(), {"p": "a dog"}).set_index("prediction")
+    assert other.loc["guided", "onset_step"] == 2
 
 
 @pytest.mark.parametrize("missing", [[], ["e_u"]])
@@ -131,4 +141,5 @@ def test_the_probe_reads_every_stored_prediction(clip, missing):
         expected = (model.logit_scale.exp() * cosine @ texts.T).softmax(-1)[0]
     rows = frame[(frame["seed"] == 1) & (frame["step"] == 3) & (frame["prediction"] == "guided")]
     np.testing.assert_allclose(rows["probability"], expected, rtol=1e-3)
-    assert len(concepts.emergence(frame)) == predictions * 3
+    prompts = dict.fromkeys(frame["prompt_id"], "a big cat")
+    assert len(concepts.emergence(frame, prompts)) == predictions * 3

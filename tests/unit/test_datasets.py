@@ -17,11 +17,10 @@ def read(tmp_path, text, name="prompts.tsv", **options):
     return datasets.read(str(path), **options)
 
 
-def test_seeds_roles_and_samples(tmp_path):
+def test_seeds_and_roles(tmp_path):
     (record,) = read(tmp_path, HEADER + "one\ta red dog\t0, 1,2\tdog\n")
     assert record["seeds"] == [0, 1, 2]
     assert record["roles"] == {"subject": "dog"}
-    assert [seed for _, seed in datasets.samples([record])] == [0, 1, 2]
 
 
 def test_csv_with_quotes_and_byte_order_mark(tmp_path):
@@ -88,6 +87,15 @@ def test_batch_is_stable_under_insertion(tmp_path):
         (HEADER + "x\ta dog\t1,1\t\n", "row 2, column seed: '1,1' names a seed twice."),
         (HEADER + f"x\ta dog\t0,{2**63}\t\n", f"row 2, column seed: {2**63} is larger than"),
         (HEADER + "x\ta dog\t0\tcat\n", "'cat' does not occur in the prompt 'a dog'."),
+        (
+            "prompt_id\tprompt\tseed\tsubject\tobject\nx\ta dog\t0\tdog\tdog\n",
+            "row 2, column subject: 'dog' is also the object, and a word has one role.",
+        ),
+        (
+            "prompt_id\tprompt\tseed\tsubject\tbackground\n"
+            "x\tan orange on an orange background\t0\torange\torange\n",
+            "row 2, column subject: 'orange' is also the background, and a word has one role.",
+        ),
         (HEADER + "x\ta dog\t0\tdo\n", "row 2, column subject: 'do' does not occur"),
         (HEADER.encode() + "x\tein Bär\t0\t\n".encode("latin-1"), "row 2: the file is not UTF-8."),
         (HEADER, "the table has no rows."),

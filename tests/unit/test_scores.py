@@ -139,3 +139,12 @@ def test_roles_are_averaged_over_log_snr_not_over_steps():
     assert tuple(frame.columns) == tables.COLUMNS["rq3_roles"]
     assert frame["role"].tolist() == ["subject"]
     assert frame["relevance"].tolist() == pytest.approx([(0.5 * 1 + 1 * 3) / 4])
+
+
+def test_a_curve_is_averaged_over_part_of_its_log_snr_with_its_ends_interpolated():
+    index = pd.MultiIndex.from_product([["subject"], [0.0, 1.0, 4.0]], names=["role", "log_snr"])
+    curve = pd.Series([0.0, 1.0, 4.0], index)  # the identity
+    for low, high in ((0, 4), (0.5, 2), (1, 4), (2, 3)):
+        assert relevance.averaged(curve, low, high) == pytest.approx((low + high) / 2)
+    assert relevance.averaged(curve) == pytest.approx(2)
+    assert relevance.averaged(curve.iloc[1:2]) == 1

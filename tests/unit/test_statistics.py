@@ -100,12 +100,22 @@ def test_seeds_are_averaged_first_and_methods_paired_by_prompt():
     alone = rows[rows["compared"].str.startswith("mean")].set_index("method")
     assert alone.loc["df_rise", ["n", "missing"]].tolist() == [9, 1]  # prompts, not samples
     assert alone.loc["random", ["n", "missing"]].tolist() == [10, 0]
-    paired = rows[rows["compared"] == "minus random, paired by prompt"]
+    paired = rows[rows["compared"] == "minus random, paired by sample"]
     assert paired["method"].tolist() == ["df_rise"]
     row = paired.iloc[0]
     assert row["estimate"] == pytest.approx(1, abs=0.1)
     assert row["ci_high"] - row["ci_low"] < 0.3  # prompts differ by far more
     assert rows[rows["compared"].str.startswith("minus centre")]["estimate"].item() < 0
+
+
+def test_a_method_of_one_seed_is_compared_with_the_baseline_of_that_seed():
+    frame = saliency()
+    frame["semantic_mass"] += 100 * frame["seed"]  # the seeds' pictures differ by far more
+    frame = frame[(frame["seed"] == 0) | frame["method"].isin(statistics.BASELINES)]
+    found = statistics.summary("rq1_saliency", frame, **SETTINGS)
+    rows = found[(found["quantity"] == "semantic_mass") & (found["step"] == 1)]
+    paired = rows[rows["compared"] == "minus random, paired by sample"]
+    assert paired["estimate"].item() == pytest.approx(1, abs=0.2)
 
 
 @pytest.mark.parametrize("table", list(statistics.SUMMARIES))

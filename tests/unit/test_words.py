@@ -121,3 +121,12 @@ def test_padding_takes_a_words_place_and_mask(texts):
     assert (padded.input_ids[0, changed] == own.pad_token_id).all()
     assert (padded.attention_mask[0, changed] == 0).all()
     assert Padded(own, [1]).model_max_length == own.model_max_length
+
+
+def test_a_word_that_is_subject_and_object_is_the_one_then_the_other():
+    found = words(
+        "a bear next to a bear", {"subject": "bear", "relation": "next to", "object": "bear"}
+    )
+    assert [word.role for word in found] == ["", "subject", "relation", "relation", "", "object"]
+    found = words("a bear and a bear and a bear", {"subject": "bear", "object": "bear"})
+    assert [word.role for word in found if word.text == "bear"] == ["subject", "object", "object"]

@@ -56,7 +56,6 @@ rule judge_claims:
         rq2_relevance="<results>/tables/rq2_relevance.tsv",
         rq2_grounding="<results>/tables/rq2_grounding.tsv",
         rq3_emergence="<results>/tables/rq3_emergence.tsv",
-        rq3_roles="<results>/tables/rq3_roles.tsv",
     output:
         "<results>/tables/claims.tsv",
     log:

@@ -77,9 +77,8 @@ def judge(
             for name, frame in found.items()
         }
         first = {name: frame[frame["sampling"] == uniform[0]] for name, frame in some.items()}
-        kinds = {
-            "rq3_roles": some["rq3_roles"].assign(kind=some["rq3_roles"]["sampling"].map(samplings))
-        }
+        words = some["rq2_relevance"]
+        kinds = {"rq2_relevance": words.assign(kind=words["sampling"].map(samplings))}
         tested = [
             *findings.regions_and_detail(first),
             *findings.areas(first),

@@ -1,7 +1,7 @@
 """RQ3: which concept a step's clean prediction shows, read by a CLIP model, and since when."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -59,17 +59,16 @@ def scored(cosines: np.ndarray, scale: float) -> tuple[np.ndarray, np.ndarray]:
     return powers / powers.sum(-1, keepdims=True), logits - other
 
 
-def onset(top: np.ndarray, final: np.ndarray) -> np.ndarray:
-    """Find the first index from which ``top`` (..., step) stays ``final`` (...), NaN if never."""
-    same = top == final[..., None]
+def onset(same: np.ndarray) -> np.ndarray:
+    """Find the first index from which ``same`` (..., step) stays true, NaN if never."""
     stays = np.logical_and.accumulate(same[..., ::-1], axis=-1)[..., ::-1]
     return np.where(stays[..., -1], stays.argmax(-1), np.nan)
 
 
 def named(prompts: Sequence[str], concepts: Sequence[str]) -> np.ndarray:
-    """Whether each prompt contains one of the concepts as words, (sample,) bool."""
+    """Whether each prompt contains each of the concepts as words, (prompt, concept) bool."""
     padded = [" ".join(["", *re.findall(r"[^\W_]+", each.lower()), ""]) for each in prompts]
-    return np.array([any(f" {each.lower()} " in text for each in concepts) for text in padded])
+    return np.array([[f" {each.lower()} " in text for each in concepts] for text in padded])
 
 
 def table(probability: np.ndarray, margin: np.ndarray, axes: dict, keys: dict) -> pd.DataFrame:
@@ -79,12 +78,14 @@ def table(probability: np.ndarray, margin: np.ndarray, axes: dict, keys: dict) -
     return tables.tidy(values, keys)
 
 
-def emergence(frame: pd.DataFrame) -> pd.DataFrame:
+def emergence(frame: pd.DataFrame, prompts: Mapping[str, str]) -> pd.DataFrame:
     """rq3_emergence from rq3_concepts: since which step each prediction shows the final concept.
 
     The final concept of a sample and family is the one on top in the guided prediction of the last
     step, which is the final picture. Onset is the first step from which it stays on top, NaN if
-    the prediction shows another concept at its last step.
+    the prediction shows another concept at its last step. Where the prompt, of ``prompts`` by
+    prompt_id, names it beside others of the family, as two objects of a scene, any of them counts:
+    all are true of the picture, and which one is on top decides nothing.
     """
     keys = [*tables.SAMPLE, "family"]
     top = frame.loc[frame.groupby([*keys, "prediction", "step"])["probability"].idxmax()]
@@ -92,11 +93,14 @@ def emergence(frame: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for key, group in top.sort_values("step").groupby([*keys, "prediction"]):
         *sample, family, prediction = key
-        first = onset(group["concept"].to_numpy(), np.array(last[(*sample, family)]))
+        final, known = last[(*sample, family)], group["concept"].unique()
+        (there,) = named([prompts[sample[tables.SAMPLE.index("prompt_id")]]], [*known, final])
+        true = {final, *known[there[:-1]]} if there[-1] else {final}
+        first = onset(group["concept"].isin(true).to_numpy())
         when = [np.nan] * 3
         if np.isfinite(first):
             when = group[["step", "timestep", "log_snr"]].iloc[int(first)].tolist()
-        rows.append((*sample, prediction, family, last[(*sample, family)], *when))
+        rows.append((*sample, prediction, family, final, *when))
     return pd.DataFrame(rows, columns=tables.COLUMNS["rq3_emergence"])
 
 
@@ -128,7 +132,7 @@ def probe(
         }
         frame = table(probability, margin, axes, keys).assign(family=name)
         if family["only_named"]:
-            frame = frame[named(prompts, family["concepts"])[frame["sample"]]]
+            frame = frame[named(prompts, family["concepts"]).any(1)[frame["sample"]]]
         frames.append(frame)
     return tables.ordered(pd.concat(frames, ignore_index=True), "rq3_concepts")
 
@@ -144,8 +148,10 @@ def write(
     keys: dict[str, str],
 ) -> None:
     """Write a batch's parts of rq3_concepts and rq3_emergence."""
-    prompts = store.open_trace(traces).attrs["prompts"]
+    tree = store.open_trace(traces)
+    prompts = tree.attrs["prompts"]
     clip = judges.load_clip({key: value for key, value in model.items() if key != "fingerprint"})
     frame = probe(store.open_previews(previews), prompts, clip, families, keys)
     tables.write(concepts, frame)
-    tables.write(onsets, emergence(frame))
+    by_id = dict(zip(tree["prompt_id"].to_numpy(), prompts, strict=True))
+    tables.write(onsets, emergence(frame, by_id))

@@ -65,11 +65,6 @@ def drawn(
     return sorted(rows, key=rank) if limit is None else heapq.nsmallest(limit, rows, key=rank)
 
 
-def samples(records: list[dict]) -> list[tuple[dict, int]]:
-    """One (record, seed) pair a sample, in the order of the table."""
-    return [(record, seed) for record in records for seed in record["seeds"]]
-
-
 def table(
     path: Path, required: Iterable[str], known: Iterable[str] | None
 ) -> Iterator[tuple[int, dict[str, str]]]:
@@ -194,7 +189,16 @@ def roles(row: dict, prompt: str, place: str) -> dict[str, str]:
                 raise ValueError(
                     f"{place} {role}: {word!r} does not occur in the prompt {prompt!r}."
                 )
+            _check_alone(word, role, found, prompt, f"{place} {role}")
     return found
+
+
+def _check_alone(word: str, role: str, found: dict[str, str], prompt: str, place: str) -> None:
+    """Refuse a word of several roles, but a subject and an object that occur one after another."""
+    others = [other for other in found if other != role and word in words(found[other])]
+    if not others or ({role, *others} == {"subject", "object"} and words(prompt).count(word) > 1):
+        return
+    raise ValueError(f"{place}: {word!r} is also the {others[0]}, and a word has one role.")
 
 
 def words(text: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 import copy
 import math
+import zlib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
@@ -166,10 +167,17 @@ class Denoiser:
     ) -> Latents:
         """Latents after the step, by the library's scheduler with the step's own history.
 
-        ``generator`` feeds schedulers that draw noise (ddpm).
+        A scheduler that draws noise (ddpm) takes it from ``generator``, or else adds the same noise
+        to every latent, that of the step's prompt_id, seed and number: results then differ by
+        their latents alone.
         """
         scheduler = self._at(step)
         options = {} if generator is None else {"generator": generator}
+        if generator is None and samplings.draws_noise(scheduler):
+            name = f"{step.prompt_id}/{step.seed}/{step.number}".encode()
+            options["generator"] = [
+                torch.Generator().manual_seed(zlib.crc32(name)) for _ in latents
+            ]
         timestep = scheduler.timesteps[step.number - 1]
         latents = latents.to(output)  # what a store keeps as float32 may have been bfloat16
         return scheduler.step(output, timestep, latents, **options, return_dict=False)[0]

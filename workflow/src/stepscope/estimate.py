@@ -11,7 +11,6 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from stepscope import geometry
-from stepscope.datasets import samples
 
 JOB = re.compile(r"^(?:local)?rule (\w+):\n((?:    .*\n)*)", re.MULTILINE)
 START = {
@@ -113,7 +112,7 @@ class Work:
         self.geometry = model["geometry"]
         rows = prompts[wildcards["dataset"]]
         mine = [row for row in rows if row["batch"] == wildcards["batch"]]
-        self.words = [len(record["prompt"].split()) for record, _ in samples(mine)]
+        self.words = [len(record["prompt"].split()) for record in mine for _ in record["seeds"]]
         tokens = max(geometry.tokens(record["prompt"]) for record in mine)
         self.rows = tokens * self.geometry.texts
         sampling = config["samplings"][wildcards["sampling"]]

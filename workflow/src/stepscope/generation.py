@@ -10,7 +10,6 @@ import numpy as np
 import torch
 
 from stepscope import devices, families, inversion, memory, models, tracing, words, writing
-from stepscope.datasets import samples
 
 DERIVED = ("denoised", "attn")
 
@@ -29,7 +28,7 @@ def generate(
     for record in prompts:
         text = family.prepared(record["prompt"])
         words.check(texts, text, f"prompt_id {record['prompt_id']}")
-    wanted = samples(prompts)
+    wanted = [(record, seed) for record in prompts for seed in record["seeds"]]
     made_from = {key: value for key, value in model.items() if key != "folder"}
     key = writing.digest(model=made_from, study=study, samples=wanted, code=code)
     loaded, batches, fitting = [], [], memory.Fitting()

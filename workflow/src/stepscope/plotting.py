@@ -105,7 +105,7 @@ def intervals(
     `by` names the groups. Returns `by` and n (prompts), missing, estimate, ci_low, ci_high; groups
     without a value are left out.
     """
-    means = statistics.per_prompt(frame, by, value)
+    means = statistics.per_prompt(statistics.per_sample(frame, by, value))
     table = statistics.described(means, draws, confidence, seed).reset_index()
     return table[table["n"] > 0]
 

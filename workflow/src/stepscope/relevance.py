@@ -44,21 +44,34 @@ def table(maps: dict[str, xr.DataArray], tree: xr.DataTree, keys: dict[str, str]
     return tables.ordered(pd.concat(frames) if frames else empty, "rq2_relevance")
 
 
-def by_role(frame: pd.DataFrame, method: str = METHOD) -> pd.DataFrame:
-    """rq3_roles: the share of relevance of each role, averaged over log-SNR.
+def role_curves(frame: pd.DataFrame, method: str = METHOD) -> pd.Series:
+    """Share of relevance of each role at each step, summed over the role's words.
 
-    Shares are summed over the words of a role and integrated over log-SNR by the trapezoidal rule;
-    the integral is divided by the range it covers, since samplings end at different noise levels.
-    Words without a role are in the total but get no row.
+    Indexed by the sample's keys, role and log_snr. Words without a role are in the total of a step
+    but get no curve.
     """
     frame = frame[frame["method"] == method]
     frame = frame.assign(share=tables.share(frame))
-    summed = frame[frame["role"] != ""].groupby([*tables.SAMPLE, "role", "log_snr"])["share"].sum()
-    rows = []
-    for key, curve in summed.groupby(level=[*tables.SAMPLE, "role"]):
-        when, values = curve.index.get_level_values("log_snr").to_numpy(), curve.to_numpy()
-        mean = np.trapezoid(values, when) / (when[-1] - when[0]) if len(when) > 1 else values[0]
-        rows.append((*key, mean))
+    keys = [*tables.SAMPLE, "role", "log_snr"]
+    return frame[frame["role"] != ""].groupby(keys)["share"].sum()
+
+
+def averaged(curve: pd.Series, low: float | None = None, high: float | None = None) -> float:
+    """Mean over log-SNR, by the trapezoidal rule, of a curve whose index ends with log_snr.
+
+    From ``low`` to ``high``, where the curve is interpolated, or over the whole of it.
+    """
+    when, values = curve.index.get_level_values("log_snr").to_numpy(), curve.to_numpy()
+    low, high = when[0] if low is None else low, when[-1] if high is None else high
+    at = np.array([low, *when[(when > low) & (when < high)], high])
+    values = np.interp(at, when, values)
+    return np.trapezoid(values, at) / (high - low) if high > low else values[0]
+
+
+def by_role(frame: pd.DataFrame) -> pd.DataFrame:
+    """rq3_roles: the share of relevance of each role, averaged over the log-SNR of its sampling."""
+    curves = role_curves(frame).groupby(level=[*tables.SAMPLE, "role"])
+    rows = [(*key, averaged(curve)) for key, curve in curves]
     return pd.DataFrame(rows, columns=tables.COLUMNS["rq3_roles"])
 
 

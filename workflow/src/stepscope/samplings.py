@@ -153,6 +153,13 @@ def check(scheduler: SchedulerMixin, place: str) -> None:
             )
 
 
+def draws_noise(scheduler: SchedulerMixin) -> bool:
+    """Whether a scheduler's steps are random."""
+    return isinstance(scheduler, DDPMScheduler) or scheduler.config.get(
+        "algorithm_type", ""
+    ).startswith("sde")
+
+
 def call_arguments(scheduler: SchedulerMixin, sampling: dict, how: str) -> dict:
     """The arguments of a pipeline call that make it walk through a sampling.
 

@@ -61,12 +61,17 @@ def bootstrap(
     return low, high
 
 
-def per_prompt(frame: pd.DataFrame, by: Sequence[str], value: str) -> pd.Series:
-    """Mean over each prompt's seeds, and words of one role, indexed by ``by`` and prompt_id.
+def per_sample(frame: pd.DataFrame, by: Sequence[str], value: str) -> pd.Series:
+    """Mean over each sample's words of one role, indexed by ``by``, prompt_id and seed."""
+    return frame.groupby([*by, "prompt_id", "seed"], sort=True)[value].mean()
+
+
+def per_prompt(values: pd.Series) -> pd.Series:
+    """Mean over each prompt's seeds, of values by (..., prompt_id, seed).
 
     Prompts are what intervals draw again, never seeds or steps.
     """
-    return frame.groupby([*by, "prompt_id"], sort=True)[value].mean()
+    return values.groupby(level=values.index.names[:-1], sort=True).mean()
 
 
 def described(values: pd.Series, draws: int, confidence: float, seed: int) -> pd.DataFrame:
@@ -84,7 +89,7 @@ def described(values: pd.Series, draws: int, confidence: float, seed: int) -> pd
 
 
 def against(values: pd.Series, baseline: str) -> pd.Series:
-    """Each method's values minus a baseline's of the same prompt and step; the index as it was."""
+    """Each method's values minus a baseline's of the same sample and step; the index as it was."""
     names = list(values.index.names)
     others = [name for name in names if name not in ("method", "similarity")]
     frame = values.rename("left").reset_index()
@@ -110,13 +115,14 @@ def summary(
         some = frame
         if "score" in by:  # a distance has no auc_similarity, nor the other way round
             some = frame[frame.groupby("score")[quantity].transform("count") > 0]
-        values = per_prompt(some, by, quantity)
+        values = per_sample(some, by, quantity)
         compared = {"mean over prompts, seeds averaged": values}
         for baseline in BASELINES if paired else ():
-            compared[f"minus {baseline}, paired by prompt"] = against(values, baseline)
+            compared[f"minus {baseline}, paired by sample"] = against(values, baseline)
         for what, numbers in compared.items():
             if len(numbers):
-                found = described(numbers, draws, confidence, seed).reset_index()
+                means = per_prompt(numbers)
+                found = described(means, draws, confidence, seed).reset_index()
                 parts.append(found.assign(quantity=quantity, compared=what))
     columns = [*by, "quantity", "compared", *tables.INTERVAL]
     return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)

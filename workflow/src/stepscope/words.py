@@ -59,14 +59,14 @@ def read(
     """How a network reads ``prompt``: rows of attention, and words found by character offsets.
 
     Repeated words stay apart and punctuation is no word. ``roles`` maps a role to its word (or to
-    several, "polka dot"); every occurrence of the word gets the role. ``image`` adds a row for the
-    image keys of joint attention.
+    several, "polka dot"); every occurrence of the word gets the role, of a word that is subject and
+    object ("a bear next to a bear") the first is the subject and the others are the object.
+    ``image`` adds a row for the image keys of joint attention.
     """
-    role_of = {
-        match.group().lower(): role
-        for role, text in (roles or {}).items()
-        for match in WORD.finditer(text)
-    }
+    roles_of: dict[str, list[str]] = {}
+    for role, text in (roles or {}).items():
+        for match in WORD.finditer(text):
+            roles_of.setdefault(match.group().lower(), []).append(role)
     names, rows, found = [], [], {}
     for text in texts:
         start, tokens = len(names), []
@@ -78,15 +78,12 @@ def read(
         names += [_shown(token) for token in tokens] + [PADDING]
         rows += range(start, start + len(tokens))
         rows += [start + len(tokens)] * (text.length - len(tokens))
-    spoken = (match.group() for match in WORD.finditer(prompt))
-    return Reading(
-        tuple(names) + (IMAGE,) * image,
-        tuple(rows),
-        tuple(
-            Word(index, word, role_of.get(word.lower(), ""), tuple(found.get(index, ())))
-            for index, word in enumerate(spoken)
-        ),
-    )
+    spoken = []
+    for index, match in enumerate(WORD.finditer(prompt)):
+        left = roles_of.get(match.group().lower(), [""])
+        role = left.pop(0) if len(left) > 1 else left[0]
+        spoken.append(Word(index, match.group(), role, tuple(found.get(index, ()))))
+    return Reading(tuple(names) + (IMAGE,) * image, tuple(rows), tuple(spoken))
 
 
 def positions(tokenizer: PreTrainedTokenizerBase, prompt: str) -> dict[int, tuple[int, ...]]:
