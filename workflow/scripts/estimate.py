@@ -10,5 +10,6 @@ from stepscope.joblog import joblog
 
 with joblog(snakemake.log[0]):
     table = estimate(**snakemake.params)
+    print(table, flush=True)
 
 print(table, flush=True)

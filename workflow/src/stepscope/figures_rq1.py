@@ -31,7 +31,7 @@ def maps_over_time(samples: Sequence[xr.Dataset], method: str, columns: int = 6)
         blocks = figure.subfigures(1, abreast, squeeze=False, wspace=0.04)[0]
         for block, sample, steps in zip(blocks, samples[part], chosen[part], strict=False):
             title = f"{plotting.caption(sample, samples)} (seed {sample.attrs['seed']})"
-            title = plotting.wrapped(title, 18 * shown)
+            title = plotting.wrapped(title, 14 * shown)
             block.suptitle(title, x=0.02, ha="left", fontsize=8)
             _strip(block.subplots(2, shown), sample, steps)
 
