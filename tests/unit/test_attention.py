@@ -155,7 +155,7 @@ def test_relevance_visits_attention_in_forward_order(monkeypatch):
         seen.extend(call.module for call in calls)
         return original(unet, calls, sizes, words)
 
-    monkeypatch.setattr("stepscope.family_unet.through_unet", through)
+    monkeypatch.setattr("stepscope.attention.through_unet", through)
     relevance(denoiser, steps[1])
     names = {module: name for name, module in denoiser.network.named_modules()}
     blocks = [names[module].split(".")[0] for module in seen]

@@ -306,3 +306,10 @@ def test_fingerprint_sees_a_change_of_one_layer(tmp_path, monkeypatch, whole):
         save_file(edited, tmp_path / name / "model.safetensors")
         prints.add(digests.fingerprint(tmp_path / name))
     assert len(prints) == 2
+
+
+def test_generation_does_not_depend_on_analyses_or_on_how_prompts_are_read():
+    needed = digests.closure(["generation"], source)
+    assert {"tracing", "family_unet", "writing"} <= needed.keys()
+    others = {"adapters", "bimodal", "datasets", "explaining", "games", "masks", "statistics"}
+    assert not others & needed.keys()

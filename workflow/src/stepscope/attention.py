@@ -1,15 +1,22 @@
 """Attention of words: cross-attention maps from the trace, and relevance by bi-modal rules."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from stepscope.attention_graph import image_attention, text_attention
-from stepscope.bimodal import Call, Relevance, text_relevance
+from stepscope.bimodal import (
+    Call,
+    Relevance,
+    text_relevance,
+    through_blocks,
+    through_joint,
+    through_unet,
+)
 from stepscope.denoiser import Denoiser, Step
 from stepscope.explaining import described
 from stepscope.family import Family
@@ -78,7 +85,7 @@ def relevance(denoiser: Denoiser, step: Step) -> np.ndarray:
     )
     calls = [Call(module, reads, weigh(a)) for module, reads, a in record.calls]
     size = tuple(step.latent.shape[-2:])
-    state = family.relevance(calls, record.sizes, size, words.to(latents.device))
+    state = through(family, calls, record.sizes, size, words.to(latents.device))
     return by_word(family, state, step)
 
 
@@ -113,6 +120,27 @@ def weighted(y: Tensor, attention: list[Tensor]) -> Callable[[Tensor], Tensor]:
         return (gradient.float() * a.detach().float()).clamp(min=0).mean((0, 1))
 
     return weigh
+
+
+def through(
+    family: Family,
+    calls: list[Call],
+    sizes: Mapping[nn.Module, tuple[int, int]],
+    size: tuple[int, int],
+    words: Tensor,
+) -> Relevance:
+    """Relevance after the last block, from the attention calls in forward order.
+
+    ``sizes`` are those of a U-Net's feature maps after resnets and samplers, ``size`` the latent's;
+    ``words`` (T, T) is R_qq - I of the text encoders.
+    """
+    if hasattr(family.network, "down_blocks"):
+        return through_unet(family.network, calls, sizes, words)
+    if not family.joint:
+        return through_blocks(calls, family.grid(len(calls[0].weights), size), words)
+    joint = next(call for call in calls if call.reads_text)
+    tokens = len(joint.weights) - len(words)
+    return through_joint(calls, family.grid(tokens, size), words)
 
 
 def by_word(family: Family, state: Relevance, step: Step) -> np.ndarray:

@@ -17,7 +17,6 @@ from diffusers.models.attention_processor import (
 from torch import Tensor, nn
 
 from stepscope import words
-from stepscope.bimodal import Call, Relevance
 from stepscope.words import Padded, Reading, Text
 
 
@@ -213,17 +212,3 @@ class Family(ABC):
     def feature_map(self, activation: Tensor, size: tuple[int, int]) -> Tensor:
         """A layer's activation, or its gradient, as (B, C, y, x)."""
         return activation.transpose(1, 2).unflatten(2, self.grid(activation.shape[1], size))
-
-    @abstractmethod
-    def relevance(
-        self,
-        calls: list[Call],
-        sizes: Mapping[nn.Module, tuple[int, int]],
-        size: tuple[int, int],
-        words: Tensor,
-    ) -> Relevance:
-        """Relevance after the last block, from the attention calls in forward order.
-
-        ``sizes`` are those of the feature maps after resnets and samplers, ``size`` the latent's;
-        ``words`` (T, T) is R_qq - I of the text encoders.
-        """

@@ -3,9 +3,8 @@
 from collections.abc import Callable, Mapping
 from typing import ClassVar
 
-from torch import Tensor, nn
+from torch import Tensor
 
-from stepscope.bimodal import Call, Relevance, through_blocks
 from stepscope.family import Family
 
 
@@ -67,13 +66,3 @@ class PixArt(Family):
             added_cond_kwargs={name: given.get(name) for name in ("resolution", "aspect_ratio")},
             return_dict=False,
         )[0]
-
-    def relevance(
-        self,
-        calls: list[Call],
-        sizes: Mapping[nn.Module, tuple[int, int]],
-        size: tuple[int, int],
-        words: Tensor,
-    ) -> Relevance:
-        """Relevance along the blocks, all at one resolution."""
-        return through_blocks(calls, self.grid(len(calls[0].weights), size), words)

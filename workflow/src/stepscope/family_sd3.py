@@ -8,9 +8,8 @@ from diffusers.models.attention_processor import (
     JointAttnProcessor2_0,
     XFormersJointAttnProcessor,
 )
-from torch import Tensor, nn
+from torch import Tensor
 
-from stepscope.bimodal import Call, Relevance, through_joint
 from stepscope.family import Family
 
 
@@ -64,15 +63,3 @@ class SD3(Family):
     def activation(self, output: object) -> Tensor:
         """Blocks return text and image."""
         return output[1]
-
-    def relevance(
-        self,
-        calls: list[Call],
-        sizes: Mapping[nn.Module, tuple[int, int]],
-        size: tuple[int, int],
-        words: Tensor,
-    ) -> Relevance:
-        """Relevance of image and text tokens in one matrix."""
-        joint = next(call for call in calls if call.reads_text)
-        tokens = len(joint.weights) - len(words)
-        return through_joint(calls, self.grid(tokens, size), words)

@@ -5,7 +5,6 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from stepscope.bimodal import Call, Relevance, through_unet
 from stepscope.family import Family
 
 
@@ -86,16 +85,6 @@ class UNet(Family):
     def feature_map(self, activation: Tensor, size: tuple[int, int]) -> Tensor:
         """The activation itself, (B, C, y, x)."""
         return activation
-
-    def relevance(
-        self,
-        calls: list[Call],
-        sizes: Mapping[nn.Module, tuple[int, int]],
-        size: tuple[int, int],
-        words: Tensor,
-    ) -> Relevance:
-        """Relevance along the U-Net, skip connections averaged."""
-        return through_unet(self.network, calls, sizes, words)
 
 
 class UNetXL(UNet):
