@@ -16,7 +16,8 @@ from PIL import Image
 import conftest
 import tiny
 from conftest import ROOT, planned
-from stepscope import digests
+from stepscope import datasets, digests
+from stepscope import study as checks
 
 PACKAGE = ROOT / "workflow" / "src" / "stepscope"
 ANALYSES = {"rq1", "rq2", "rq3", "all"}
@@ -52,6 +53,35 @@ def test_prompts_in_another_batch_leave_the_first_alone(study):
     rows = [f"{row}\t0" for row in rows] + [rows[0].replace("big-cat", "new") + "\t1"]
     table.write_text("\n".join([f"{head}\tbatch", *rows]) + "\n")
     assert study.planned("all")["generate"] == 3
+
+
+def test_tables_of_more_than_a_million_rows_are_compressed(study):
+    tables = "results/tiny/tables"
+    config = yaml.safe_load((study.folder / "config" / "config.yaml").read_text())
+    schema = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
+    checks.check(config, schema, "config.yaml")
+    prompts = {"pairs": datasets.read(str(study.folder / "config" / "prompts.tsv"))}
+    expected = checks.rows(config, prompts)
+    for name, count in expected.items():
+        table = pd.read_csv(study.folder / tables / f"{name}.tsv", sep="\t")
+        assert len(table) <= count <= 40 * len(table), name
+    # 396 rows of rq3_concepts a sample
+    rows = "".join(f"p{i}\ta cat\t0\tcat\n" for i in range(3000))
+    (study.folder / "config" / "prompts.tsv").write_text(
+        f"prompt_id\tprompt\tseed\tsubject\n{rows}"
+    )
+    printed = study.snakemake("--dry-run", "rq3")
+    assert f"{tables}/rq3_concepts.tsv.gz" in printed
+    assert f"{tables}/rq3_concepts.tsv," not in printed
+    assert f"{tables}/rq3_emergence.tsv," in printed
+
+
+def test_a_compressed_table_is_the_same_table(study):
+    name = "results/tiny/tables/rq3_emergence.tsv"
+    study.snakemake(f"{name}.gz")
+    assert pd.read_csv(study.folder / f"{name}.gz", sep="\t").equals(
+        pd.read_csv(study.folder / name, sep="\t")
+    )
 
 
 def test_one_edited_parameter_of_a_method_generates_nothing(study):

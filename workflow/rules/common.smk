@@ -131,10 +131,22 @@ TARGETS = {
 def target(name):
     """Files of a target: its tables with their summaries, and its figures as PDF and PNG."""
     wanted = TARGETS[name]
-    tables = wanted["tables"] + [f"{table}_summary" for table in wanted["tables"]] + wanted["raw"]
-    return expand(workflow.pathvars.apply("<table>"), table=tables) + expand(
+    tables = [table(each) for each in wanted["tables"] + wanted["raw"]]
+    summaries = [f"<results>/tables/{each}_summary.tsv" for each in wanted["tables"]]
+    return [workflow.pathvars.apply(each) for each in tables + summaries] + expand(
         workflow.pathvars.apply("<figure>.{form}"), figure=wanted["figures"], form=["pdf", "png"]
     )
+
+
+def table(name):
+    """File of a table of the whole study; one of more than a million rows is compressed."""
+    form = ".gz" if ROWS.get(name, 0) > 1_000_000 else ""
+    return f"<results>/tables/{name}.tsv{form}"
+
+
+def table_of(wildcards):
+    """File of the table that a job is about."""
+    return workflow.pathvars.apply(table(wildcards.table))
 
 
 @functools.cache
@@ -406,6 +418,7 @@ def in_batches(rows):
 
 
 STUDY_FILE, PROMPTS = checked_study()
+ROWS = study.rows(config, PROMPTS)
 IN_BATCH = {name: in_batches(rows) for name, rows in PROMPTS.items()}
 METHODS = list(config["explain"])
 BASELINES = "baselines"  # stands for the random and the centre map, which need no store

@@ -30,8 +30,8 @@ rule plot_rq1_maps_over_time:
 
 rule plot_rq1_auc:
     input:
-        curves="<results>/tables/rq1_curves.tsv",
-        areas="<results>/tables/rq1_auc.tsv",
+        curves=table("rq1_curves"),
+        areas=table("rq1_auc"),
     output:
         pdf=figure("rq1_auc.pdf", "RQ1", "deletion and insertion games"),
         png=figure("rq1_auc.png", "RQ1", "deletion and insertion games"),
@@ -54,7 +54,7 @@ rule plot_rq1_auc:
 
 rule plot_rq1_recovery:
     input:
-        "<results>/tables/rq1_recovery.tsv",
+        table("rq1_recovery"),
     output:
         pdf=figure("rq1_recovery.pdf", "RQ1", "recovery by region and band"),
         png=figure("rq1_recovery.png", "RQ1", "recovery by region and band"),
@@ -76,7 +76,7 @@ rule plot_rq1_recovery:
 
 rule plot_rq2_words:
     input:
-        relevance="<results>/tables/rq2_relevance.tsv",
+        relevance=table("rq2_relevance"),
         previews=stores("<previews>", BY_WORD),
         masks=stores("<masks>", BY_WORD),
         maps=stores("<maps>", BY_WORD, method=SHOWN_WORD_MAP),
@@ -103,8 +103,8 @@ rule plot_rq2_words:
 
 rule plot_rq3_emergence:
     input:
-        concepts="<results>/tables/rq3_concepts.tsv",
-        onsets="<results>/tables/rq3_emergence.tsv",
+        concepts=table("rq3_concepts"),
+        onsets=table("rq3_emergence"),
     output:
         pdf=figure("rq3_emergence.pdf", "RQ3", "emergence of concepts"),
         png=figure("rq3_emergence.png", "RQ3", "emergence of concepts"),

@@ -7,11 +7,12 @@ rule merge_table:
     input:
         parts_of,
     output:
-        "<results>/tables/{table}.tsv",
+        "<results>/tables/{table}.{form}",
     log:
-        "<logs>/merge_table/{table}.log",
+        "<logs>/merge_table/{table}.{form}.log",
     wildcard_constraints:
         table=one_of(MERGED),
+        form="tsv|tsv[.]gz",
     conda:
         "../../envs/analyse.yaml"
     threads: 1
@@ -26,7 +27,7 @@ rule merge_table:
 
 rule summarise:
     input:
-        "<results>/tables/{table}.tsv",
+        table_of,
     output:
         "<results>/tables/{table}_summary.tsv",
     log:
@@ -50,12 +51,12 @@ rule summarise:
 
 rule judge_claims:
     input:
-        rq1_recovery="<results>/tables/rq1_recovery.tsv",
-        rq1_saliency="<results>/tables/rq1_saliency.tsv",
-        rq1_auc="<results>/tables/rq1_auc.tsv",
-        rq2_relevance="<results>/tables/rq2_relevance.tsv",
-        rq2_grounding="<results>/tables/rq2_grounding.tsv",
-        rq3_emergence="<results>/tables/rq3_emergence.tsv",
+        rq1_recovery=table("rq1_recovery"),
+        rq1_saliency=table("rq1_saliency"),
+        rq1_auc=table("rq1_auc"),
+        rq2_relevance=table("rq2_relevance"),
+        rq2_grounding=table("rq2_grounding"),
+        rq3_emergence=table("rq3_emergence"),
     output:
         "<results>/tables/claims.tsv",
     log:

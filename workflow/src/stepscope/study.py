@@ -107,6 +107,47 @@ def check_pictures(config: dict, prompts: dict[str, list[dict]], place: str) -> 
                 )
 
 
+def rows(config: dict, prompts: dict[str, list[dict]]) -> dict[str, int]:
+    """About how many rows each large table will have, so that its file's name can be decided.
+
+    Every method is counted as one that maps words, and a map as 64 pixels high.
+    """
+    counts = {
+        name: entry.get("steps") or len(entry["timesteps"])
+        for name, entry in config["samplings"].items()
+    }
+
+    def explained(entry: dict, weight: Callable[[dict], int]) -> int:
+        """Sum of a weight of the prompt over the sample steps that an entry is restricted to."""
+        steps = sum(
+            len(entry.get("steps") or range(counts[name]))
+            for name in entry.get("samplings") or counts
+        )
+        total = 0
+        for name, records in prompts.items():
+            weights = [weight(record) for record in records for _ in record["seeds"]]
+            most = (entry.get("samples") or len(weights)) * config["datasets"][name]["batches"]
+            total += sum(weights) * min(1, most / max(1, len(weights)))
+        return round(total * steps) * len(config["models"])
+
+    def words(record: dict) -> int:
+        return len(record["prompt"].split())
+
+    maps = [(entry, 1 + len(entry.get("variants", ()))) for entry in config["explain"].values()]
+    shown = sum(count for _, count in maps) + 2  # with the baselines
+    each = explained({}, lambda record: 1)
+    concepts = sum(len(family["concepts"]) for family in config["probe"]["families"].values())
+    return {
+        "rq1_recovery": 9 * each,
+        "rq1_saliency": 2 * each + sum(n * explained(entry, lambda _: 1) for entry, n in maps),
+        "rq1_auc": 4 * shown * explained(config["games"], lambda record: 1),
+        "rq1_curves": 4 * 65 * shown * explained(config["games"], lambda record: 1),
+        "rq2_relevance": sum(n * explained(entry, words) for entry, n in maps),
+        "rq2_grounding": 2 * explained({}, words) + sum(n * explained(e, words) for e, n in maps),
+        "rq3_concepts": 3 * concepts * each,
+    }
+
+
 def check_methods(explain: dict, source: Callable[[str], str | None], place: str) -> None:
     """Refuse parameters that a package method's function does not take, without importing it."""
     for name, entry in explain.items():
