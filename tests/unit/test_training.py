@@ -109,6 +109,20 @@ def test_the_models_load_in_their_own_libraries_and_are_judged(trained):
         assert list((trained / name).glob("loss_*.tsv"))
 
 
+def test_judges_are_scored_at_every_noise_level_with_the_prompt_and_without(trained):
+    seen = []
+
+    def score(pictures, shown):
+        seen.append(pictures)
+        return {"scenes": len(shown)}
+
+    found = judged.by_log_snr(judged.load(trained / "pipeline"), 8, 0, score)
+    without = [value for name, value in found.items() if name.endswith(", empty prompt")]
+    assert sum(without) == sum(found.values()) - sum(without) == 8
+    half = len(without)
+    assert not np.array_equal(np.concatenate(seen[:half]), np.concatenate(seen[half:]))
+
+
 def test_the_judges_call_composed_scenes_right_where_a_perfect_label_map_is_given():
     shown = judged.held_out_prompts(6, 0)
     labels = np.stack([train_segmenter.label_map(s) for s in shown])

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from transformers import CLIPTokenizer
 from stepscope import readers, scenes
 from stepscope.muon import optimizers_for
 from stepscope.train_vae import decode, encode
-from stepscope.training import fit
+from stepscope.training import fit, scene_pool
 
 GUIDANCES = (0.0, 1.0, 4.0)  # empty prompt, prompt, guided
 LOG_SNR_EDGES = (-6.0, -4.0, -2.0, 0.0, 2.0, 4.0, 8.0)
@@ -74,6 +75,30 @@ def log_snr(pipeline: StableDiffusionPipeline, timesteps: np.ndarray) -> np.ndar
     """2 log(alpha / sigma) of each timestep, float64."""
     kept = pipeline.scheduler.alphas_cumprod.double().numpy()[np.asarray(timesteps)]
     return np.log(kept / (1 - kept))
+
+
+def by_log_snr(
+    pipeline: StableDiffusionPipeline,
+    count: int,
+    seed: int,
+    score: Callable[[np.ndarray, list[scenes.Scene]], dict[str, float]],
+) -> dict[str, float]:
+    """Scores of a judge on clean predictions of ``count`` held-out scenes, per band of log-SNR.
+
+    ``score(pictures, scenes)`` is called with the prompt's predictions and the empty prompt's.
+    """
+    test = scene_pool(count, seed, "test")
+    t = np.random.default_rng(seed).integers(0, 1000, count)
+    levels, result = log_snr(pipeline, t), {}
+    for prompt, guidance in (("", 1.0), (", empty prompt", 0.0)):
+        pictures = predictions(pipeline, test, t, np.full(count, guidance), seed)
+        for low, high in pairwise(LOG_SNR_EDGES):
+            rows = np.flatnonzero((levels >= low) & (levels < high))
+            if len(rows):
+                band = f"log-SNR {low:g} to {high:g}{prompt}"
+                found = score(pictures[rows], [test[i] for i in rows])
+                result |= {f"{name}, {band}": value for name, value in found.items()}
+    return result
 
 
 def held_out_prompts(count: int, seed: int) -> list[scenes.Scene]:

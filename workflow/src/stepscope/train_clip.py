@@ -1,8 +1,7 @@
 """Train a small CLIP of composed scenes in open_clip's own format."""
 
 import json
-from functools import lru_cache
-from itertools import pairwise
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -110,7 +109,9 @@ def zero_shot(model: open_clip.CLIP, pictures: np.ndarray) -> dict[str, np.ndarr
     return {family: s.numpy() for family, s in zip(FAMILIES, split, strict=True)}
 
 
-def top_1(model: open_clip.CLIP, pictures: np.ndarray, shown: list[scenes.Scene]) -> dict:
+def top_1(
+    model: open_clip.CLIP, pictures: np.ndarray, shown: list[scenes.Scene]
+) -> dict[str, float]:
     """Zero-shot accuracy per family; objects on single ones, and whether the top two are a pair."""
     similarity, truth = zero_shot(model, pictures), [targets(s) for s in shown]
     result = {}
@@ -182,29 +183,15 @@ def train(
     save(model, folder, s)
     test = scene_pool(s["test_scenes"], seed + 6, "test")
     quality = {
-        f"{family} top-1, raw pictures": value
-        for family, value in top_1(model, np.stack([x.picture for x in test]), test).items()
+        f"{name}, raw pictures": value
+        for name, value in top_1(model, np.stack([x.picture for x in test]), test).items()
     }
-    quality |= accuracy_by_log_snr(model, pipeline, s["test_scenes"], seed + 7)
+    quality |= judged.by_log_snr(pipeline, s["test_scenes"], seed + 7, partial(top_1, model))
     sections = {
         "Data": {"training scenes": s["pool"], "predictions": s["predicted"], "seed": seed},
         "Training": {f"{phase}: {k}": v for phase, f in facts.items() for k, v in f.items()},
-        "Quality on held-out combinations": quality,
+        "Zero-shot accuracy on held-out combinations": quality,
     }
     summary = 'Load with `open_clip.create_model_and_transforms("local-dir:<this folder>")`.'
     write_card(folder, "CLIP of OpenMoji scenes", summary, sections, curves)
     return quality
-
-
-def accuracy_by_log_snr(model, pipeline, count: int, seed: int) -> dict[str, float]:
-    """Top-1 on conditional clean predictions of held-out scenes, per family and log-SNR band."""
-    test = scene_pool(count, seed, "test")
-    t = np.random.default_rng(seed).integers(0, 1000, count)
-    pictures = judged.predictions(pipeline, test, t, np.ones(count), seed)
-    levels, edges, result = judged.log_snr(pipeline, t), judged.LOG_SNR_EDGES, {}
-    for low, high in pairwise(edges):
-        rows = np.flatnonzero((levels >= low) & (levels < high))
-        if len(rows):
-            scores = top_1(model, pictures[rows], [test[i] for i in rows])
-            result |= {f"{k} top-1, log-SNR {low:g} to {high:g}": v for k, v in scores.items()}
-    return result

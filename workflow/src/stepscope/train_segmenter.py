@@ -1,7 +1,6 @@
 """Train the segmenter that finds objects in generated pictures (labels: background, objects)."""
 
-from functools import lru_cache
-from itertools import pairwise
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -67,18 +66,10 @@ def mean_iou(predicted: np.ndarray, truth: np.ndarray) -> float:
     return float((table.diagonal() / np.maximum(union, 1))[table.sum(1) > 0].mean())
 
 
-def accuracy_by_log_snr(model, pipeline, count: int, seed: int) -> dict[str, float]:
-    """Mean IoU on conditional clean predictions of held-out scenes, per band of log-SNR."""
-    test = scene_pool(count, seed, "test")
-    t = np.random.default_rng(seed).integers(0, 1000, count)
-    pictures = judged.predictions(pipeline, test, t, np.ones(count), seed)
-    truth, found = np.stack([label_map(s) for s in test]), segment(model, pictures)
-    levels, edges, result = judged.log_snr(pipeline, t), judged.LOG_SNR_EDGES, {}
-    for low, high in pairwise(edges):
-        chosen = (levels >= low) & (levels < high)
-        if chosen.any():
-            result[f"mIoU, log-SNR {low:g} to {high:g}"] = mean_iou(found[chosen], truth[chosen])
-    return result
+def accuracy(model, pictures: np.ndarray, shown: list[scenes.Scene]) -> dict[str, float]:
+    """Mean IoU over labels of what the model finds in pictures of scenes, ``mIoU``."""
+    truth = np.stack([label_map(scene) for scene in shown])
+    return {"mIoU": mean_iou(segment(model, pictures), truth)}
 
 
 def train(
@@ -117,9 +108,9 @@ def train(
     )
     model.save_pretrained(folder)
     test = scene_pool(s["test_scenes"], seed + 3, "test")
-    found = segment(model, np.stack([x.picture for x in test]))
-    quality = {"mIoU, raw pictures": mean_iou(found, np.stack([label_map(x) for x in test]))}
-    quality |= accuracy_by_log_snr(model, pipeline, s["test_scenes"], seed + 4)
+    raw = accuracy(model, np.stack([x.picture for x in test]), test)
+    quality = {f"{name}, raw pictures": value for name, value in raw.items()}
+    quality |= judged.by_log_snr(pipeline, s["test_scenes"], seed + 4, partial(accuracy, model))
     sections = {
         "Data": {"training scenes": s["pool"], "predictions": s["predicted"], "seed": seed},
         "Training": {f"{phase}: {k}": v for phase, f in facts.items() for k, v in f.items()},
