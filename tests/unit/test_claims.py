@@ -19,7 +19,7 @@ MEASURED = {"R1a": 4, "R1b": 2, "R2a": 2, "R2b": 1, "R3a": 2, "R3b": 5}  # rows 
 def crossed(columns, **axes):
     frame = pd.MultiIndex.from_product(axes.values(), names=axes.keys()).to_frame(index=False)
     defaults = {**KEYS, "score": "clip", "substrate": "", "word": "", "auc_similarity": np.nan}
-    defaults |= {"pointing": 0.0, "iou": 0.0, "relevance_minmax": 0.0}
+    defaults |= {"pointing": 0.0, "iou": 0.0, "average_precision": 0.0, "relevance_minmax": 0.0}
     frame = frame.assign(**{key: value for key, value in defaults.items() if key not in frame})
     if "step" in frame:
         frame = frame.assign(timestep=1000.0 - frame["step"], log_snr=frame["step"] - 6.0)
@@ -80,8 +80,8 @@ def study(effect, seed=0):
     regions = crossed("rq2_grounding", **who, **when, word_index=[0, 2, 3], method=["df_cam_word"])
     regions["role"] = regions["word_index"].map({i: role for i, (_, role) in enumerate(WORDS)})
     wobble = gaussian_filter1d(rng.normal(size=(PROMPTS, SEEDS, STEPS, 3)), 2, axis=2)
-    precision = effect * share[..., [0, 2, 3]] + 0.1 * wobble
-    regions["average_precision"] = precision.ravel()
+    mass = effect * share[..., [0, 2, 3]] + 0.1 * wobble
+    regions["mass"] = mass.ravel()
     found["rq2_grounding"] = regions
     onsets = crossed(
         "rq3_emergence",
@@ -184,8 +184,8 @@ def test_gaps_leave_out_a_word_or_a_step_not_the_claim():
     gone = (words["prompt_id"] == "p00") & (words["seed"] == 1) & (words["step"] == 3)
     found["rq2_relevance"] = words[~gone & ~((words["prompt_id"] == "p01") & (words["seed"] == 0))]
     regions = found["rq2_grounding"]
-    regions.loc[regions["step"] == 5, "average_precision"] = np.nan
-    regions.loc[regions["word_index"] == 0, "average_precision"] = np.nan
+    regions.loc[regions["step"] == 5, "mass"] = np.nan
+    regions.loc[regions["word_index"] == 0, "mass"] = np.nan
     rows = claims.judge(found, **SETTINGS).set_index("claim")
     assert set(rows.loc["R2a", "verdict"]) == {"supported"}
     assert set(rows.loc["R2a", "n"]) == {PROMPTS - 1, PROMPTS - 2}  # one prompt has other steps

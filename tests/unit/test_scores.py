@@ -53,9 +53,9 @@ def test_saliency_table_scores_constant_maps_as_nan_and_skips_what_has_no_map(rn
 
 
 def test_a_perfect_map_scores_one_and_an_inverted_one_nothing():
-    assert grounding.score(REGION.astype(float), REGION) == (1, 1, 1)
-    pointing, iou, precision = grounding.score(1.0 - REGION, REGION)
-    assert (pointing, iou) == (0, 0)
+    assert grounding.score(REGION.astype(float), REGION) == (1, 1, 1, 1 / REGION.mean())
+    pointing, iou, precision, mass = grounding.score(1.0 - REGION, REGION)
+    assert (pointing, iou, mass) == (0, 0, 0)
     assert precision < 0.1
 
 
@@ -65,6 +65,7 @@ def test_random_maps_score_chance(rng):
     assert scores[:, 0].mean() == pytest.approx(share, abs=0.04)
     assert scores[:, 1].mean() == pytest.approx(share, abs=0.05)
     assert scores[:, 2].mean() < 3 * share
+    assert scores[:, 3].mean() == pytest.approx(1, abs=0.05)
 
 
 @pytest.mark.parametrize("decimals", [0, 1, 8])  # with many ties, with some, with none
@@ -89,7 +90,7 @@ def test_constant_maps_and_trivial_regions_are_not_scored():
     ):
         assert np.isnan(grounding.score(values, region)).all()
     signed = grounding.score(-np.eye(SIDE), REGION)  # nothing positive, but a ranking
-    assert np.isnan(signed[:2]).all()
+    assert np.isnan(np.delete(signed, 2)).all()
     assert np.isfinite(signed[2])
 
 

@@ -121,7 +121,7 @@ def test_a_method_of_one_seed_is_compared_with_the_baseline_of_that_seed():
 @pytest.mark.parametrize("table", list(statistics.SUMMARIES))
 def test_every_table_with_one_row_a_sample_has_a_summary(table):
     rng = np.random.default_rng(0)
-    numbers = {"step": 1, "timestep": 999.0, "log_snr": -5.0, "word_index": 0}
+    numbers = {"step": 1, "timestep": 999.0, "log_snr": -5.0, "word_index": 0, "move": 3}
     texts = {"similarity": "", "role": "subject", "prediction": "guided", "method": "mine"}
     rows = [
         {

@@ -1,6 +1,5 @@
 # Tables of the whole study from those of its batches, their summaries, and the paper's claims.
-MERGED = [name for wanted in TARGETS.values() for name in wanted["tables"] + wanted["raw"]]
-MERGED.remove("claims")
+MERGED = [name for wanted in TARGETS.values() for name in wanted["tables"]]
 
 
 rule merge_table:

@@ -172,22 +172,22 @@ def words(found: dict[str, pd.DataFrame], draws: int, seed: int) -> Iterator[Fin
 
 
 def lit(found: dict[str, pd.DataFrame], draws: int, seed: int) -> Iterator[Finding]:
-    """R2b: how well a word's DF-CAM finds its region against the word's share, over steps."""
+    """R2b: the mass of a word's DF-CAM in its region against the word's share, over steps."""
     weights, regions = found["rq2_relevance"], found["rq2_grounding"]
     weights = weights[weights["method"] == "relevance"]
     shares = curves(weights.assign(share=tables.share(weights)), "share")
     regions = regions[(regions["method"] == "df_cam_word") & (regions["role"] != "")]
     blocks: dict[str, list[np.ndarray]] = {}
-    for (prompt, number), precision in curves(regions, "average_precision").items():
+    for (prompt, number), mass in curves(regions, "mass").items():
         share = shares.get((prompt, number), pd.DataFrame())
-        steps = precision.columns.intersection(share.columns)
-        both = precision.index.intersection(share.index)
+        steps = mass.columns.intersection(share.columns)
+        both = mass.index.intersection(share.index)
         if len(both) > 1 and len(steps) > 2:
-            pair = (each.loc[both, steps].to_numpy() for each in (precision, share))
+            pair = (each.loc[both, steps].to_numpy() for each in (mass, share))
             blocks.setdefault(prompt, []).append(statistics.correlations(*pair))
     means = [np.mean(each, axis=0) for each in blocks.values() if len({len(b) for b in each}) == 1]
     text = (
-        "correlation over steps of the average precision of a word's DF-CAM with the word's share "
+        "correlation over steps of the mass of a word's DF-CAM in its region with the word's share "
         "of relevance minus with other words'"
     )
     reason = "needs df_cam_word and relevance at three steps or more, and two words with regions"

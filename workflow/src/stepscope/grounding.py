@@ -1,4 +1,4 @@
-"""RQ2: does a word's map find the word's region? Pointing game, IoU and average precision."""
+"""RQ2: does a word's map find the word's region? Pointing game, IoU, average precision and mass."""
 
 from collections.abc import Sequence
 
@@ -8,64 +8,65 @@ import xarray as xr
 from scipy.stats import rankdata
 from skimage.filters import threshold_otsu
 
-from stepscope import baselines, regions, store, tables
+from stepscope import baselines, regions, saliency, store, tables
 from stepscope.joblog import bar
 
-SCORES = ("pointing", "iou", "average_precision")
+SCORES = ("pointing", "iou", "average_precision", "mass")
 
 
-def pointing(saliency: np.ndarray, region: np.ndarray) -> float:
+def pointing(values: np.ndarray, region: np.ndarray) -> float:
     """Share of the map's largest cells that are in the region: 1 or 0 unless cells tie.
 
     The pointing game of Zhang et al. (2016) on the latent grid, without tolerance.
     """
-    return float(region[saliency == saliency.max()].mean())
+    return float(region[values == values.max()].mean())
 
 
-def iou(saliency: np.ndarray, region: np.ndarray) -> float:
+def iou(values: np.ndarray, region: np.ndarray) -> float:
     """Overlap of the region with the map's cells above Otsu's threshold, over their union.
 
     Otsu's threshold splits the map's own values into two classes: it looks at no region, so no
     scored picture chooses it.
     """
-    above = saliency > threshold_otsu(saliency)
+    above = values > threshold_otsu(values)
     return float((above & region).sum() / (above | region).sum())
 
 
-def average_precision(saliency: np.ndarray, region: np.ndarray) -> float:
+def average_precision(values: np.ndarray, region: np.ndarray) -> float:
     """Average precision of the map's values as scores of being in the region.
 
     The mean, over the region's cells, of the precision when all cells at least as large are taken;
     equal to scikit-learn's ``average_precision_score``, ties included, at a tenth of its time.
     """
-    taken = rankdata(-saliency, "max", axis=None).reshape(saliency.shape)[region]
-    return float((rankdata(-saliency[region], "max") / taken).mean())
+    taken = rankdata(-values, "max", axis=None).reshape(values.shape)[region]
+    return float((rankdata(-values[region], "max") / taken).mean())
 
 
-def score(saliency: np.ndarray, region: np.ndarray) -> tuple[float, float, float]:
-    """Pointing, IoU and average precision of a map (y, x) against a region (y, x) bool.
+def score(values: np.ndarray, region: np.ndarray) -> tuple[float, float, float, float]:
+    """Pointing, IoU, average precision and mass of a map (y, x) against a region (y, x) bool.
 
-    Pointing and IoU use max(map, 0), average precision ranks the signed map. A constant map, and a
-    region that is empty or everything, scores NaN: there is nothing to find.
+    Mass is the share of the map in the region over the region's share of the area. It, pointing
+    and IoU use max(map, 0), average precision ranks the signed map. A constant map, and a region
+    that is empty or everything, scores NaN: there is nothing to find.
     """
-    positive = np.maximum(saliency, 0)
-    nothing = (np.nan,) * 3
-    if not saliency.max() > saliency.min() or region.all() or not region.any():
-        return nothing
-    precision = average_precision(saliency, region)
+    positive = np.maximum(values, 0)
+    if not values.max() > values.min() or region.all() or not region.any():
+        return (np.nan,) * 4
+    precision = average_precision(values, region)
     if not positive.max() > positive.min():
-        return (np.nan, np.nan, precision)
-    return pointing(positive, region), iou(positive, region), precision
+        return (np.nan, np.nan, precision, np.nan)
+    mass = float(saliency.semantic_mass(positive, region))
+    return pointing(positive, region), iou(positive, region), precision, mass
 
 
 def scores(maps: xr.DataArray, masks: np.ndarray) -> xr.Dataset:
-    """Compute the three scores (sample, step, word) of maps (sample, step, [word], y, x).
+    """Compute the scores (sample, step, word) of maps (sample, step, [word], y, x).
 
     masks (sample, word, y, x) are shares of the latent grid's cells: half or more is inside, NaN
     is no region. A map without words is scored for every word.
     """
     values = maps.transpose("sample", "step", ..., "y", "x").to_numpy().astype(np.float64)
-    found = np.full((3, *values.shape[:2], masks.shape[1]), np.nan)
+    found = np.full((len(SCORES), *values.shape[:2], masks.shape[1]), np.nan)
     known = np.isfinite(values).all((-2, -1))
     for sample, word in zip(*np.nonzero(np.isfinite(masks).all((-2, -1))), strict=True):
         region = masks[sample, word] >= 0.5

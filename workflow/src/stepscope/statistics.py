@@ -16,10 +16,11 @@ SUMMARIES = {
     "rq1_recovery": ((*STEP, "region", "band"), ("recovered",), False),
     "rq1_saliency": ((*STEP, "method"), ("semantic_mass", "detail_correlation"), True),
     "rq1_auc": ((*STEP, *tables.GAME), ("auc_distance", "auc_similarity"), True),
+    "rq1_curves": ((*STEP, *tables.GAME, "move"), ("value",), False),
     "rq2_relevance": ((*STEP, "role", "method"), ("share",), False),
     "rq2_grounding": (
         (*STEP, "role", "method"),
-        ("pointing", "iou", "average_precision"),
+        ("pointing", "iou", "average_precision", "mass"),
         True,
     ),
     "rq3_concepts": (

@@ -21,7 +21,7 @@ COLUMNS = {
     "rq1_auc": (*KEYS, *GAME, "auc_distance", "auc_similarity"),
     "rq1_curves": (*KEYS, *GAME, "move", "value"),
     "rq2_relevance": (*KEYS, *WORD, "relevance", "relevance_minmax"),
-    "rq2_grounding": (*KEYS, *WORD, "pointing", "iou", "average_precision"),
+    "rq2_grounding": (*KEYS, *WORD, "pointing", "iou", "average_precision", "mass"),
     "rq3_concepts": (*KEYS, "prediction", "family", "concept", "probability", "margin"),
     "rq3_emergence": (
         *(*SAMPLE, "prediction", "family", "concept"),
