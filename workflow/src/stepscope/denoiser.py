@@ -52,7 +52,8 @@ class Denoiser:
 
     Nothing is remembered between calls, so steps replay in any order; only the sizes that fit into
     memory are, so that a batch that does not is halved once. Gradients flow wherever the caller
-    enables them. Latents keep the scheduler's scale, as traces store them.
+    enables them. Latents keep the scheduler's scale, as traces store them. ``device`` is where the
+    pipeline computed when the denoiser was made.
     """
 
     def __init__(
@@ -67,6 +68,9 @@ class Denoiser:
         """``scheduler`` None takes the pipeline's own, as it is configured."""
         self.pipeline = pipeline
         self.family = families.of(pipeline)
+        # asked once: both look through every module of the pipeline
+        self.device = pipeline._execution_device
+        self._dtype = self.network.dtype
         self.guidance = guidance
         self.guidance_rescale = guidance_rescale
         config = pipeline.scheduler.config
@@ -86,11 +90,6 @@ class Denoiser:
     def network(self) -> torch.nn.Module:
         """The denoising network."""
         return self.family.network
-
-    @property
-    def device(self) -> torch.device:
-        """Where the pipeline computes."""
-        return self.pipeline._execution_device
 
     def outputs(
         self, latents: Latents, step: Step, conditioning: Mapping[str, Tensor] | None = None
@@ -122,7 +121,7 @@ class Denoiser:
     def _call(self, latents: Latents, step: Step, conditioning: Mapping[str, Tensor]) -> Halves:
         """One call of the network for B latents and their conditioning (B, 2, ...)."""
         halves = slice(None) if self.guidance > 1 else slice(1, None)
-        own = {"device": self.device, "dtype": self.network.dtype}
+        own = {"device": self.device, "dtype": self._dtype}
         z = self._network_input(latents, step).to(**own)
         named = {
             name: tensor[:, halves].transpose(0, 1).flatten(0, 1).to(**own)
