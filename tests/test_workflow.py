@@ -44,7 +44,7 @@ def test_one_edited_prompt_reruns_one_batch_of_each_sampling(study):
     jobs = study.planned("all")
     assert jobs["generate"] == jobs["decode"] == jobs["ground"] == 3
     assert jobs["explain"] == 3 + 5  # one method on three samplings, five on one
-    assert jobs["play_games"] == 4 + 1  # a method with maps at the played step, the baselines
+    assert jobs["play_games"] == 2 + 1  # a method with maps at the played step, the baselines
 
 
 def test_prompts_in_another_batch_leave_the_first_alone(study):
