@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
+from PIL import Image
 
 import tiny
 from stepscope import generation, models, store
@@ -94,6 +95,24 @@ def test_pixels_of_attention_sum_to_one(made):
     tree = store.open_trace(str(made[1]))
     total = np.nansum(tree["attn_16x16/value"].values.astype("f4"), axis=2)
     np.testing.assert_allclose(total, 1, atol=5e-3)
+
+
+def test_an_inverted_picture_is_stored_with_its_reconstruction_error(made, tmp_path):
+    Image.new("RGB", (64, 64), "blue").save(tmp_path / "blue.png")
+    prompts = [PROMPTS[0] | {"seeds": [0], "image": str(tmp_path / "blue.png")}]
+    path = str(tmp_path / "0.zarr")
+    generation.generate(
+        path,
+        results=str(tmp_path),
+        model=made[0],
+        study=STUDY | {"trace": "invert"},
+        prompts=prompts,
+        code="c",
+    )
+    tree = store.open_trace(path)
+    assert tree.attrs["trace"] == "invert"
+    assert tree["reconstruction_error"].shape == (1,)
+    assert np.isfinite(tree["reconstruction_error"]).all()
 
 
 def test_too_long_prompt_is_refused_by_the_tokenizer(made, tmp_path):

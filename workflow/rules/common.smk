@@ -104,6 +104,8 @@ os.environ.update(STEPSCOPE=SOURCE, HF_HUB_OFFLINE="1")
 sys.path.insert(0, SOURCE)
 # The repository, for shipped models; of a remote module it is a URL, where no folder is found.
 ROOT = Path(workflow.current_basedir.get_path_or_uri(secret_free=True)).parent.parent
+# Kept for input functions: when they are called, `workflow` has those of the outermost workflow.
+PATHVARS = workflow.pathvars
 
 from stepscope import adapters, digests, study
 
@@ -129,8 +131,8 @@ def target(name):
     wanted = TARGETS[name]
     tables = [table(each) for each in wanted["tables"]]
     summaries = [f"<results>/tables/{each}_summary.tsv" for each in wanted["tables"]]
-    return [workflow.pathvars.apply(each) for each in tables + summaries] + expand(
-        workflow.pathvars.apply("<figure>.{form}"), figure=wanted["figures"], form=["pdf", "png"]
+    return [PATHVARS.apply(each) for each in tables + summaries] + expand(
+        PATHVARS.apply("<figure>.{form}"), figure=wanted["figures"], form=["pdf", "png"]
     )
 
 
@@ -142,7 +144,7 @@ def table(name):
 
 def table_of(wildcards):
     """File of the table that a job is about."""
-    return workflow.pathvars.apply(table(wildcards.table))
+    return PATHVARS.apply(table(wildcards.table))
 
 
 @functools.cache
@@ -190,7 +192,7 @@ def batches(dataset=None):
 
 def every(pattern, samplings=None, **extra):
     """A pattern expanded over all models, datasets, samplings and batches of the study."""
-    pattern = workflow.pathvars.apply(pattern)
+    pattern = PATHVARS.apply(pattern)
     return [
         path
         for dataset in PROMPTS
@@ -260,7 +262,7 @@ def region_of(wildcards):
     """
     entry = config["explain"][wildcards.method]
     wanted = "region" in (entry.get("score"), entry.get("target"))
-    return workflow.pathvars.apply("<masks>") if wanted else []
+    return PATHVARS.apply("<masks>") if wanted else []
 
 
 @functools.cache
@@ -330,7 +332,7 @@ def fetched(*keys):
         entry = config
         for key in path:
             entry = entry[key]
-        record = workflow.pathvars.apply(f"<results>/fetched/{'/'.join(path)}.json")
+        record = PATHVARS.apply(f"<results>/fetched/{'/'.join(path)}.json")
         return record if "repo" in entry or "name" in entry else []
 
     return get

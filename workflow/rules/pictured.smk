@@ -39,7 +39,7 @@ def pictured(prompts, samplings):
 
 def stores(pattern, records, **extra):
     """The store of each record, in their order."""
-    pattern = workflow.pathvars.apply(pattern)
+    pattern = PATHVARS.apply(pattern)
     return [path for record in records for path in expand(pattern, **record, **extra)]
 
 
