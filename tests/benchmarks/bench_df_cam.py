@@ -1,10 +1,9 @@
 """DF-CAM for all layers against one forward and backward pass; to cost at most 1.5 times that."""
 
-import timing
-
-from stepscope.attention import relevance
-from stepscope.gradcam import df_cam, df_cam_word
-from stepscope.information import word_information
+from stepscope.methods.df_cam import df_cam, df_cam_word
+from stepscope.methods.relevance import relevance
+from stepscope.methods.word_information import word_information
+from support import timing
 
 
 def main() -> None:

@@ -1,9 +1,9 @@
 """DF-RISE's masks per second against the bare batched U-Net call; to be at least 0.9 of it."""
 
-import timing
 import torch
 
-from stepscope.perturbation import df_rise
+from stepscope.methods.df_rise import df_rise
+from support import timing
 
 MASKS, BLOCK = 100, 50
 

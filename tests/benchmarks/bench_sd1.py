@@ -24,8 +24,14 @@ from diffusers import (
 )
 from transformers import CLIPTextConfig, CLIPTextModel
 
-import tiny
-from stepscope import devices, generation, geometry, measuring, memory, models, tracing, writing
+from stepscope.estimate import trace_size
+from stepscope.estimate.measure import SHIPPED, decoding_seconds
+from stepscope.models import devices, memory, pipelines
+from stepscope.store import parts
+from stepscope.tracing.call import trace, trace_prompts
+from stepscope.tracing.generate import sample_attributes, stored_arrays
+from stepscope.tracing.trace import Trace
+from support import tiny
 
 PROMPT = "a cat on a red car with a dog and a bird"  # ten words; the tiny tokenizer knows them
 SEED, STEPS, REPEATS, GUIDANCE, RATIO = 0, 2, 3, 7.5, 1.05
@@ -73,7 +79,7 @@ def build() -> StableDiffusionPipeline:
         requires_safety_checker=False,
     )
     pipeline.set_progress_bar_config(disable=True)
-    models.save_memory(pipeline, {})
+    pipelines.save_memory(pipeline, {})
     return pipeline
 
 
@@ -92,30 +98,30 @@ def call(pipeline: StableDiffusionPipeline) -> float:
     return time.perf_counter() - start
 
 
-def traced(pipeline: StableDiffusionPipeline) -> tuple[float, tracing.Trace]:
+def traced(pipeline: StableDiffusionPipeline) -> tuple[float, Trace]:
     """The same with tracing, and the trace."""
     start = time.perf_counter()
-    with tracing.trace(pipeline) as tracer:
+    with trace(pipeline) as tracer:
         call(pipeline)
-    trace = tracer.result()
-    return time.perf_counter() - start, trace
+    result = tracer.result()
+    return time.perf_counter() - start, result
 
 
-def on_disk(trace: tracing.Trace) -> tuple[int, int]:
+def on_disk(trace: Trace) -> tuple[int, int]:
     """Bytes of a one-sample trace's arrays, and of the store that they make."""
-    arrays = generation.arrays(trace, "float16")
+    arrays = stored_arrays(trace, "float16")
     record = {"prompt": PROMPT, "prompt_id": "benchmark"}
-    told = generation.described(trace, [(record, SEED)])
+    told = sample_attributes(trace, [(record, SEED)])
     with tempfile.TemporaryDirectory() as folder:
         store = Path(folder) / "trace.zarr"
-        writing.write_in_parts(str(store), f"{folder}/partial", "key", 1, lambda _: (arrays, told))
+        parts.write_in_parts(str(store), f"{folder}/partial", "key", 1, lambda _: (arrays, told))
         stored = sum(path.stat().st_size for path in store.rglob("*") if path.is_file())
     return sum(values.nbytes for name, values in arrays.items() if "/" in name), stored
 
 
 def picture(pipeline: StableDiffusionPipeline) -> float:
     """One traced step of one sample, then its picture; seconds of the picture."""
-    trace = tracing.generate(
+    trace = trace_prompts(
         pipeline,
         [PROMPT],
         [SEED],
@@ -127,7 +133,7 @@ def picture(pipeline: StableDiffusionPipeline) -> float:
         scheduler={"name": "dpmsolver++", "order": 2},
         roles=[{}],
     )
-    return measuring.decoding_seconds(pipeline, trace.latents[:, -1])
+    return decoding_seconds(pipeline, trace.latents[:, -1])
 
 
 def rounded(rate: float) -> float:
@@ -153,10 +159,10 @@ def main() -> None:
         f"a guided call: {guided:.2f} s plain, {statistics.median(with_trace) / STEPS:.2f} s traced"
     )
 
-    expected = geometry.trace_bytes(
-        geometry.of_configs(geometry.STABLE_DIFFUSION_1, geometry.KEYS, None, None),
+    expected = trace_size.trace_bytes(
+        trace_size.of_configs(trace_size.STABLE_DIFFUSION_1, trace_size.KEYS, None, None),
         steps=STEPS,
-        rows=geometry.tokens(PROMPT),
+        rows=trace_size.tokens(PROMPT),
         order=pipeline.scheduler.config.solver_order,
         dtype="float32",
         derived="float16",
@@ -185,7 +191,7 @@ def main() -> None:
             "parameters": parameters,
             "sample": peak.bytes,
         }
-        measuring.SHIPPED.write_text(json.dumps(told, indent=1) + "\n")
+        SHIPPED.write_text(json.dumps(told, indent=1) + "\n")
 
 
 if __name__ == "__main__":

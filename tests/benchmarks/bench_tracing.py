@@ -3,11 +3,11 @@
 It is to cost at most 1.15 times that.
 """
 
-import timing
 import torch
 
-from stepscope import samplings
-from stepscope.tracing import generate
+from stepscope.diffusion import samplings
+from stepscope.tracing.call import trace_prompts
+from support import timing
 
 COUNT = 4
 
@@ -30,7 +30,7 @@ def main() -> None:
             output_type="latent",
         )
 
-    found = timing.seconds({"plain": bare, "traced": lambda: generate(pipeline, **arguments)})
+    found = timing.seconds({"plain": bare, "traced": lambda: trace_prompts(pipeline, **arguments)})
     for name, time in found.items():
         ratio = time / found["plain"]
         print(f"{name}: {COUNT / time:.2f} samples/s, {ratio:.2f} of plain (at most 1.15)")

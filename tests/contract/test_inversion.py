@@ -5,9 +5,13 @@ import pytest
 import torch
 from PIL import Image
 
-import tiny
-from stepscope import autoencoder, inversion, samplings, tracing
-from stepscope.denoiser import Denoiser, steps_of
+from stepscope.diffusion import samplings
+from stepscope.diffusion.denoiser import Denoiser
+from stepscope.models import autoencoder
+from stepscope.tracing import real_pictures
+from stepscope.tracing.call import trace_prompts
+from stepscope.tracing.trace import steps_of
+from support import tiny
 
 PROMPTS = ["a red cat", "a ball above a zebra"]
 SETTINGS = {
@@ -44,13 +48,13 @@ def case(request):
     """A pipeline, its settings, and clean latents of two pictures that it made itself."""
     kind, name = request.param
     pipeline, options = getattr(tiny, kind)(), settings(name)
-    found = tracing.generate(pipeline, PROMPTS, [0, 1], **options)
+    found = trace_prompts(pipeline, PROMPTS, [0, 1], **options)
     return pipeline, options, found.latents[:, -1]
 
 
 def test_noised_latents_are_the_picture_at_each_steps_level(case):
     pipeline, options, clean = case
-    found = inversion.noised(pipeline, PROMPTS, [2, 3], clean, **options)
+    found = real_pictures.noised(pipeline, PROMPTS, [2, 3], clean, **options)
     assert torch.equal(found.latents[:, -1], clean)
     noise = torch.stack([torch.randn(clean[0].shape, generator=seeded(seed)) for seed in (2, 3)])
     for k, step in enumerate(steps_of(found, 0)):
@@ -71,7 +75,7 @@ def seeded(seed):
 
 def test_noised_steps_replay(case):
     pipeline, options, clean = case
-    found = inversion.noised(pipeline, PROMPTS, [2, 3], clean, **options)
+    found = real_pictures.noised(pipeline, PROMPTS, [2, 3], clean, **options)
     denoiser = denoiser_of(pipeline, options)
     for step in steps_of(found, 1):
         rows = torch.stack([torch.zeros_like(step.latent), step.latent])
@@ -82,8 +86,8 @@ def test_noised_steps_replay(case):
 
 def test_inversion_finds_the_noise_that_made_a_picture(case, monkeypatch):
     pipeline, options, clean = case
-    monkeypatch.setattr(inversion, "ITERATIONS", 40)
-    found, error = inversion.inverted(pipeline, PROMPTS, [8, 9], clean, **options)
+    monkeypatch.setattr(real_pictures, "ITERATIONS", 40)
+    found, error = real_pictures.inverted(pipeline, PROMPTS, [8, 9], clean, **options)
     assert error.shape == (2,)
     assert error.max() < 1e-6
     np.testing.assert_allclose(found.latents[:, -1], clean, atol=2e-3 * float(clean.abs().max()))
@@ -92,7 +96,7 @@ def test_inversion_finds_the_noise_that_made_a_picture(case, monkeypatch):
 def test_the_reconstruction_error_is_that_of_the_last_latent():
     pipeline, options = tiny.tiny_sd1(), settings("euler")
     clean = torch.randn(2, 4, 12, 16, generator=seeded(0))
-    found, error = inversion.inverted(pipeline, PROMPTS, [0, 1], clean, **options)
+    found, error = real_pictures.inverted(pipeline, PROMPTS, [0, 1], clean, **options)
     expected = [
         float(((a - b) ** 2).sum() / (b**2).sum())
         for a, b in zip(found.latents[:, -1], clean, strict=True)
@@ -105,7 +109,9 @@ def test_the_reconstruction_error_is_that_of_the_last_latent():
 def test_steps_that_cannot_be_inverted_are_refused(scheduler):
     options = SETTINGS | {"scheduler": scheduler}
     with pytest.raises(ValueError, match="inversion needs steps without noise and history"):
-        inversion.inverted(tiny.tiny_sd1(), PROMPTS, [0, 1], torch.zeros(2, 4, 12, 16), **options)
+        real_pictures.inverted(
+            tiny.tiny_sd1(), PROMPTS, [0, 1], torch.zeros(2, 4, 12, 16), **options
+        )
 
 
 @pytest.mark.parametrize("kind", ["tiny_sd1", "tiny_sd3"])
@@ -115,7 +121,7 @@ def test_pictures_are_resized_and_encoded_as_they_are_decoded(kind, tmp_path):
     Image.fromarray(small).save(tmp_path / "small.png")
     Image.fromarray(small).resize((64, 64), 0).save(tmp_path / "square.png")
     paths = [str(tmp_path / name) for name in ("small.png", "square.png")]
-    found, square = inversion.read(paths, denoiser.pipeline, 48, 64)
+    found, square = real_pictures.read(paths, denoiser.pipeline, 48, 64)
     assert found.shape == square.shape == (4, 12, 16)
     plain = torch.from_numpy(small[None] / 127.5 - 1).float().permute(0, 3, 1, 2)
     (expected,) = autoencoder.encode(denoiser.pipeline, plain)
@@ -132,14 +138,14 @@ def test_pictures_are_resized_and_encoded_as_they_are_decoded(kind, tmp_path):
 
 def test_pictures_without_a_size_get_the_models_own(tmp_path):
     Image.new("RGB", (30, 20)).save(tmp_path / "small.png")
-    found = inversion.read([str(tmp_path / "small.png")], tiny.tiny_sd1(), None, None)
+    found = real_pictures.read([str(tmp_path / "small.png")], tiny.tiny_sd1(), None, None)
     assert found.shape == (1, 4, 16, 16)
 
 
 def test_a_torn_picture_is_named(tmp_path):
     (tmp_path / "torn.png").write_bytes(b"\x89PNG")
     with pytest.raises(ValueError, match=r"^image: .*torn.png cannot be read"):
-        inversion.read([str(tmp_path / "torn.png")], tiny.tiny_sd1(), None, None)
+        real_pictures.read([str(tmp_path / "torn.png")], tiny.tiny_sd1(), None, None)
 
 
 def test_dpm_of_first_order_is_ddim():

@@ -6,13 +6,15 @@ import numpy as np
 import pytest
 import torch
 
-import tiny
-from stepscope import tracing
-from stepscope.attention import cross_attention, relevance
-from stepscope.denoiser import Denoiser, steps_of
-from stepscope.gradcam import df_cam, df_cam_word
-from stepscope.information import word_information
-from stepscope.perturbation import df_rise
+from stepscope.diffusion.denoiser import Denoiser
+from stepscope.methods.cross_attention import cross_attention
+from stepscope.methods.df_cam import df_cam, df_cam_word
+from stepscope.methods.df_rise import df_rise
+from stepscope.methods.relevance import relevance
+from stepscope.methods.word_information import word_information
+from stepscope.tracing.call import trace_prompts
+from stepscope.tracing.trace import steps_of
+from support import tiny
 
 PIPELINES = ["tiny_sd1", "tiny_sd2", "tiny_xl", "tiny_pixart", "tiny_sd3"]
 OPTIONS = {"sampling": {"kind": "uniform", "steps": 3}, "scheduler": {"name": "euler"}}
@@ -24,7 +26,7 @@ WORD_METHODS = [cross_attention, relevance, df_cam_word, word_information]
 def replay(kind, dtype=torch.float32):
     """A denoiser and the second step of a picture of 48 x 72 pixels, latents 12 x 18."""
     pipeline = getattr(tiny, kind)().to(dtype)
-    trace = tracing.generate(
+    trace = trace_prompts(
         pipeline,
         [PROMPT],
         [0],

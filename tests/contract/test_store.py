@@ -6,10 +6,14 @@ import torch
 import xarray as xr
 from PIL import Image
 
-import tiny
-from stepscope import generation, models, store
-from stepscope.denoiser import Denoiser, steps_of
-from stepscope.tracing import generate
+from stepscope.diffusion.denoiser import Denoiser
+from stepscope.models import pipelines
+from stepscope.store.maps import read_errors, read_maps, write_maps
+from stepscope.store.traces import open_trace, read_step, read_steps
+from stepscope.tracing.call import trace_prompts
+from stepscope.tracing.generate import generate, memory
+from stepscope.tracing.trace import steps_of
+from support import tiny
 
 PROMPTS = [
     {"prompt_id": "cat", "prompt": "a red cat", "seeds": [3, 5], "roles": {"subject": "cat"}},
@@ -33,27 +37,25 @@ def made(tmp_path_factory):
     tiny.tiny_sd1(folder / "pipeline")
     model = {"folder": str(folder / "pipeline"), "dtype": "float32", "fingerprint": "x"}
     path = folder / "traces" / "0.zarr"
-    generation.generate(
-        str(path), results=str(folder), model=model, study=STUDY, prompts=PROMPTS, code="c"
-    )
+    generate(str(path), results=str(folder), model=model, study=STUDY, prompts=PROMPTS, code="c")
     return model, path
 
 
 def test_steps_from_disk_equal_steps_from_memory(made):
     model, path = made
-    pipeline = models.load(model)
+    pipeline = pipelines.load(model)
     settings = {name: STUDY[name] for name in STUDY if name != "storage"}
     batch = [(PROMPTS[0], 3), (PROMPTS[0], 5)]
-    trace = generate(
+    trace = trace_prompts(
         pipeline,
         [record["prompt"] for record, _ in batch],
         [seed for _, seed in batch],
         roles=[record["roles"] for record, _ in batch],
         **settings,
     )
-    tree = store.open_trace(str(path))
+    tree = open_trace(str(path))
     for sample in (0, 1):
-        for stored, kept in zip(store.steps(tree, sample), steps_of(trace, sample), strict=True):
+        for stored, kept in zip(read_steps(tree, sample), steps_of(trace, sample), strict=True):
             assert stored.number == kept.number
             assert stored.timestep == kept.timestep
             assert stored.log_snr == kept.log_snr
@@ -67,14 +69,14 @@ def test_steps_from_disk_equal_steps_from_memory(made):
 
 def test_stored_step_replays(made):
     model, path = made
-    tree = store.open_trace(str(path))
+    tree = open_trace(str(path))
     denoiser = Denoiser(
-        models.load(model),
+        pipelines.load(model),
         sampling=STUDY["sampling"],
         scheduler=STUDY["scheduler"],
         guidance=STUDY["guidance"],
     )
-    step = store.step(tree, 2, 2)
+    step = read_step(tree, 2, 2)
     with torch.inference_mode():
         outputs = denoiser.outputs(step.latent[None], step)
         torch.testing.assert_close(outputs[0], step.outputs, atol=1e-5, rtol=1e-5)
@@ -83,7 +85,7 @@ def test_stored_step_replays(made):
 
 
 def test_store_says_what_it_was_made_from(made):
-    attrs = store.open_trace(str(made[1])).attrs
+    attrs = open_trace(str(made[1])).attrs
     assert attrs["forward_batches"] == [2, 1]
     assert attrs["code"] == "c"
     assert attrs["sampling"] == STUDY["sampling"]
@@ -92,7 +94,7 @@ def test_store_says_what_it_was_made_from(made):
 
 
 def test_pixels_of_attention_sum_to_one(made):
-    tree = store.open_trace(str(made[1]))
+    tree = open_trace(str(made[1]))
     total = np.nansum(tree["attn_16x16/value"].values.astype("f4"), axis=2)
     np.testing.assert_allclose(total, 1, atol=5e-3)
 
@@ -101,7 +103,7 @@ def test_an_inverted_picture_is_stored_with_its_reconstruction_error(made, tmp_p
     Image.new("RGB", (64, 64), "blue").save(tmp_path / "blue.png")
     prompts = [PROMPTS[0] | {"seeds": [0], "image": str(tmp_path / "blue.png")}]
     path = str(tmp_path / "0.zarr")
-    generation.generate(
+    generate(
         path,
         results=str(tmp_path),
         model=made[0],
@@ -109,7 +111,7 @@ def test_an_inverted_picture_is_stored_with_its_reconstruction_error(made, tmp_p
         prompts=prompts,
         code="c",
     )
-    tree = store.open_trace(path)
+    tree = open_trace(path)
     assert tree.attrs["trace"] == "invert"
     assert tree["reconstruction_error"].shape == (1,)
     assert np.isfinite(tree["reconstruction_error"]).all()
@@ -122,7 +124,7 @@ def test_too_long_prompt_is_refused_by_the_tokenizer(made, tmp_path):
         weights.unlink()
     long = [PROMPTS[0] | {"prompt": "a cat " * 30}]
     with pytest.raises(ValueError, match="prompt_id cat: .* takes 24"):
-        generation.generate(
+        generate(
             str(tmp_path / "t.zarr"),
             results=str(tmp_path),
             model=model,
@@ -133,7 +135,7 @@ def test_too_long_prompt_is_refused_by_the_tokenizer(made, tmp_path):
 
 
 def test_maps_keep_coordinates_and_errors_apart(made, tmp_path):
-    tree = store.open_trace(str(made[1]))
+    tree = open_trace(str(made[1]))
     shape = (3, 3, 6, 16, 16)
     values = np.random.default_rng(0).random(shape)
     axes = ("sample", "step", "word", "y", "x")
@@ -142,10 +144,10 @@ def test_maps_keep_coordinates_and_errors_apart(made, tmp_path):
         "mine_se": xr.DataArray(values / 10, dims=axes),
         "plain": xr.DataArray(values[:, :, 0], dims=("sample", "step", "y", "x")),
     }
-    store.write_maps(str(tmp_path / "m.zarr"), maps, tree, {"target": "nothing"})
-    read = store.read_maps(str(tmp_path / "m.zarr"))
+    write_maps(str(tmp_path / "m.zarr"), maps, tree, {"target": "nothing"})
+    read = read_maps(str(tmp_path / "m.zarr"))
     assert set(read) == {"mine", "plain"}
-    assert set(store.read_errors(str(tmp_path / "m.zarr"))) == {"mine"}
+    assert set(read_errors(str(tmp_path / "m.zarr"))) == {"mine"}
     assert read["mine"].dtype == np.float32
     np.testing.assert_allclose(read["mine"], values, rtol=1e-6)
     assert list(read["plain"]["prompt_id"].values) == ["cat", "cat", "two"]
@@ -164,7 +166,7 @@ def contents(path) -> dict[str, bytes]:
 def test_a_batch_that_does_not_fit_is_split_without_losing_any(made, tmp_path, monkeypatch):
     """A network with memory for two samples makes the store that forward batches of two make."""
     model, path = made
-    pipeline, rows = models.load(model), []
+    pipeline, rows = pipelines.load(model), []
 
     def refuse(unet, args, kwargs):
         rows.append(len(args[0]))
@@ -172,9 +174,9 @@ def test_a_batch_that_does_not_fit_is_split_without_losing_any(made, tmp_path, m
             raise torch.OutOfMemoryError("CUDA out of memory.")
 
     pipeline.unet.register_forward_pre_hook(refuse, with_kwargs=True)
-    monkeypatch.setattr(models, "load", lambda spec: pipeline)
+    monkeypatch.setattr(pipelines, "load", lambda spec: pipeline)
     split = tmp_path / "split.zarr"
-    generation.generate(
+    generate(
         str(split),
         results=str(tmp_path),
         model=model,
@@ -183,16 +185,16 @@ def test_a_batch_that_does_not_fit_is_split_without_losing_any(made, tmp_path, m
         code="c",
     )
     assert rows == [6, 4, 4, 4, 2, 2, 2]  # one attempt that failed, then both pieces
-    assert store.open_trace(str(split)).attrs["forward_batches"] == [2, 1]
-    assert "split" not in store.open_trace(str(split)).attrs
+    assert open_trace(str(split)).attrs["forward_batches"] == [2, 1]
+    assert "split" not in open_trace(str(split)).attrs
     assert contents(split) == contents(path)
 
 
 def test_auto_records_the_size_that_was_chosen(made, tmp_path, monkeypatch):
     model, path = made
-    monkeypatch.setattr(generation.memory, "fitting_size", lambda one, device: one() or 2)
+    monkeypatch.setattr(memory, "fitting_size", lambda one, device: one() or 2)
     auto = tmp_path / "auto.zarr"
-    generation.generate(
+    generate(
         str(auto),
         results=str(tmp_path),
         model=model,
@@ -200,6 +202,6 @@ def test_auto_records_the_size_that_was_chosen(made, tmp_path, monkeypatch):
         prompts=PROMPTS,
         code="c",
     )
-    assert store.open_trace(str(auto)).attrs["forward_batches"] == [2, 1]
+    assert open_trace(str(auto)).attrs["forward_batches"] == [2, 1]
     assert contents(auto) == contents(path)
     assert {file.suffix for file in (tmp_path / ".partial").iterdir()} == {".lock"}

@@ -20,13 +20,15 @@ from diffusers import (
 )
 from diffusers.models.attention_processor import AttnAddedKVProcessor
 
-import tiny
-from conftest import block
-from stepscope import families, models
-from stepscope.denoiser import Denoiser, steps_of
-from stepscope.prediction import levels
-from stepscope.samplings import make_scheduler
-from stepscope.tracing import SHORTEST, generate, trace
+from stepscope.diffusion.denoiser import Denoiser
+from stepscope.diffusion.prediction import levels
+from stepscope.diffusion.samplings import make_scheduler
+from stepscope.models import pipelines
+from stepscope.models.families import registry
+from stepscope.tracing.call import SHORTEST, trace, trace_prompts
+from stepscope.tracing.trace import steps_of
+from support import tiny
+from support.workflow import block
 
 SHIPPED = Path(__file__).parents[2] / "resources" / "models" / "pipeline"
 PROMPTS = ["a red cat on a zebra cat", "the ball"]
@@ -50,12 +52,12 @@ RUNS = [(name, case) for name in PIPELINES for case in CASES if case != "rescale
 @functools.cache
 def loaded(name):
     if name == "shipped":
-        return models.load({"folder": str(SHIPPED)})
+        return pipelines.load({"folder": str(SHIPPED)})
     if name == "tiny_alpha":  # as config/README.md says
         folder = tempfile.mkdtemp()
         Path(folder, "my_family.py").write_text(block("python", "my_family.py", "config/README.md"))
         sys.path.append(folder)
-        families.add("my_family:Alpha")
+        registry.add("my_family:Alpha")
     return getattr(tiny, name)()
 
 
@@ -96,7 +98,7 @@ def call(pipeline, **options):
     count *= options.get("num_images_per_prompt", 1)
     generators = [torch.Generator().manual_seed(seed) for seed in range(count)]
     settings = {"num_inference_steps": 3, "guidance_scale": 4.0, "output_type": "np"}
-    settings |= families.of(pipeline).options | options
+    settings |= registry.family_of(pipeline).options | options
     return pipeline(generator=generators, **settings).images
 
 
@@ -120,7 +122,7 @@ def replaying(pipeline, found, **options):
 def hooks(pipeline):
     return sum(
         len(module._forward_hooks) + len(module._forward_pre_hooks)
-        for module in families.of(pipeline).network.modules()
+        for module in registry.family_of(pipeline).network.modules()
     )
 
 
@@ -132,7 +134,7 @@ def cross_attention(pipeline):
         if kwargs.get("encoder_hidden_states") is not None:
             names.add(f"{name}.processor")
 
-    for name, module in families.of(pipeline).network.named_modules():
+    for name, module in registry.family_of(pipeline).network.named_modules():
         if type(module).__name__ == "Attention":
             hook = functools.partial(called, name)
             added.append(module.register_forward_pre_hook(hook, with_kwargs=True))
@@ -239,7 +241,7 @@ def test_words_find_their_tokens_in_the_attention(pipeline):
     assert found.prompts == [PROMPTS[0]] * 2 + [PROMPTS[1]] * 2
     names, words = found.token_text[0], found.words[0]
     assert [word.text for word in words] == PROMPTS[0].split()
-    family = families.of(pipeline)
+    family = registry.family_of(pipeline)
     spelled = ["".join(names[i] for i in word.tokens) for word in words]
     assert spelled == [word * len(family.texts) for word in PROMPTS[0].split()]
     assert names.count("<padding>") == len(family.texts)
@@ -257,7 +259,7 @@ def test_several_pictures_of_a_prompt_have_their_own_attention(pipeline):
             generator=torch.Generator().manual_seed(3),
             num_inference_steps=3,
             guidance_scale=4.0,
-            **families.of(pipeline).options,
+            **registry.family_of(pipeline).options,
         )
     alone = tracer.result()
     for size, maps in alone.attention.items():
@@ -276,7 +278,7 @@ def test_attention_is_the_librarys_own(pipeline, monkeypatch):
         return fused(query, key, value, attn_mask=attn_mask, **options)
 
     monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", attend)
-    family = families.of(pipeline)
+    family = registry.family_of(pipeline)
     hook = family.network.register_forward_pre_hook(lambda *_: calls.append([]))
     _, found = traced(pipeline, **CASES["batch"], num_inference_steps=2)
     hook.remove()
@@ -405,7 +407,7 @@ def test_random_steps_are_the_same_for_every_latent_and_again(sd1):
 
 def test_log_snr_and_sigmas_are_those_of_the_time_steps(pipeline):
     found = generated(pipeline, {"kind": "early", "steps": 4, "gamma": 60})
-    if families.of(pipeline).schedule == "sigmas":
+    if registry.family_of(pipeline).schedule == "sigmas":
         ratios = found.timesteps / (1000 - found.timesteps)
     else:
         kept = pipeline.scheduler.alphas_cumprod.double().numpy()[found.timesteps.astype(int)]
@@ -419,7 +421,7 @@ def test_log_snr_and_sigmas_are_those_of_the_time_steps(pipeline):
 def generated(
     pipeline, sampling, prompts=PROMPTS, seeds=(5, 6), guidance=4.0, height=None, width=None
 ):
-    return generate(
+    return trace_prompts(
         pipeline,
         list(prompts),
         list(seeds),
@@ -429,7 +431,7 @@ def generated(
         height=height,
         width=width,
         scheduler={"name": "euler"}
-        if families.of(pipeline).schedule == "sigmas"
+        if registry.family_of(pipeline).schedule == "sigmas"
         else {"name": "dpmsolver++", "order": 1},
         roles=[{"subject": "cat"}, {"object": "ball"}][: len(prompts)],
     )

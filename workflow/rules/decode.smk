@@ -20,6 +20,6 @@ rule decode:
     params:
         model=spec("models", "{model}"),
         side=lookup(dpath="probe/size", within=config),
-        code=code("decoding"),
+        code=code("pictures.decode"),
     script:
         "../scripts/decode.py"

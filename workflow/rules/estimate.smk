@@ -6,7 +6,7 @@ rule estimate:
         "<logs>/estimate.log",
     localrule: True
     conda:
-        "../../envs/generate.yaml"
+        "../../envs/estimate.yaml"
     params:
         targets=["rq1", "rq2", "rq3", "all"],
         snakefile=str(workflow.main_snakefile),

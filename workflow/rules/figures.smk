@@ -1,5 +1,11 @@
 # Figures: one rule, one script, one figure, as PDF and PNG; numbers come from the tables alone.
-include: "pictured.smk"
+# Methods whose maps are shown, and the samples they are shown for.
+SHOWN_MAP = PLAN.preferred("df_rise")
+SHOWN_WORD_MAP = PLAN.preferred("df_cam_word", "cross_attention", "relevance", "information")
+SHOWN_RELEVANCE = PLAN.preferred("relevance", "information")
+OVER_TIME = PLAN.pictured(4, PLAN.first_sampling(SHOWN_MAP))
+BY_WORD = PLAN.pictured(3, PLAN.first_sampling(SHOWN_WORD_MAP))
+BY_SAMPLING = PLAN.pictured(6, list(config["samplings"]))
 
 
 rule plot_rq1_maps_over_time:
@@ -8,8 +14,7 @@ rule plot_rq1_maps_over_time:
         masks=stores("<masks>", OVER_TIME),
         maps=stores("<maps>", OVER_TIME, method=SHOWN_MAP),
     output:
-        pdf=figure("rq1_maps_over_time.pdf", "RQ1", "maps over time"),
-        png=figure("rq1_maps_over_time.png", "RQ1", "maps over time"),
+        **figure("rq1_maps_over_time", "maps over time"),
     log:
         "<logs>/plot_rq1_maps_over_time.log",
     benchmark:
@@ -20,129 +25,97 @@ rule plot_rq1_maps_over_time:
         mem="4GB",
         runtime="1h",
     params:
-        records=OVER_TIME,
-        method=SHOWN_MAP,
-        settings=lookup(dpath=f"explain/{SHOWN_MAP}", within=config),
-        code=code("figures_rq1", "pictures"),
+        figure="rq1_maps_over_time",
+        # all of a figure's own, since single parameters would be inherited by the figures below
+        settings={
+            "records": OVER_TIME,
+            "method": SHOWN_MAP,
+            "entry": config["explain"][SHOWN_MAP],
+        },
+        code=code("figures.rq1", "figures.samples"),
     script:
-        "../scripts/plot_rq1_maps_over_time.py"
+        "../scripts/plot_{params.figure}.py"
 
 
-rule plot_rq1_auc:
+use rule plot_rq1_maps_over_time as plot_rq1_auc with:
     input:
         curves=table("rq1_curves"),
         areas=table("rq1_auc"),
     output:
-        pdf=figure("rq1_auc.pdf", "RQ1", "deletion and insertion games"),
-        png=figure("rq1_auc.png", "RQ1", "deletion and insertion games"),
+        **figure("rq1_auc", "deletion and insertion games"),
     log:
         "<logs>/plot_rq1_auc.log",
     benchmark:
         "<benchmarks>/plot_rq1_auc.jsonl"
-    conda:
-        "../../envs/analyse.yaml"
-    resources:
-        mem="4GB",
-        runtime="1h",
     params:
-        games=lookup(dpath="games", within=config),
-        bootstrap=lookup(dpath="statistics", within=config),
-        code=code("figures_games", "tables"),
-    script:
-        "../scripts/plot_rq1_auc.py"
+        figure="rq1_auc",
+        settings={"games": config["games"], "bootstrap": config["statistics"]},
+        code=code("figures.games", "store.tables", tables=("rq1_auc", "rq1_curves")),
 
 
-rule plot_rq1_recovery:
+use rule plot_rq1_maps_over_time as plot_rq1_recovery with:
     input:
         table("rq1_recovery"),
     output:
-        pdf=figure("rq1_recovery.pdf", "RQ1", "recovery by region and band"),
-        png=figure("rq1_recovery.png", "RQ1", "recovery by region and band"),
+        **figure("rq1_recovery", "recovery by region and band"),
     log:
         "<logs>/plot_rq1_recovery.log",
     benchmark:
         "<benchmarks>/plot_rq1_recovery.jsonl"
-    conda:
-        "../../envs/analyse.yaml"
-    resources:
-        mem="4GB",
-        runtime="1h",
     params:
-        bootstrap=lookup(dpath="statistics", within=config),
-        code=code("figures_rq1", "tables"),
-    script:
-        "../scripts/plot_rq1_recovery.py"
+        figure="rq1_recovery",
+        settings={"bootstrap": config["statistics"]},
+        code=code("figures.rq1", "store.tables", tables=("rq1_recovery",)),
 
 
-rule plot_rq2_words:
+use rule plot_rq1_maps_over_time as plot_rq2_words with:
     input:
         relevance=table("rq2_relevance"),
         previews=stores("<previews>", BY_WORD),
         masks=stores("<masks>", BY_WORD),
         maps=stores("<maps>", BY_WORD, method=SHOWN_WORD_MAP),
     output:
-        pdf=figure("rq2_words.pdf", "RQ2", "words over time"),
-        png=figure("rq2_words.png", "RQ2", "words over time"),
+        **figure("rq2_words", "words over time"),
     log:
         "<logs>/plot_rq2_words.log",
     benchmark:
         "<benchmarks>/plot_rq2_words.jsonl"
-    conda:
-        "../../envs/analyse.yaml"
-    resources:
-        mem="4GB",
-        runtime="1h",
     params:
-        records=BY_WORD,
-        method=SHOWN_RELEVANCE,
-        map_method=SHOWN_WORD_MAP,
-        code=code("figures_rq2", "pictures", "tables"),
-    script:
-        "../scripts/plot_rq2_words.py"
+        figure="rq2_words",
+        settings={
+            "records": BY_WORD,
+            "method": SHOWN_RELEVANCE,
+            "map_method": SHOWN_WORD_MAP,
+        },
+        code=code("figures.rq2", "figures.samples", "store.tables", tables=("rq2_relevance",)),
 
 
-rule plot_rq3_emergence:
+use rule plot_rq1_maps_over_time as plot_rq3_emergence with:
     input:
         concepts=table("rq3_concepts"),
         onsets=table("rq3_emergence"),
     output:
-        pdf=figure("rq3_emergence.pdf", "RQ3", "emergence of concepts"),
-        png=figure("rq3_emergence.png", "RQ3", "emergence of concepts"),
+        **figure("rq3_emergence", "emergence of concepts"),
     log:
         "<logs>/plot_rq3_emergence.log",
     benchmark:
         "<benchmarks>/plot_rq3_emergence.jsonl"
-    conda:
-        "../../envs/analyse.yaml"
-    resources:
-        mem="4GB",
-        runtime="1h",
     params:
-        families=lookup(dpath="probe/families", within=config),
-        bootstrap=lookup(dpath="statistics", within=config),
-        code=code("figures_rq3", "tables"),
-    script:
-        "../scripts/plot_rq3_emergence.py"
+        figure="rq3_emergence",
+        settings={"families": config["probe"]["families"], "bootstrap": config["statistics"]},
+        code=code("figures.rq3", "store.tables", tables=("rq3_concepts", "rq3_emergence")),
 
 
-rule plot_rq3_samplings:
+use rule plot_rq1_maps_over_time as plot_rq3_samplings with:
     input:
         stores("<previews>", BY_SAMPLING),
     output:
-        pdf=figure("rq3_samplings.pdf", "RQ3", "pictures by sampling"),
-        png=figure("rq3_samplings.png", "RQ3", "pictures by sampling"),
+        **figure("rq3_samplings", "pictures by sampling"),
     log:
         "<logs>/plot_rq3_samplings.log",
     benchmark:
         "<benchmarks>/plot_rq3_samplings.jsonl"
-    conda:
-        "../../envs/analyse.yaml"
-    resources:
-        mem="4GB",
-        runtime="1h",
     params:
-        records=BY_SAMPLING,
-        samplings=lookup(dpath="samplings", within=config),
-        code=code("figures_rq3", "pictures"),
-    script:
-        "../scripts/plot_rq3_samplings.py"
+        figure="rq3_samplings",
+        settings={"records": BY_SAMPLING, "samplings": config["samplings"]},
+        code=code("figures.rq3", "figures.samples"),

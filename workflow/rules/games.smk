@@ -31,6 +31,6 @@ rule play_games:
         insertion=lookup(dpath="games/insertion", within=config),
         batch=lookup(dpath="games/batch", within=config),
         seed=lookup(dpath="statistics/seed", within=config),
-        code=code("games"),
+        code=code("scores.games", tables=("rq1_auc", "rq1_curves")),
     script:
         "../scripts/play_games.py"

@@ -22,6 +22,6 @@ rule generate:
         study=generation_of,
         prompts=prompts_in_batch,
         results=subpath(output[0], ancestor=5),
-        code=code("generation"),
+        code=generation_code,
     script:
         "../scripts/generate.py"

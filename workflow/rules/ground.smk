@@ -22,6 +22,6 @@ rule ground:
     params:
         ground=spec("ground"),
         truth=true_masks,
-        code=code("masks"),
+        code=code("pictures.ground"),
     script:
         "../scripts/ground.py"

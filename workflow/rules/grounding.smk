@@ -17,7 +17,7 @@ rule score_relevance:
         mem="4GB",
         runtime="1h",
     params:
-        code=code("relevance"),
+        code=code("scores.word_relevance", tables=("rq2_relevance", "rq3_roles")),
     script:
         "../scripts/score_relevance.py"
 
@@ -41,6 +41,6 @@ rule score_grounding:
         runtime="1h",
     params:
         seed=lookup(dpath="statistics/seed", within=config),
-        code=code("grounding"),
+        code=code("scores.grounding", tables=("rq2_grounding",)),
     script:
         "../scripts/score_grounding.py"

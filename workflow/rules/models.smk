@@ -15,6 +15,6 @@ rule fetch_model:
         "../../envs/generate.yaml"
     params:
         model=lookup(dpath="{entry}", within=config),
-        code=code("fetching"),
+        code=code("models.hub"),
     script:
         "../scripts/fetch_model.py"

@@ -23,6 +23,6 @@ rule probe:
     params:
         model=spec("probe", "model"),
         families=lookup(dpath="probe/families", within=config),
-        code=code("concepts"),
+        code=code("scores.concepts", tables=("rq3_concepts", "rq3_emergence")),
     script:
         "../scripts/probe.py"

@@ -16,7 +16,7 @@ rule recover:
         mem="2GB",
         runtime="1h",
     params:
-        code=code("recovery"),
+        code=code("scores.recovery", tables=("rq1_recovery",)),
     script:
         "../scripts/recover.py"
 
@@ -41,6 +41,6 @@ rule score_saliency:
         runtime="1h",
     params:
         seed=lookup(dpath="statistics/seed", within=config),
-        code=code("saliency"),
+        code=code("scores.saliency", tables=("rq1_saliency",)),
     script:
         "../scripts/score_saliency.py"

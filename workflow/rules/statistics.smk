@@ -1,17 +1,17 @@
 # Tables of the whole study from those of its batches, their summaries, and the paper's claims.
-MERGED = [name for wanted in TARGETS.values() for name in wanted["tables"]]
+JUDGED = ["rq1_recovery", "rq1_saliency", "rq1_auc", "rq2_relevance", "rq2_grounding"]
+JUDGED += ["rq3_emergence"]
 
 
 rule merge_table:
     input:
         parts_of,
     output:
-        "<results>/tables/{table}.{form}",
+        "<results>/tables/{table}.tsv",
     log:
-        "<logs>/merge_table/{table}.{form}.log",
+        "<logs>/merge_table/{table}.log",
     wildcard_constraints:
-        table=one_of(MERGED),
-        form="tsv|tsv[.]gz",
+        table=one_of(TABLES),
     conda:
         "../../envs/analyse.yaml"
     threads: 1
@@ -19,14 +19,14 @@ rule merge_table:
         mem="1GB",
         runtime="1h",
     params:
-        code=code("tables"),
+        code=code("store.tables"),
     script:
         "../scripts/merge_table.py"
 
 
 rule summarise:
     input:
-        table_of,
+        "<results>/tables/{table}.tsv",
     output:
         "<results>/tables/{table}_summary.tsv",
     log:
@@ -34,7 +34,7 @@ rule summarise:
     benchmark:
         "<benchmarks>/summarise/{table}.jsonl"
     wildcard_constraints:
-        table=one_of(MERGED),
+        table=one_of(TABLES),
     conda:
         "../../envs/analyse.yaml"
     threads: 1
@@ -43,23 +43,19 @@ rule summarise:
         runtime="1h",
     params:
         statistics=lookup(dpath="statistics", within=config),
-        code=code("statistics"),
+        about=lambda wildcards: repr(TABLES[wildcards.table]),
+        code=code("statistics.summaries", "store.tables"),
     script:
         "../scripts/summarise.py"
 
 
-rule judge_claims:
+rule test_claims:
     input:
-        rq1_recovery=table("rq1_recovery"),
-        rq1_saliency=table("rq1_saliency"),
-        rq1_auc=table("rq1_auc"),
-        rq2_relevance=table("rq2_relevance"),
-        rq2_grounding=table("rq2_grounding"),
-        rq3_emergence=table("rq3_emergence"),
+        **{name: table(name) for name in JUDGED},
     output:
         "<results>/tables/claims.tsv",
     log:
-        "<logs>/judge_claims.log",
+        "<logs>/test_claims.log",
     conda:
         "../../envs/analyse.yaml"
     threads: 1
@@ -69,6 +65,6 @@ rule judge_claims:
     params:
         samplings=lookup(dpath="samplings", within=config),
         statistics=lookup(dpath="statistics", within=config),
-        code=code("claims"),
+        code=code("statistics.claims", tables=tuple(JUDGED)),
     script:
-        "../scripts/judge_claims.py"
+        "../scripts/test_claims.py"

@@ -18,7 +18,7 @@ rule train_vae:
     params:
         state="results/training/state/vae",
         settings=recipe("vae"),
-        code=code("train_vae"),
+        code=code("embedded.training.vae"),
     script:
         "../scripts/train_vae.py"
 
@@ -41,7 +41,7 @@ rule train_diffusion:
     params:
         state="results/training/state/diffusion",
         settings=recipe("diffusion"),
-        code=code("train_diffusion"),
+        code=code("embedded.training.diffusion"),
     script:
         "../scripts/train_diffusion.py"
 
@@ -64,7 +64,7 @@ rule train_clip:
     params:
         state="results/training/state/clip",
         settings=recipe("clip"),
-        code=code("train_clip"),
+        code=code("embedded.training.clip"),
     script:
         "../scripts/train_clip.py"
 
@@ -87,7 +87,7 @@ rule train_segmenter:
     params:
         state="results/training/state/segmenter",
         settings=recipe("segmenter"),
-        code=code("train_segmenter"),
+        code=code("embedded.training.segmenter"),
     script:
         "../scripts/train_segmenter.py"
 
@@ -111,7 +111,7 @@ rule assess_training:
         runtime="1h",
     params:
         settings=recipe("quality"),
-        code=code("quality"),
+        code=code("embedded.training.quality"),
     script:
         "../scripts/assess_training.py"
 

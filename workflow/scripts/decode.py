@@ -3,10 +3,10 @@
 import os
 import sys
 
-sys.path.insert(0, os.environ["STEPSCOPE"])  # the package's folder, set by common.smk
+sys.path.insert(0, os.environ["STEPSCOPE"])  # the package's folder, set by package.smk
 
-from stepscope.decoding import decode
 from stepscope.joblog import joblog
+from stepscope.pictures.decode import decode
 
 with joblog(snakemake.log[0]):
     decode(

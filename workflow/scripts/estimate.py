@@ -3,9 +3,9 @@
 import os
 import sys
 
-sys.path.insert(0, os.environ["STEPSCOPE"])  # the package's folder, set by common.smk
+sys.path.insert(0, os.environ["STEPSCOPE"])  # the package's folder, set by package.smk
 
-from stepscope.estimate import estimate
+from stepscope.estimate.cost import estimate
 from stepscope.joblog import joblog
 
 with joblog(snakemake.log[0]):

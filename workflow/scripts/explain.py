@@ -3,10 +3,10 @@
 import os
 import sys
 
-sys.path.insert(0, os.environ["STEPSCOPE"])  # the package's folder, set by common.smk
+sys.path.insert(0, os.environ["STEPSCOPE"])  # the package's folder, set by package.smk
 
-from stepscope.explaining import explain
 from stepscope.joblog import joblog
+from stepscope.methods.explain import explain
 
 with joblog(snakemake.log[0]):
     explain(

@@ -3,12 +3,12 @@
 import os
 import sys
 
-sys.path.insert(0, os.environ["STEPSCOPE"])  # the package's folder, set by common.smk
+sys.path.insert(0, os.environ["STEPSCOPE"])  # the package's folder, set by package.smk
 # Jobs are offline; this one is only where the user said so. The hub's library reads it once.
 os.environ["HF_HUB_OFFLINE"] = os.environ["STEPSCOPE_HUB_OFFLINE"]
 
-from stepscope.fetching import fetch
 from stepscope.joblog import joblog
+from stepscope.models.hub import fetch
 
 with joblog(snakemake.log[0]):
     fetch(snakemake.output[0], model=snakemake.params.model)

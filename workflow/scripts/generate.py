@@ -3,10 +3,10 @@
 import os
 import sys
 
-sys.path.insert(0, os.environ["STEPSCOPE"])  # the package's folder, set by common.smk
+sys.path.insert(0, os.environ["STEPSCOPE"])  # the package's folder, set by package.smk
 
-from stepscope.generation import generate
 from stepscope.joblog import joblog
+from stepscope.tracing.generate import generate
 
 with joblog(snakemake.log[0]):
     generate(

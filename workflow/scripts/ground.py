@@ -3,13 +3,13 @@
 import os
 import sys
 
-sys.path.insert(0, os.environ["STEPSCOPE"])  # the package's folder, set by common.smk
+sys.path.insert(0, os.environ["STEPSCOPE"])  # the package's folder, set by package.smk
 
-from stepscope import masks
 from stepscope.joblog import joblog
+from stepscope.pictures.ground import ground
 
 with joblog(snakemake.log[0]):
-    masks.ground(
+    ground(
         snakemake.output[0],
         traces=snakemake.input.traces,
         previews=snakemake.input.previews,

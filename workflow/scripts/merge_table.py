@@ -3,10 +3,10 @@
 import os
 import sys
 
-sys.path.insert(0, os.environ["STEPSCOPE"])  # the package's folder, set by common.smk
+sys.path.insert(0, os.environ["STEPSCOPE"])  # the package's folder, set by package.smk
 
-from stepscope import tables
 from stepscope.joblog import joblog
+from stepscope.store import tables
 
 with joblog(snakemake.log[0]):
     tables.merge(snakemake.output[0], snakemake.input)

@@ -3,14 +3,14 @@
 import os
 import sys
 
-sys.path.insert(0, os.environ["STEPSCOPE"])  # the package's folder, set by common.smk
+sys.path.insert(0, os.environ["STEPSCOPE"])  # the package's folder, set by package.smk
 
-from stepscope.games import play
 from stepscope.joblog import joblog
+from stepscope.scores.games import write_games
 
 with joblog(snakemake.log[0]):
     settings = ("steps", "samples", "deletion", "insertion", "batch")
-    play(
+    write_games(
         snakemake.output.auc,
         snakemake.output.curves,
         traces=snakemake.input.traces,

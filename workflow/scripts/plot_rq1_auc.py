@@ -3,15 +3,16 @@
 import os
 import sys
 
-sys.path.insert(0, os.environ["STEPSCOPE"])  # the package's folder, set by common.smk
+sys.path.insert(0, os.environ["STEPSCOPE"])  # the package's folder, set by package.smk
 
-from stepscope import figures_games, plotting, tables
+from stepscope.figures import games, plotting
 from stepscope.joblog import joblog
+from stepscope.store import tables
 
 with joblog(snakemake.log[0]):
-    figure = figures_games.auc(
-        tables.read(snakemake.input.curves, figures_games.CURVES),
-        tables.read(snakemake.input.areas, figures_games.AREAS),
-        **snakemake.params.bootstrap,
+    figure = games.auc(
+        tables.read(snakemake.input.curves, games.CURVES),
+        tables.read(snakemake.input.areas, games.AREAS),
+        **snakemake.params.settings["bootstrap"],
     )
     plotting.save(figure, snakemake.output.pdf, snakemake.output.png)

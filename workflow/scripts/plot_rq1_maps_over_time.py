@@ -3,13 +3,16 @@
 import os
 import sys
 
-sys.path.insert(0, os.environ["STEPSCOPE"])  # the package's folder, set by common.smk
+sys.path.insert(0, os.environ["STEPSCOPE"])  # the package's folder, set by package.smk
 
-from stepscope import figures_rq1, pictures, plotting
+from stepscope.figures import plotting, rq1
+from stepscope.figures.samples import load_samples
 from stepscope.joblog import joblog
 
 with joblog(snakemake.log[0]):
-    given, params = snakemake.input, snakemake.params
-    samples = pictures.load(params.records, given.previews, given.masks, given.maps, params.method)
-    figure = figures_rq1.maps_over_time(samples, params.method)
+    given, settings = snakemake.input, snakemake.params.settings
+    samples = load_samples(
+        settings["records"], given.previews, given.masks, given.maps, settings["method"]
+    )
+    figure = rq1.maps_over_time(samples, settings["method"])
     plotting.save(figure, snakemake.output.pdf, snakemake.output.png)

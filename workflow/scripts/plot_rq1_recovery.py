@@ -3,12 +3,13 @@
 import os
 import sys
 
-sys.path.insert(0, os.environ["STEPSCOPE"])  # the package's folder, set by common.smk
+sys.path.insert(0, os.environ["STEPSCOPE"])  # the package's folder, set by package.smk
 
-from stepscope import figures_rq1, plotting, tables
+from stepscope.figures import plotting, rq1
 from stepscope.joblog import joblog
+from stepscope.store import tables
 
 with joblog(snakemake.log[0]):
-    table = tables.read(snakemake.input[0], figures_rq1.RECOVERY)
-    figure = figures_rq1.recovery(table, **snakemake.params.bootstrap)
+    table = tables.read(snakemake.input[0], rq1.RECOVERY)
+    figure = rq1.recovery(table, **snakemake.params.settings["bootstrap"])
     plotting.save(figure, snakemake.output.pdf, snakemake.output.png)

@@ -3,16 +3,23 @@
 import os
 import sys
 
-sys.path.insert(0, os.environ["STEPSCOPE"])  # the package's folder, set by common.smk
+sys.path.insert(0, os.environ["STEPSCOPE"])  # the package's folder, set by package.smk
 
-from stepscope import figures_rq2, pictures, plotting, tables
+from stepscope.figures import plotting, rq2
+from stepscope.figures.samples import load_samples
 from stepscope.joblog import joblog
+from stepscope.store import tables
 
 with joblog(snakemake.log[0]):
-    given, params = snakemake.input, snakemake.params
-    samples = pictures.load(
-        params.records, given.previews, given.masks, given.maps, params.map_method, per_word=True
+    given, settings = snakemake.input, snakemake.params.settings
+    samples = load_samples(
+        settings["records"],
+        given.previews,
+        given.masks,
+        given.maps,
+        settings["map_method"],
+        per_word=True,
     )
-    table = tables.read(given.relevance, figures_rq2.RELEVANCE)
-    figure = figures_rq2.words(samples, table, params.method, params.map_method)
+    table = tables.read(given.relevance, rq2.RELEVANCE)
+    figure = rq2.words(samples, table, settings["method"], settings["map_method"])
     plotting.save(figure, snakemake.output.pdf, snakemake.output.png)

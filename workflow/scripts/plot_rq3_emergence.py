@@ -3,15 +3,16 @@
 import os
 import sys
 
-sys.path.insert(0, os.environ["STEPSCOPE"])  # the package's folder, set by common.smk
+sys.path.insert(0, os.environ["STEPSCOPE"])  # the package's folder, set by package.smk
 
-from stepscope import figures_rq3, plotting, tables
+from stepscope.figures import plotting, rq3
 from stepscope.joblog import joblog
+from stepscope.store import tables
 
 with joblog(snakemake.log[0]):
-    figure = figures_rq3.emergence(
-        tables.read(snakemake.input.concepts, figures_rq3.CONCEPTS),
-        tables.read(snakemake.input.onsets, figures_rq3.ONSETS),
-        **snakemake.params.bootstrap,
+    figure = rq3.emergence(
+        tables.read(snakemake.input.concepts, rq3.CONCEPTS),
+        tables.read(snakemake.input.onsets, rq3.ONSETS),
+        **snakemake.params.settings["bootstrap"],
     )
     plotting.save(figure, snakemake.output.pdf, snakemake.output.png)

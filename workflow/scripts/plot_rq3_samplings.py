@@ -3,11 +3,12 @@
 import os
 import sys
 
-sys.path.insert(0, os.environ["STEPSCOPE"])  # the package's folder, set by common.smk
+sys.path.insert(0, os.environ["STEPSCOPE"])  # the package's folder, set by package.smk
 
-from stepscope import figures_rq3, pictures, plotting
+from stepscope.figures import plotting, rq3
+from stepscope.figures.samples import load_by_sampling
 from stepscope.joblog import joblog
 
 with joblog(snakemake.log[0]):
-    figure = figures_rq3.samplings(pictures.by_sampling(snakemake.params.records, snakemake.input))
+    figure = rq3.samplings(load_by_sampling(snakemake.params.settings["records"], snakemake.input))
     plotting.save(figure, snakemake.output.pdf, snakemake.output.png)

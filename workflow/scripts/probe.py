@@ -3,13 +3,13 @@
 import os
 import sys
 
-sys.path.insert(0, os.environ["STEPSCOPE"])  # the package's folder, set by common.smk
+sys.path.insert(0, os.environ["STEPSCOPE"])  # the package's folder, set by package.smk
 
-from stepscope import concepts
 from stepscope.joblog import joblog
+from stepscope.scores import concepts
 
 with joblog(snakemake.log[0]):
-    concepts.write(
+    concepts.write_concepts(
         snakemake.output.concepts,
         snakemake.output.emergence,
         traces=snakemake.input.traces,

@@ -3,13 +3,13 @@
 import os
 import sys
 
-sys.path.insert(0, os.environ["STEPSCOPE"])  # the package's folder, set by common.smk
+sys.path.insert(0, os.environ["STEPSCOPE"])  # the package's folder, set by package.smk
 
-from stepscope import recovery
 from stepscope.joblog import joblog
+from stepscope.scores import recovery
 
 with joblog(snakemake.log[0]):
-    recovery.write(
+    recovery.write_recovery(
         snakemake.output[0],
         traces=snakemake.input.traces,
         masks=snakemake.input.masks,

@@ -3,13 +3,13 @@
 import os
 import sys
 
-sys.path.insert(0, os.environ["STEPSCOPE"])  # the package's folder, set by common.smk
+sys.path.insert(0, os.environ["STEPSCOPE"])  # the package's folder, set by package.smk
 
-from stepscope import grounding
 from stepscope.joblog import joblog
+from stepscope.scores import grounding
 
 with joblog(snakemake.log[0]):
-    grounding.write(
+    grounding.write_grounding(
         snakemake.output[0],
         traces=snakemake.input.traces,
         masks=snakemake.input.masks,

@@ -3,13 +3,13 @@
 import os
 import sys
 
-sys.path.insert(0, os.environ["STEPSCOPE"])  # the package's folder, set by common.smk
+sys.path.insert(0, os.environ["STEPSCOPE"])  # the package's folder, set by package.smk
 
-from stepscope import relevance
 from stepscope.joblog import joblog
+from stepscope.scores import word_relevance
 
 with joblog(snakemake.log[0]):
-    relevance.write(
+    word_relevance.write_relevance(
         snakemake.output.relevance,
         snakemake.output.roles,
         traces=snakemake.input.traces,

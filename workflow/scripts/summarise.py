@@ -3,12 +3,13 @@
 import os
 import sys
 
-sys.path.insert(0, os.environ["STEPSCOPE"])  # the package's folder, set by common.smk
+sys.path.insert(0, os.environ["STEPSCOPE"])  # the package's folder, set by package.smk
 
-from stepscope import statistics, tables
 from stepscope.joblog import joblog
+from stepscope.statistics import summaries
+from stepscope.store import tables
 
 with joblog(snakemake.log[0]):
     name = snakemake.wildcards.table
-    frame = statistics.summary(name, tables.read(snakemake.input[0]), **snakemake.params.statistics)
+    frame = summaries.summary(name, tables.read(snakemake.input[0]), **snakemake.params.statistics)
     tables.write(snakemake.output[0], frame)

@@ -1,0 +1,163 @@
+"""Time steps are the published ones and schedulers use exactly these."""
+
+import numpy as np
+import pytest
+
+from stepscope.diffusion.prediction import PURE_NOISE, levels, log_snr_of
+from stepscope.diffusion.samplings import (
+    call_arguments,
+    make_scheduler,
+    prediction_type,
+    schedule,
+    sigmas_of,
+    timesteps,
+)
+
+STABLE_DIFFUSION = {
+    "num_train_timesteps": 1000,
+    "beta_start": 0.00085,
+    "beta_end": 0.012,
+    "beta_schedule": "scaled_linear",
+    "timestep_spacing": "leading",  # as on the hub
+    "steps_offset": 1,
+    "clip_sample": True,
+}
+EARLY = (
+    "999 893 884 875 865 854 842 829 816 801 785 768 749 729 708 684 659 632 602 571 536 499 459 "
+    "416 370 319 265 206 143 74"
+)
+DPM = {"name": "dpmsolver++", "order": 1}
+UNIFORM = {"kind": "uniform", "steps": 20}
+FLOW = {"num_train_timesteps": 1000, "shift": 3.0}  # as Stable Diffusion 3's
+
+
+def scheduled(sampling, spec=DPM):
+    scheduler = make_scheduler(spec, STABLE_DIFFUSION, sampling)
+    schedule(scheduler, sampling)
+    return scheduler
+
+
+def test_early_is_the_published_list():
+    found = timesteps({"kind": "early", "steps": 30, "gamma": 60})
+    assert found == [int(t) for t in EARLY.split()]
+
+
+def test_latter_is_the_published_list():
+    found = timesteps({"kind": "latter", "steps": 30, "gamma": 60})
+    assert len(found) == 30
+    assert found[:4] == [999, 926, 857, 794]
+    assert found[-3:] == [125, 116, 107]
+
+
+@pytest.mark.parametrize(("kind", "last"), [("uniform", 3.44), ("early", 2.52), ("latter", 2.05)])
+def test_samplings_end_at_the_published_log_snr(kind, last):
+    sigmas = sigmas_of(scheduled({"kind": kind, "steps": 30, "gamma": 60}))
+    assert log_snr_of(sigmas[-2]) == pytest.approx(last, abs=0.005)
+    assert sigmas[-1] == 0
+
+
+@pytest.mark.parametrize("spec", [DPM, {"name": "euler"}, {"name": "ddpm"}])
+def test_sigmas_belong_to_the_time_steps_asked_for(spec):
+    chosen = timesteps({"kind": "early", "steps": 20, "gamma": 60})
+    scheduler = scheduled({"kind": "early", "steps": 20, "gamma": 60}, spec)
+    kept = scheduler.alphas_cumprod.double().numpy()[chosen]
+    assert scheduler.timesteps.tolist() == chosen
+    np.testing.assert_allclose(sigmas_of(scheduler)[:-1], np.sqrt((1 - kept) / kept), rtol=1e-6)
+
+
+def test_uniform_is_linear_without_an_offset():
+    scheduler = scheduled({"kind": "uniform", "steps": 20})
+    expected = np.linspace(0, 999, 21).round()[:0:-1]
+    assert scheduler.timesteps.tolist() == expected.astype(int).tolist()
+
+
+@pytest.mark.parametrize("kind", ["early", "latter"])
+def test_repeated_time_steps_are_refused_with_the_remedy(kind):
+    with pytest.raises(ValueError, match=r"^gamma: 1 .* the smallest that works is (\d+)\.$") as e:
+        timesteps({"kind": kind, "steps": 30, "gamma": 1})
+    smallest = int(str(e.value).rsplit(" ", 1)[1].rstrip("."))
+    assert len(set(timesteps({"kind": kind, "steps": 30, "gamma": smallest}))) == 30
+    with pytest.raises(ValueError, match=f"smallest that works is {smallest}"):
+        timesteps({"kind": kind, "steps": 30, "gamma": smallest - 1})
+
+
+def test_impossible_numbers_of_steps_are_refused():
+    with pytest.raises(ValueError, match="no gamma works"):
+        timesteps({"kind": "early", "steps": 990, "gamma": 60})
+
+
+def test_custom_time_steps_descend():
+    assert timesteps({"kind": "custom", "timesteps": [999, 10]}) == [999, 10]
+    with pytest.raises(ValueError, match="descend"):
+        timesteps({"kind": "custom", "timesteps": [10, 10]})
+
+
+def test_unknown_kinds_are_refused():
+    with pytest.raises(ValueError, match=r"^kind: 'late' is no sampling"):
+        timesteps({"kind": "late", "steps": 3})
+
+
+@pytest.mark.parametrize("name", ["ddim", "pndm"])
+def test_schedulers_that_cannot_take_time_steps_are_refused_by_name(name):
+    with pytest.raises(ValueError, match=f"^scheduler/name: '{name}' is not supported"):
+        make_scheduler({"name": name}, STABLE_DIFFUSION, UNIFORM)
+
+
+def test_clipping_is_refused_and_never_inherited():
+    with pytest.raises(ValueError, match=r"^scheduler/clip_sample: would clip latents"):
+        make_scheduler({"name": "ddpm", "clip_sample": True}, STABLE_DIFFUSION, UNIFORM)
+    with pytest.raises(ValueError, match=r"^scheduler/karras: the key is not known"):
+        make_scheduler({"name": "euler", "karras": True}, STABLE_DIFFUSION, UNIFORM)
+    assert not make_scheduler({"name": "ddpm"}, STABLE_DIFFUSION, UNIFORM).config.clip_sample
+
+
+def flowing(sampling, spec):
+    scheduler = make_scheduler(spec, FLOW, sampling)
+    schedule(scheduler, sampling)
+    return scheduler
+
+
+@pytest.mark.parametrize("spec", [DPM, {"name": "euler"}])
+def test_a_flow_keeps_the_models_shift_and_ends_without_noise(spec):
+    scheduler = flowing(UNIFORM, spec)
+    assert prediction_type(scheduler) == "flow"
+    ratios = sigmas_of(scheduler)
+    assert ratios[-1] == 0
+    shares = 1 / (1 + 1 / ratios[:-1])
+    times = scheduler.timesteps.double().numpy()  # the library gives dpmsolver++ whole ones
+    whole = spec is DPM
+    np.testing.assert_allclose(
+        np.floor(1000 * shares) if whole else 1000 * shares, times, rtol=1e-5
+    )
+    # half way through the steps a shift of 3 leaves 3 parts of noise to 1 of signal
+    assert shares[10] == pytest.approx(0.75, abs=0.03)
+
+
+def test_a_flow_uses_exactly_the_time_steps_asked_for():
+    sampling = {"kind": "custom", "timesteps": [999, 600, 200]}
+    scheduler = flowing(sampling, {"name": "euler"})
+    np.testing.assert_allclose(scheduler.timesteps, [999, 600, 200], rtol=1e-6)
+    np.testing.assert_allclose(sigmas_of(scheduler)[:-1], [999, 1.5, 0.25], rtol=1e-4)
+    arguments = call_arguments(scheduler, sampling, "sigmas")
+    assert arguments == {"num_inference_steps": 3, "sigmas": [0.999, 0.6, 0.2]}
+
+
+def test_what_a_flow_cannot_do_is_refused():
+    with pytest.raises(ValueError, match=r"^scheduler/name: ddpm is no solver for a model of flow"):
+        make_scheduler({"name": "ddpm"}, FLOW, UNIFORM)
+    with pytest.raises(ValueError, match="use_dynamic_shifting"):
+        make_scheduler({"name": "euler"}, FLOW | {"use_dynamic_shifting": True}, UNIFORM)
+    early = {"kind": "early", "steps": 20, "gamma": 60}
+    with pytest.raises(ValueError, match=r"^samplings: early names time steps, .* euler alone\.$"):
+        call_arguments(make_scheduler(DPM, FLOW, early), early, "sigmas")
+
+
+def test_pure_noise_has_a_finite_log_snr_and_no_signal():
+    assert np.isfinite(log_snr_of(np.inf))
+    assert levels(log_snr_of(np.inf), "flow") == (0.0, 1.0)
+    assert levels(np.inf, "flow") == (1.0, 0.0)
+    alpha, sigma = levels(log_snr_of(1.5), "flow")
+    assert (alpha, sigma) == pytest.approx((0.4, 0.6))
+    zero_snr = make_scheduler(DPM, STABLE_DIFFUSION | {"rescale_betas_zero_snr": True}, UNIFORM)
+    schedule(zero_snr, {"kind": "custom", "timesteps": [999, 10]})
+    assert log_snr_of(sigmas_of(zero_snr)[0]) == pytest.approx(PURE_NOISE, rel=1e-5)

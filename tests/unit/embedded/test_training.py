@@ -1,0 +1,202 @@
+import numpy as np
+import open_clip
+import pytest
+import torch
+from torch import nn
+
+from stepscope.embedded import scenes
+from stepscope.embedded.training import (
+    clip,
+    diffusion,
+    judge_pictures,
+    loop,
+    quality,
+    segmenter,
+    vae,
+)
+from stepscope.embedded.training.clip import targets
+from stepscope.embedded.training.diffusion import MAX_TOKENS, build_tokenizer, caption_words
+from stepscope.embedded.training.muon import optimizers_for, orthogonalised
+from stepscope.embedded.training.segmenter import label_map, mean_iou
+from stepscope.embedded.training.vae import AutoencoderKL, encode
+
+COMMON = {"seed": 0, "checkpoint_minutes": 5}
+QUALITY = {"prompts": 2, "steps": 2, "guidance": 4.0}
+RATES = {"learning_rate": 1e-3, "muon_learning_rate": 1e-3}
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """Folder with all four models after two steps each, by the functions the rules call."""
+    root = tmp_path_factory.mktemp("training")
+    vae.train(
+        root / "vae",
+        root / "state",
+        **COMMON,
+        **RATES,
+        channels=[8, 8, 8],
+        pool=8,
+        steps=2,
+        batch=2,
+        ema_decay=0.9,
+        bfloat16=False,
+        test_scenes=2,
+    )
+    diffusion.train(
+        root / "pipeline",
+        root / "state",
+        root / "vae",
+        **COMMON,
+        **RATES,
+        quality=QUALITY,
+        channels=[8, 8, 8],
+        only_cross_attention=[True, False, False],
+        text_width=32,
+        text_layers=1,
+        pool=8,
+        steps=2,
+        batch=4,
+        empty_captions=0.1,
+        snr_gamma=5.0,
+        ema_decay=0.9,
+        bfloat16=False,
+    )
+    judge = {"pool": 8, "predicted": 4, "steps": 2, "finetune_steps": 2, "batch": 4}
+    judge |= {"finetune_rate": 0.5, "test_scenes": 8} | RATES
+    clip.train(
+        root / "clip",
+        root / "state",
+        root / "pipeline",
+        **COMMON,
+        **judge,
+        embed_dim=32,
+        vision_layers=[1, 1, 1, 1],
+        vision_width=8,
+        text_width=16,
+    )
+    segmenter.train(
+        root / "segmenter",
+        root / "state",
+        root / "pipeline",
+        **COMMON,
+        **judge,
+        hidden_sizes=[8, 8, 16, 16],
+    )
+    return root
+
+
+def test_latents_have_unit_variance(trained):
+    vae = AutoencoderKL.from_pretrained(trained / "vae")
+    latents = encode(vae, np.stack([scenes.compose(i).picture for i in range(8)]))
+    assert latents.std().item() == pytest.approx(1, abs=0.25)
+
+
+def test_the_models_load_in_their_own_libraries_and_are_judged(trained):
+    model, _, _ = open_clip.create_model_and_transforms(f"local-dir:{trained / 'clip'}")
+    assert model.visual.image_size == 64
+    folder = trained / "quality"
+    measured = quality.assess(
+        folder,
+        trained / "pipeline",
+        trained / "clip",
+        trained / "segmenter",
+        seed=0,
+        **QUALITY,
+    )
+    assert {"single object (segmenter)", "both objects (sprites)", "texture (CLIP)"} <= set(
+        measured
+    )
+    assert all(0 <= value <= 1 for value in measured.values())
+    assert (folder / "contact_sheet.png").is_file()
+    for name in ("vae", "pipeline", "pipeline/vae", "clip", "segmenter"):
+        assert "OpenMoji" in (trained / name / "README.md").read_text()
+        assert list((trained / name).glob("loss_*.tsv"))
+
+
+def test_judges_are_scored_at_every_noise_level_with_the_prompt_and_without(trained):
+    seen = []
+
+    def score(pictures, shown):
+        seen.append(pictures)
+        return {"scenes": len(shown)}
+
+    found = judge_pictures.by_log_snr(judge_pictures.load(trained / "pipeline"), 8, 0, score)
+    without = [value for name, value in found.items() if name.endswith(", empty prompt")]
+    assert sum(without) == sum(found.values()) - sum(without) == 8
+    half = len(without)
+    assert not np.array_equal(np.concatenate(seen[:half]), np.concatenate(seen[half:]))
+
+
+def test_the_judges_call_composed_scenes_right_where_a_perfect_label_map_is_given():
+    shown = judge_pictures.held_out_prompts(6, 0)
+    labels = np.stack([label_map(s) for s in shown])
+    assert quality.judged_by_segmenter(labels, shown).all()
+    assert not quality.judged_by_segmenter(np.zeros_like(labels), shown).any()
+    assert mean_iou(labels, labels) == 1
+
+
+def test_an_unknown_word_is_several_tokens_and_a_caption_word_is_one(tmp_path):
+    tokenizer = build_tokenizer(tmp_path)
+    assert all(len(tokenizer.tokenize(w)) == 1 for w in caption_words())
+    assert len(tokenizer.tokenize("zebra")) > 1
+    longest = max(
+        len(tokenizer(scenes.describe(scenes.compose(i).spec)[0]).input_ids) for i in range(100)
+    )
+    assert longest <= MAX_TOKENS
+
+
+def test_concept_targets_are_distributions_over_what_is_shown():
+    for seed in range(20):
+        scene = scenes.compose(seed)
+        target = targets(scene)
+        assert target["object"].sum() == pytest.approx(1)
+        assert target["relation"].sum() == (scene.relation is not None)
+
+
+def _fit(folder, steps):
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Linear(4, 8), nn.Linear(8, 1))
+
+    def loss(step):
+        x = torch.randn(8, 4)
+        return {"loss": (module(x) - x.sum(1, keepdim=True)).square().mean()}
+
+    loop.fit(
+        folder,
+        "toy",
+        module,
+        loss,
+        optimizers_for(module, 1e-2, 1e-2),
+        steps=steps,
+        seed=0,
+        checkpoint_minutes=0,
+        ema_decay=0.9,
+    )
+    return [p.detach().clone() for p in module.parameters()]
+
+
+def test_a_resumed_run_ends_with_the_same_bits(tmp_path, monkeypatch):
+    whole = _fit(tmp_path / "whole", 60)
+
+    class Stopped(Exception):
+        pass
+
+    def replace(source, target, real=loop.os.replace):
+        real(source, target)
+        raise Stopped
+
+    monkeypatch.setattr(loop.os, "replace", replace)
+    with pytest.raises(Stopped):
+        _fit(tmp_path / "cut", 60)
+    monkeypatch.undo()
+    resumed = _fit(tmp_path / "cut", 60)
+    assert all(torch.equal(a, b) for a, b in zip(whole, resumed, strict=True))
+    curves = [(tmp_path / name / "toy.tsv").read_text() for name in ("whole", "cut")]
+    assert curves[0] == curves[1]
+
+
+def test_muon_update_is_nearly_orthogonal():
+    matrix = torch.randn(6, 20, generator=torch.Generator().manual_seed(0))
+    values = torch.linalg.svdvals(orthogonalised(matrix))
+    assert values.min() > 0.5
+    assert values.max() < 1.3

@@ -1,0 +1,163 @@
+"""DF-CAM: one backward pass for all layers, guidance mixed once, and right about planted truth."""
+
+import logging
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from diffusers import UNet2DConditionModel
+
+from stepscope.diffusion.denoiser import Denoiser
+from stepscope.diffusion.planted import ConstantDenoiser, CopyingDenoiser, GatedDenoiser
+from stepscope.methods import baselines
+from stepscope.methods.df_cam import class_activation, df_cam, df_cam_word
+from stepscope.models.families.unet import UNet
+from support.replayed import auroc, corner, replay
+
+
+def summed(result):
+    return np.nansum(result.maps, axis=0)
+
+
+def test_stable_diffusion_has_the_papers_43_layers():
+    with torch.device("meta"):
+        unet = UNet2DConditionModel()
+    names = list(UNet(SimpleNamespace(unet=unet)).layers())
+    assert len(names) == 43
+    assert names[0] == "down_blocks.0.resnets.0"
+    assert names.index("mid_block.resnets.1") < names.index("up_blocks.0.resnets.0")
+
+
+@pytest.mark.parametrize("target", ["prompt", "norm", "raw_sum"])
+@pytest.mark.parametrize("kind", ["tiny_sd1", "tiny_pixart", "tiny_sd3"])
+def test_one_backward_pass_gives_the_maps_of_one_pass_a_layer(kind, target, monkeypatch):
+    denoiser, steps = replay(kind)
+    together = df_cam(denoiser, steps[1], target=target)
+    everything = denoiser.family.layers()
+    for index, (name, layer) in enumerate(everything.items()):
+        monkeypatch.setattr(denoiser.family, "layers", lambda one={name: layer}: one)
+        alone = df_cam(denoiser, steps[1], target=target)
+        assert alone.names == (name,)
+        np.testing.assert_allclose(alone.maps[0], together.maps[index], atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["tiny_sd1", "tiny_sd2", "tiny_xl", "tiny_pixart", "tiny_sd3"])
+def test_maps_are_on_the_latent_grid_in_0_to_1_and_repeatable(kind):
+    denoiser, steps = replay(kind)
+    first, second = (df_cam(denoiser, steps[2]) for _ in range(2))
+    assert first.maps.shape == (len(denoiser.family.layers()), 16, 16)
+    known = ~np.isnan(first.maps).any((1, 2))
+    assert known.sum() > len(known) / 2
+    assert (first.maps[known].min((1, 2)) == 0).all()
+    assert (first.maps[known].max((1, 2)) == 1).all()
+    np.testing.assert_array_equal(first.maps, second.maps)
+
+
+def test_halves_are_mixed_only_for_the_raw_sum():
+    generator = torch.Generator().manual_seed(0)
+    a, g = ({"x": torch.randn(2, 3, 4, 4, generator=generator)} for _ in range(2))
+    alpha = g["x"].mean((2, 3), keepdim=True)
+    plain = class_activation(UNet(None), a, g, (4, 4), None)[0]
+    expected = (alpha * a["x"]).sum((0, 1)).relu().numpy()
+    np.testing.assert_allclose(plain, expected / expected.max(), atol=1e-6)
+    w = 7.5
+    mixed_a, mixed_g = (x["x"][0] + w * (x["x"][1] - x["x"][0]) for x in (a, g))
+    expected = (mixed_g.mean((1, 2), keepdim=True) * mixed_a).sum(0).relu().numpy()
+    expected = (expected - expected.min()) / (expected.max() - expected.min())
+    np.testing.assert_allclose(
+        class_activation(UNet(None), a, g, (4, 4), w)[0], expected, atol=1e-5
+    )
+
+
+class WritesFeature(Denoiser):
+    """The real model, in which a word writes a feature into one layer, in a region (h, w) of it.
+
+    A gate behind the network would not do: weights that are spatial means cannot see it.
+    """
+
+    def __init__(self, denoiser, text, layer, region, strength=4.0):
+        self.__dict__.update(denoiser.__dict__)
+        self.text, self.layer = text, denoiser.family.layers()[layer]
+        self.region, self.strength = region, strength
+
+    def without(self, step, *words):
+        there = float(self.text not in [word.text for word in words])
+        return super().without(step, *words) | {"written": torch.tensor([0.0, there])}
+
+    def outputs(self, latents, step, conditioning=None):
+        given = dict(self.without(step) if conditioning is None else conditioning)
+        there = given.pop("written").expand(len(latents), 2)
+        there = (there if self.guidance > 1 else there[:, 1:]).T.flatten()
+        handle = self.layer.register_forward_hook(
+            lambda module, inputs, output: self.write(output, there), prepend=True
+        )
+        try:
+            return super().outputs(latents, step, given)
+        finally:
+            handle.remove()
+
+    def write(self, output, there):
+        signs = torch.ones(output.shape[1]).index_fill_(0, torch.arange(0, output.shape[1], 2), -1)
+        return output + self.strength * there.view(-1, 1, 1, 1) * signs.view(-1, 1, 1) * self.region
+
+
+def test_the_region_where_a_word_writes_a_feature_is_found():
+    denoiser, steps = replay(prompt="cat")
+    layer = "up_blocks.0.resnets.0"  # 8 x 8
+    planted = WritesFeature(denoiser, "cat", layer, corner()[::2, ::2])
+    own = list(denoiser.family.layers()).index(layer)
+    found = [auroc(df_cam(planted, step).maps[own], corner()) for step in steps]
+    summed = [auroc(df_cam_word(planted, step)[0], corner()) for step in steps]
+    chance = [auroc(map_, corner()) for map_ in baselines.random(0, "tiny", 0, (4, 16, 16))]
+    assert np.mean(found) > 0.75
+    assert np.mean(summed) > 0.65
+    assert max(chance) < 0.6
+
+
+def test_a_word_has_no_map_in_steps_where_it_does_not_act():
+    denoiser, steps = replay()
+    gated = GatedDenoiser(denoiser, "cat", steps=(1, 2))
+    index = next(word.index for word in steps[0].words if word.text == "cat")
+    assert df_cam_word(gated, steps[1])[index].max() > 0
+    assert df_cam_word(gated, steps[2])[index].max() == 0
+
+
+@pytest.mark.parametrize("planted", [ConstantDenoiser, CopyingDenoiser])
+def test_a_model_that_looks_at_nothing_has_no_map_and_says_so(planted, caplog):
+    denoiser, steps = replay()
+    with caplog.at_level(logging.INFO):
+        result = df_cam(planted(denoiser), steps[1])
+    assert np.isnan(result.maps).all()
+    assert "layers left out: down_blocks.0.resnets.0" in caplog.text
+    assert (df_cam_word(planted(denoiser), steps[1]) == 0).all()
+
+
+def test_a_region_target_is_what_the_prompt_adds_there():
+    denoiser, steps = replay()
+    with pytest.raises(ValueError, match="target: region needs object masks"):
+        df_cam(denoiser, steps[1], target="region")
+    everywhere = replace(steps[1], mask=torch.ones(16, 16))
+    np.testing.assert_allclose(
+        summed(df_cam(denoiser, everywhere, target="region")),
+        summed(df_cam(denoiser, steps[1])),
+        atol=1e-5,
+    )
+
+
+def test_without_guidance_the_prompt_target_is_refused():
+    denoiser, steps = replay(guidance=1.0)
+    with pytest.raises(ValueError, match="target: prompt needs guidance above 1"):
+        df_cam(denoiser, steps[1])
+
+
+def test_hooks_and_frozen_weights_are_restored():
+    denoiser, steps = replay()
+    weight = denoiser.network.conv_in.weight
+    weight.requires_grad_(True)
+    df_cam(denoiser, steps[1])
+    assert weight.requires_grad
+    assert weight.grad is None
+    weight.requires_grad_(False)
+    assert not any(module._forward_hooks for module in denoiser.network.modules())

@@ -1,0 +1,176 @@
+"""DF-RISE: reproducible from its seed, right in its similarity, and right about planted truth."""
+
+import numpy as np
+import pytest
+import torch
+from skimage.metrics import structural_similarity
+
+from stepscope.diffusion.planted import ConstantDenoiser, CopyingDenoiser, GatedDenoiser
+from stepscope.methods import baselines, similarity
+from stepscope.methods.df_rise import (
+    Plan,
+    Sums,
+    block_sums,
+    df_rise,
+    draw_masks,
+    finished,
+    merged,
+    predictions,
+)
+from support.replayed import SeesOnly, auroc, corner, replay
+
+FEW = {"masks": 60, "block": 20}
+
+
+def images(seed, *shape):
+    return torch.rand(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def test_the_terms_multiply_to_the_ssim_of_scikit_image():
+    a, b = images(0, 1, 40, 32), images(1, 1, 1, 40, 32)
+    b = 0.6 * a + 0.4 * b
+    window = similarity.gaussian_window(11)  # scikit-image's size for sigma 1.5
+    product = torch.ones(1, 40, 32)
+    for kind in ("luminance", "contrast", "structure"):
+        product = product * similarity.similarity(kind, a, b, window)
+    _, expected = structural_similarity(
+        a[0].numpy(),
+        b[0, 0].numpy(),
+        gaussian_weights=True,
+        sigma=1.5,
+        use_sample_covariance=False,
+        data_range=1.0,
+        full=True,
+    )
+    inner = np.s_[5:-5, 5:-5]  # the two pad differently
+    np.testing.assert_allclose(product[0].numpy()[inner], expected[inner], atol=2e-5)
+
+
+@pytest.mark.parametrize(("side", "size"), [(64, 15), (32, 15), (16, 7), (12, 5)])
+def test_the_window_fits_the_latent(side, size):
+    assert similarity.window_size(side, side + 8) == size
+    assert float(similarity.gaussian_window(size).sum()) == pytest.approx(1)
+
+
+def test_a_window_of_few_effective_pixels_is_refused():
+    with pytest.raises(ValueError, match=r"^window: 3 x 3 .* effective pixels, fewer than 9\.$"):
+        similarity.gaussian_window(3)
+
+
+@pytest.mark.parametrize("kind", ["structure", "luminance", "contrast", "cosine"])
+def test_a_prediction_is_most_similar_to_itself(kind):
+    a = images(2, 4, 16, 16)
+    same = similarity.similarity(kind, a, a[None], similarity.gaussian_window(7))
+    torch.testing.assert_close(same, torch.ones(1, 16, 16))
+
+
+def test_official_doubles_the_covariance_and_pads_with_zeros():
+    a = images(2, 4, 16, 16)
+    window = similarity.gaussian_window(7)
+    official = similarity.similarity("official", a, a[None], window)
+    assert float(official[0, 8, 8]) == pytest.approx(2, abs=0.02)
+
+
+def test_a_mask_is_the_same_whatever_was_drawn_before():
+    many = draw_masks(0, "cat", 3, 0, 50, 0.5, (16, 16))
+    np.testing.assert_array_equal(many[17:19], draw_masks(0, "cat", 3, 17, 2, 0.5, (16, 16)))
+    assert abs(many.mean() - 0.5) < 0.02
+    assert not (many == draw_masks(0, "dog", 3, 0, 50, 0.5, (16, 16))).all()
+    assert abs(np.corrcoef(many[0].ravel(), many[1].ravel())[0, 1]) < 0.2
+
+
+def test_blocks_computed_apart_give_the_same_bits():
+    denoiser, steps = replay()
+    whole = df_rise(denoiser, steps[1], variants=["paper", "official", "cosine"], **FEW)
+    plan = Plan.of("structure", "noise", "pixel", ("paper", "official", "cosine"), 0.5, 0)
+    with torch.inference_mode():
+        parts = {start: block_sums(denoiser, steps[1], plan, start, 20) for start in (40, 0, 20)}
+    again = finished(merged(parts[start] for start in sorted(parts)), plan)
+    for name in ("paper", "official", "cosine"):
+        np.testing.assert_array_equal(whole[name], again[name])
+    np.testing.assert_array_equal(whole[""], again[""])
+
+
+def test_the_default_map_is_the_difference_of_means_with_welchs_error():
+    plan = Plan.of("structure", "noise", "pixel", (), 0.5, 0)
+    masks = draw_masks(0, "cat", 1, 0, 200, 0.5, (4, 4))
+    scores = np.random.default_rng(0).normal(size=masks.shape)
+    groups = np.stack([~masks, masks])
+    moments = [[np.where(groups, s, 0).sum(1) for s in (scores, scores**2)]]
+    sums = Sums(groups.sum(1).astype(float), np.array(moments))
+    map_, error = finished(sums, plan)[""]
+    kept, hidden = scores[masks[:, 2, 1], 2, 1], scores[~masks[:, 2, 1], 2, 1]
+    assert map_[2, 1] == pytest.approx(kept.mean() - hidden.mean(), rel=1e-5)
+    expected = np.sqrt(kept.var(ddof=1) / len(kept) + hidden.var(ddof=1) / len(hidden))
+    assert error[2, 1] == pytest.approx(expected, rel=1e-5)
+
+
+def test_paper_and_official_are_scaled_to_one():
+    denoiser, steps = replay()
+    maps = df_rise(denoiser, steps[2], variants=["paper", "official"], **FEW)
+    for name in ("paper", "official"):
+        assert maps[name].min() == 0
+        assert maps[name].max() == 1
+    assert not np.allclose(maps["paper"], maps["official"], atol=0.05)
+
+
+@pytest.mark.parametrize("score", ["pixel", "mean"])
+def test_pixels_that_the_model_cannot_see_score_nothing(score):
+    denoiser, steps = replay()
+    region = corner()
+    map_, error = df_rise(SeesOnly(denoiser, region), steps[1], masks=200, score=score)[""]
+    inside = region.numpy() > 0
+    z = np.abs(map_ / error)
+    assert np.median(z[~inside]) < 1.5  # as noise: half of |z| is below 0.67
+    assert map_[inside].mean() > 5 * np.abs(map_[~inside].mean())
+    assert auroc(map_, region) > {"pixel": 0.8, "mean": 0.68}[score]
+    assert auroc(baselines.random(0, "tiny", 0, (16, 16)), region) < 0.6
+
+
+def test_the_region_where_a_word_acts_is_found_in_what_the_prompt_adds():
+    denoiser, steps = replay(prompt="cat")
+    region = corner()
+    gated = GatedDenoiser(denoiser, "cat", region=region)
+    map_, _ = df_rise(gated, steps[1], quantity="prompt", masks=200)[""]
+    found = auroc(map_, region)
+    assert found > 0.65
+    assert found > auroc(baselines.random(0, "tiny", 0, (16, 16)), region)
+
+
+@pytest.mark.parametrize("score", ["pixel", "mean"])
+def test_a_constant_prediction_has_no_map(score):
+    denoiser, steps = replay()
+    constant = ConstantDenoiser(denoiser, 0.5)
+    result = df_rise(constant, steps[1], score=score, variants=["paper", "mse"], **FEW)
+    np.testing.assert_allclose(result[""][0], 0, atol=1e-6)
+    np.testing.assert_allclose(result["mse"], 0, atol=1e-6)
+
+
+def test_a_copied_latent_shows_in_clean_and_next_but_not_in_what_the_prompt_adds():
+    denoiser, steps = replay()
+    constant, copying = ConstantDenoiser(denoiser), CopyingDenoiser(denoiser)
+    for quantity in ("clean", "next"):  # both contain the latent: the reason for the default
+        map_, _ = df_rise(constant, steps[1], quantity=quantity, **FEW)[""]
+        assert (map_ > 0).mean() > 0.9
+    map_, _ = df_rise(copying, steps[1], quantity="prompt", **FEW)[""]
+    np.testing.assert_allclose(map_, 0, atol=1e-6)
+
+
+def test_region_scores_need_a_mask_and_names_are_checked():
+    denoiser, steps = replay()
+    with pytest.raises(ValueError, match="score: region needs object masks, and tiny has none"):
+        df_rise(denoiser, steps[0], score="region", **FEW)
+    with pytest.raises(ValueError, match="similarity: 'ssim' is none of structure"):
+        df_rise(denoiser, steps[0], similarity="ssim", **FEW)
+    for wrong in ({"masks": 1}, {"block": 0}, {"keep": 0.0}, {"keep": 1.0}):
+        with pytest.raises(ValueError, match="a difference of means needs at least 2 masks"):
+            df_rise(denoiser, steps[0], **FEW | wrong)
+
+
+def test_v_prediction_is_compared_as_noise():
+    denoiser, steps = replay("tiny_sd2")
+    step = steps[1]
+    latents = step.latent[None]
+    given = predictions(denoiser, latents, step)("noise")
+    guided = denoiser.guided(denoiser.outputs(latents, step))
+    torch.testing.assert_close(given, denoiser.noise(latents, guided, step))

@@ -1,0 +1,108 @@
+"""Whatever a method returns becomes maps on the trace's axes, or one sentence says why not."""
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from stepscope.methods import method as method_module
+from stepscope.methods.explain import Gathered, budget, variants
+from stepscope.methods.method import Layers, method, parameters_of
+from stepscope.store.maps import flat
+from stepscope.store.traces import chosen_steps
+
+
+@pytest.fixture
+def tree():
+    """What explaining reads of a trace: two prompts of two seeds, three steps, a 2 x 3 grid."""
+    root = xr.Dataset(
+        coords={
+            "sample": np.arange(4),
+            "step": [1, 2, 3],
+            "prompt_id": ("sample", np.array(["a", "a", "b", "b"], dtype=object)),
+            "seed": ("sample", [0, 1, 0, 1]),
+        },
+        attrs={"words": [[{}] * 2, [{}] * 2, [{}] * 3, [{}] * 3]},
+    )
+    latent = xr.Dataset(
+        {"value": (("sample", "state", "channel", "y", "x"), np.zeros((4, 4, 1, 2, 3)))}
+    )
+    return xr.DataTree.from_dict({"/": root, "/latent": latent})
+
+
+def nothing(denoiser, step, *, power: int = 2, keep: float = 0.5):
+    """Do nothing."""
+
+
+def test_samples_are_spread_over_prompts(tree):
+    assert chosen_steps(tree, [2], 2) == [(0, 2), (2, 2)]
+    assert chosen_steps(tree, None, 3) == [(s, k) for s in (0, 1, 2) for k in (1, 2, 3)]
+    assert len(chosen_steps(tree, None, None)) == 12
+
+
+def test_a_step_that_does_not_exist_is_named(tree):
+    with pytest.raises(ValueError, match="steps: 9 is not among the trace's steps 1 to 3"):
+        chosen_steps(tree, [1, 9], None)
+
+
+def test_parameters_are_completed_with_the_functions_defaults(monkeypatch):
+    monkeypatch.setattr(method_module, "resolve", lambda name: nothing)
+    entry = {"function": "x:y", "steps": [1], "samples": 2, "samplings": None, "power": 3}
+    assert parameters_of(entry)[1] == {"power": 3, "keep": 0.5}
+
+
+def test_the_budget_is_counted_or_said_to_be_unknown(tree):
+    described = method(
+        calls=lambda words, p: words * p["n"], target="", features="", held_fixed=""
+    )(lambda denoiser, step, n: None)
+    pairs = chosen_steps(tree, [1, 2], None)
+    assert "20 guided denoiser calls" in budget(tree, described, {"n": 1}, pairs)
+    assert "does not state" in budget(tree, nothing, {}, pairs)
+
+
+def test_every_kind_of_result_finds_its_place(tree):
+    gathered = Gathered(tree)
+    one = np.ones((2, 3))
+    result = {
+        "": (one, 0.1 * one),
+        "word": np.ones((2, 2, 3)),
+        "all": Layers(("p", "q"), np.ones((2, 2, 3))),
+    }
+    for name, value in variants("m", result):
+        gathered.put(name, 1, 3, value)
+    arrays = gathered.arrays()
+    assert set(arrays) == {"m", "m_se", "m_word", "m_all"}
+    assert arrays["m"].dims == ("sample", "step", "y", "x")
+    assert arrays["m_word"].dims == ("sample", "step", "word", "y", "x")
+    assert list(arrays["m_all"]["layer"].values) == ["p", "q"]
+    assert np.isfinite(arrays["m"]).sum() == 6
+    assert np.isfinite(arrays["m_word"].sel(sample=1, step=3)).sum() == 12
+    assert np.isnan(arrays["m_word"].isel(word=2)).all()
+
+
+@pytest.mark.parametrize(
+    ("result", "message"),
+    [
+        (np.ones((4, 3)), r"m: a map has shape \(4, 3\), but the latent grid is \(2, 3\)"),
+        (np.ones((5, 2, 3)), "m: 5 maps for the 2 words of a prompt"),
+    ],
+)
+def test_a_map_that_does_not_fit_is_refused(tree, result, message):
+    with pytest.raises(ValueError, match=message):
+        Gathered(tree).put("m", 0, 1, result)
+
+
+def test_reduction_sums_layers_and_averages_words_with_a_role():
+    layers = xr.DataArray(
+        np.stack([np.ones((2, 2)), np.full((2, 2), np.nan), 2 * np.ones((2, 2))])[None, None],
+        dims=("sample", "step", "layer", "y", "x"),
+    )
+    words = xr.DataArray(
+        np.arange(3.0)[None, None, :, None, None] * np.ones((2, 1, 3, 2, 2)),
+        dims=("sample", "step", "word", "y", "x"),
+        coords={"word_role": (("sample", "word"), [["subject", "", "object"], ["", "", ""]])},
+    )
+    reduced = flat({"layers": layers, "words": words})
+    assert (reduced["layers"] == 3).all()
+    assert (reduced["words"].isel(sample=0) == 1).all()  # mean of words 0 and 2
+    assert (reduced["words"].isel(sample=1) == 1).all()  # no roles: mean of all
+    assert np.isnan(flat({"none": layers * np.nan})["none"]).all()

@@ -1,0 +1,207 @@
+"""Cross-attention of words, and relevance by the bi-modal rules."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from diffusers.models.attention_processor import Attention, AttnProcessor
+
+from stepscope.diffusion.planted import ConstantDenoiser, CopyingDenoiser, GatedDenoiser
+from stepscope.methods import baselines, relevance_rules
+from stepscope.methods.attention_gradients import KeepProbabilities, image_attention
+from stepscope.methods.cross_attention import cross_attention
+from stepscope.methods.relevance import relevance
+from stepscope.methods.relevance_rules import (
+    Call,
+    Relevance,
+    normalised,
+    text_relevance,
+    through_blocks,
+    through_joint,
+)
+from support.replayed import auroc, corner, replay
+
+KINDS = ["tiny_sd1", "tiny_sd2", "tiny_xl", "tiny_pixart", "tiny_sd3"]
+
+
+def denoiser_reads(denoiser):
+    """Attention modules with keys of the prompt, by the widths of their projections."""
+    family = denoiser.family
+    return [
+        module
+        for module in family.attention().values()
+        if (
+            getattr(module, "add_k_proj", None) is not None
+            if family.joint
+            else module.is_cross_attention
+        )
+    ]
+
+
+def index_of(step, text):
+    return next(word.index for word in step.words if word.text == text)
+
+
+def test_a_words_tokens_are_summed_and_resolutions_averaged():
+    denoiser, steps = replay(prompt="a zebra above the dog")  # zebra: five tokens
+    step = steps[1]
+    zebra = step.words[1]
+    assert len(zebra.tokens) == 5
+    maps = cross_attention(denoiser, step)
+    fine, coarse = step.attention[16, 16], step.attention[8, 8]
+    coarse = torch.nn.functional.interpolate(coarse[None], size=(16, 16), mode="bilinear")[0]
+    expected = ((fine + coarse) / 2)[list(zebra.tokens)].sum(0)
+    np.testing.assert_allclose(maps[1], expected, atol=1e-6)
+    assert maps.min() >= 0
+    assert maps.sum(0).max() <= 1 + 1e-5
+
+
+def test_a_planted_attention_is_found_and_an_even_one_is_flat():
+    denoiser, steps = replay()
+    region = corner()
+    cat = steps[1].words[index_of(steps[1], "cat")]
+    planted = {size: torch.full_like(maps, 0.1) for size, maps in steps[1].attention.items()}
+    assert (
+        np.ptp(cross_attention(denoiser, replace(steps[1], attention=planted)), axis=(1, 2)).max()
+        < 1e-6
+    )
+    planted[16, 16][cat.tokens[0]] += 0.5 * region
+    maps = cross_attention(denoiser, replace(steps[1], attention=planted))
+    assert auroc(maps[cat.index], region) == 1
+
+
+def test_rules_by_hand():
+    state = Relevance.start((1, 2), 2, torch.device("cpu"))
+    words = text_relevance([torch.tensor([[0.0, 0.0], [0.5, 0.0]])], 2)
+    first = torch.tensor([[0.2, 0.4], [0.0, 0.6]])
+    state = state.cross_attention(first, words)
+    # N(R_ii) = I; N(R_qq) = [[1, 0], [1, 1]]: the second token passes on to the first
+    torch.testing.assert_close(state.text, torch.tensor([[0.6, 0.4], [0.6, 0.6]]))
+    state = state.self_attention(torch.tensor([[0.0, 0.5], [0.0, 0.0]]))
+    torch.testing.assert_close(state.text, torch.tensor([[0.9, 0.7], [0.6, 0.6]]))
+    torch.testing.assert_close(state.image, torch.tensor([[0.0, 0.5], [0.0, 0.0]]))
+    state = state.cross_attention(torch.tensor([[1.0, 0.0], [0.0, 0.0]]), torch.zeros(2, 2))
+    # N(R_ii)^T = [[1, 0], [1, 1]]
+    torch.testing.assert_close(state.text, torch.tensor([[1.9, 0.7], [1.6, 0.6]]))
+
+
+def test_normalising_the_identity_changes_nothing():
+    assert (normalised(torch.zeros(3, 3)) == 0).all()
+    rows = normalised(torch.tensor([[1.0, 3.0], [0.0, 0.0]]))
+    torch.testing.assert_close(rows, torch.tensor([[0.25, 0.75], [0.0, 0.0]]))
+
+
+def test_resizing_keeps_places_and_totals():
+    state = Relevance.start((4, 6), 3, torch.device("cpu"))
+    text = torch.zeros(4, 6, 3)
+    text[:2, 4:, 1] = 1  # the upper right corner
+    image = torch.rand(24, 24, generator=torch.Generator().manual_seed(0))
+    state = Relevance(image, text.reshape(24, 3), (4, 6))
+    for size in ((2, 3), (8, 12)):
+        other = state.resized(size)
+        corner_ = other.text.reshape(*size, 3)[: size[0] // 2, -size[1] // 3 :, 1]
+        assert corner_.mean() > 0.6
+        assert other.text[:, [0, 2]].abs().max() == 0
+        torch.testing.assert_close(other.image.sum(1).mean(), image.sum(1).mean())
+    assert (Relevance.start((4, 4), 3, torch.device("cpu")).resized((2, 2)).image == 0).all()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_keeping_probabilities_does_not_change_the_output(kind):
+    denoiser, steps = replay(kind)
+    latents = steps[1].latent[None].requires_grad_()
+    expected = denoiser.outputs(latents, steps[1])
+    before = denoiser.network.attn_processors
+    with image_attention(denoiser.family) as record:
+        found = denoiser.outputs(latents, steps[1])
+    torch.testing.assert_close(found, expected, atol=2e-5, rtol=1e-4)
+    assert denoiser.network.attn_processors == before
+    attentions = [m for m in denoiser.network.modules() if isinstance(m, Attention)]
+    assert len(record.calls) == len(attentions)
+    assert [reads for _, reads, _ in record.calls].count(True) == len(denoiser_reads(denoiser))
+    for module, reads, probabilities in record.calls:
+        assert reads == (module in denoiser_reads(denoiser))
+        torch.testing.assert_close(probabilities.sum(-1), torch.ones(probabilities.shape[:-1]))
+
+
+def test_cross_attention_is_recognised_where_a_block_has_nothing_else():
+    attention = Attention(8, cross_attention_dim=6, heads=2, dim_head=4).eval()
+    x = torch.randn(1, 5, 8, requires_grad=True)
+    source = torch.randn(1, 3, 6)
+    calls = []
+    attention.set_processor(AttnProcessor())
+    expected = attention(x, encoder_hidden_states=source)
+    attention.set_processor(KeepProbabilities(calls, joint=False))
+    torch.testing.assert_close(attention(x, encoder_hidden_states=source), expected)
+    assert [cross for _, cross, _ in calls] == [True]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_relevance_is_a_map_a_word_and_repeatable(kind):
+    denoiser, steps = replay(kind)
+    first, second = (relevance(denoiser, steps[1]) for _ in range(2))
+    assert first.shape == (len(steps[1].words), 16, 16)
+    assert first.min() >= 0
+    assert (first.sum((1, 2)) > 0).all()
+    np.testing.assert_array_equal(first, second)
+
+
+def test_relevance_visits_attention_in_forward_order(monkeypatch):
+    denoiser, steps = replay()
+    seen = []
+    original = relevance_rules.through_unet
+
+    def through(unet, calls, sizes, words):
+        seen.extend(call.module for call in calls)
+        return original(unet, calls, sizes, words)
+
+    monkeypatch.setattr("stepscope.methods.relevance.through_unet", through)
+    relevance(denoiser, steps[1])
+    names = {module: name for name, module in denoiser.network.named_modules()}
+    blocks = [names[module].split(".")[0] for module in seen]
+    assert blocks == sorted(blocks, key=["down_blocks", "mid_block", "up_blocks"].index)
+
+
+def test_repeated_words_have_their_own_maps():
+    denoiser, steps = replay(prompt="a cat above a cat")
+    maps = relevance(denoiser, steps[1])
+    assert len(maps) == 5
+    assert not np.allclose(maps[1], maps[4])
+
+
+def test_relevance_sees_when_and_where_a_word_acts():
+    denoiser, steps = replay(prompt="cat")
+    region = corner()
+    gated = GatedDenoiser(denoiser, "cat", steps=(1, 2), region=region)
+    map_ = relevance(gated, steps[1])[0]
+    found = auroc(map_, region)
+    assert found > 0.6
+    assert found > auroc(baselines.random(0, "tiny", 0, (16, 16)), region)
+    assert relevance(gated, steps[2]).max() == 0
+
+
+def test_joint_rules_by_hand():
+    """One image token and one text token in one softmax, and a call among image tokens alone."""
+    words = torch.tensor([[0.5]])
+    joint = Call(None, True, torch.tensor([[0.1, 0.4], [0.2, 0.3]]))
+    state = through_joint([joint], (1, 1), words)
+    torch.testing.assert_close(state.text, torch.tensor([[0.6]]))  # 0.4 x 1.5
+    torch.testing.assert_close(state.image, torch.tensor([[0.1]]))
+    alone = Call(None, False, torch.tensor([[1.0]]))
+    again = through_joint([joint, alone], (1, 1), words)
+    torch.testing.assert_close(again.text, torch.tensor([[1.2]]))
+
+
+def test_rules_along_blocks_are_the_rules_of_each_call():
+    words = torch.zeros(2, 2)
+    weights = torch.tensor([[0.2, 0.4], [0.0, 0.6]])
+    mixing = torch.tensor([[0.0, 0.5], [0.0, 0.0]])
+    state = through_blocks([Call(None, True, weights), Call(None, False, mixing)], (1, 2), words)
+    torch.testing.assert_close(state.text, torch.tensor([[0.2, 0.7], [0.0, 0.6]]))
+
+
+@pytest.mark.parametrize("planted", [ConstantDenoiser, CopyingDenoiser])
+def test_relevance_of_a_model_without_text_is_nothing(planted):
+    denoiser, steps = replay()
+    assert relevance(planted(denoiser), steps[1]).max() == 0

@@ -1,0 +1,147 @@
+"""Concepts: the classifier, probabilities, onsets on made curves, and the probe of a tiny CLIP."""
+
+import numpy as np
+import open_clip
+import pandas as pd
+import pytest
+import torch
+import xarray as xr
+
+from stepscope.scores import concepts
+from stepscope.store import tables
+from stepscope.table_registry import TABLES
+from support.synthetic import KEYS, trace
+
+FAMILIES = {
+    "object": {
+        "templates": ["a {}", "the {}"],
+        "concepts": ["cat", "dog", "sun"],
+        "only_named": False,
+    },
+    "size": {"templates": ["{}"], "concepts": ["big", "small"], "only_named": True},
+}
+
+
+@pytest.fixture(scope="module")
+def clip():
+    torch.manual_seed(0)
+    vision = {"image_size": 32, "layers": 1, "width": 16, "patch_size": 16, "head_width": 8}
+    text = {"context_length": 8, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 1}
+    model = open_clip.CLIP(8, vision, text).eval()
+    return (
+        model,
+        open_clip.image_transform(32, is_train=False),
+        open_clip.SimpleTokenizer(context_length=8),
+    )
+
+
+def test_the_classifier_is_open_clips(clip):
+    model, _, tokenizer = clip
+    found = concepts.classifier(model, tokenizer, ["a {}", "the {}"], ["cat", "dog"])
+    expected = open_clip.build_zero_shot_classifier(
+        model, tokenizer, ["cat", "dog"], [lambda c: f"a {c}", lambda c: f"the {c}"]
+    )
+    torch.testing.assert_close(found, expected.T)
+
+
+def test_probability_is_a_softmax_and_the_margin_is_to_the_best_other():
+    probability, margin = concepts.scored(np.array([[0.3, 0.1, 0.2], [0.1, 0.1, 0.0]]), 10)
+    np.testing.assert_allclose(probability.sum(-1), 1)
+    np.testing.assert_allclose(probability[0, 0] / probability[0, 1], np.exp(2))
+    np.testing.assert_allclose(margin, [[1, -2, -1], [0, 0, -1]])
+
+
+@pytest.mark.parametrize(
+    ("top", "expected"),
+    [
+        ([2, 1, 1, 1], 1),
+        ([1, 1, 1, 1], 0),
+        ([1, 2, 1, 1], 2),  # an early win that is lost again does not count
+        ([0, 0, 0, 1], 3),
+        ([1, 1, 1, 2], np.nan),
+    ],
+)
+def test_onset_is_where_the_final_concept_stays(top, expected):
+    np.testing.assert_equal(float(concepts.onset(np.array(top) == 1)), expected)
+
+
+def test_named_finds_whole_words_and_phrases():
+    prompts = ["a cat next to a bigger dog", "a big cat, on blue", "Big-hat"]
+    found = concepts.named(prompts, ["big", "cat"])
+    assert found.tolist() == [[False, True], [True, True], [True, False]]
+    assert concepts.named(prompts, ["next to"]).tolist() == [[True], [False], [False]]
+
+
+def made_concepts():
+    """The guided prediction shows the cat from step 2, e_u from step 3, e_c the dog at the end."""
+    curves = {
+        "guided": [0.4, 0.6, 0.9, 0.8],
+        "e_u": [0.7, 0.3, 0.8, 0.9],
+        "e_c": [0.9, 0.9, 0.6, 0.1],
+    }
+    rows = [
+        {**KEYS, "prompt_id": "p", "seed": 0, "step": step, "timestep": 1000.0 - step,
+         "log_snr": float(step), "prediction": prediction, "family": "object", "concept": concept,
+         "probability": value if concept == "cat" else 1 - value, "margin": 0.0}
+        for prediction, curve in curves.items()
+        for step, value in enumerate(curve, 1)
+        for concept in ("cat", "dog")
+    ]  # fmt: skip
+    return pd.DataFrame(rows).sample(frac=1, random_state=0).reset_index(drop=True)
+
+
+def test_emergence_of_made_curves():
+    found = concepts.emergence(made_concepts(), {"p": "a cat"})
+    assert tuple(found.columns) == TABLES["rq3_emergence"].columns
+    assert set(found["concept"]) == {"cat"}
+    onsets = found.set_index("prediction")
+    assert onsets.loc["guided", "onset_step"] == 2
+    assert onsets.loc["e_u", ["onset_step", "onset_timestep", "onset_log_snr"]].tolist() == [
+        3,
+        997,
+        3,
+    ]
+    assert onsets.loc["e_c", ["onset_step", "onset_timestep", "onset_log_snr"]].isna().all()
+
+
+def test_any_of_several_named_concepts_counts_for_an_onset():
+    found = concepts.emergence(made_concepts(), {"p": "a cat next to a dog"})
+    assert set(found["concept"]) == {"cat"}
+    assert (found["onset_step"] == 1).all()  # the cat or the dog is always on top
+    # a picture that shows what its prompt does not name is held to what it shows
+    other = concepts.emergence(made_concepts(), {"p": "a dog"}).set_index("prediction")
+    assert other.loc["guided", "onset_step"] == 2
+
+
+@pytest.mark.parametrize("missing", [[], ["e_u"]])
+def test_the_probe_reads_every_stored_prediction(clip, missing):
+    tree = trace(samples=2, steps=3)
+    rng = np.random.default_rng(0)
+    pictures = rng.integers(0, 255, (2, 3, 3, 32, 32, 3)).astype(np.uint8)
+    coords = tables.who_and_when(tree) | {
+        "prediction": np.array(["e_u", "e_c", "guided"], dtype=object)
+    }
+    previews = xr.Dataset(
+        {"preview": (("sample", "step", "prediction", "y", "x", "rgb"), pictures)},
+        coords,
+        attrs={"missing": missing},
+    )
+    frame = concepts.probe(previews, ["a big cat", "a cat"], clip, FAMILIES, KEYS)
+    assert tuple(frame.columns) == TABLES["rq3_concepts"].columns
+    predictions = 3 - len(missing)
+    assert len(frame) == 2 * 3 * predictions * 3 + 1 * 3 * predictions * 2
+    assert set(frame[frame["family"] == "size"]["seed"]) == {0}  # the other prompt names no size
+    total = frame.groupby(["seed", "step", "prediction", "family"])["probability"].sum()
+    np.testing.assert_allclose(total, 1)
+    model, preprocess, tokenizer = clip
+    from PIL import Image
+
+    image = preprocess(Image.fromarray(pictures[1, 2, 2]))[None]
+    with torch.inference_mode():
+        cosine = torch.nn.functional.normalize(model.encode_image(image), dim=-1)
+        texts = concepts.classifier(model, tokenizer, ["a {}", "the {}"], ["cat", "dog", "sun"])
+        expected = (model.logit_scale.exp() * cosine @ texts.T).softmax(-1)[0]
+    rows = frame[(frame["seed"] == 1) & (frame["step"] == 3) & (frame["prediction"] == "guided")]
+    np.testing.assert_allclose(rows["probability"], expected, rtol=1e-3)
+    prompts = dict.fromkeys(frame["prompt_id"], "a big cat")
+    assert len(concepts.emergence(frame, prompts)) == predictions * 3

@@ -1,0 +1,155 @@
+"""Deletion and insertion games: the area, the moves, the substrates, and rankings told apart."""
+
+import numpy as np
+import open_clip
+import pytest
+import torch
+from PIL import Image
+
+from stepscope.diffusion.planted import ConstantDenoiser
+from stepscope.methods import baselines
+from stepscope.scores import games
+from support.replayed import SeesOnly, corner, replay
+
+
+def read(pictures):
+    """Colours of 8 x 8 cells as a picture's features."""
+    return torch.nn.functional.adaptive_avg_pool2d(pictures, 8).flatten(1)
+
+
+def test_auc_of_known_curves():
+    line = np.linspace(0, 1, 17)
+    assert games.auc(line) == pytest.approx(0.5)
+    assert games.auc(np.ones(17)) == pytest.approx(1)
+    assert games.auc(np.array([0.0, 1.0, 1.0])) == pytest.approx(0.75)
+    np.testing.assert_allclose(games.auc(np.stack([line, line**0])), [0.5, 1])
+
+
+def test_a_ranking_follows_the_signed_map_and_draws_ties():
+    map_ = np.array([[0.0, 3.0], [-5.0, 0.0]])
+    ranks = [games.ranking(map_, np.random.default_rng(seed)) for seed in range(20)]
+    assert all(rank[0, 1] == 0 and rank[1, 0] == 3 for rank in ranks)
+    assert {rank[0, 0] for rank in ranks} == {1, 2}
+    np.testing.assert_array_equal(ranks[0], games.ranking(map_, np.random.default_rng(0)))
+
+
+def test_every_move_turns_one_rows_worth_of_pixels():
+    latent, other = torch.ones(3, 4, 6), torch.zeros(3, 4, 6)
+    ranks = torch.arange(24).reshape(1, 4, 6)
+    states = games.states(latent, ranks, latent, other)
+    assert states.shape == (1, 3, 3, 4, 6)
+    for move in range(3):
+        assert (states[0, move, :, : move + 1] == 0).all()
+        assert (states[0, move, :, move + 1 :] == 1).all()
+
+
+@pytest.mark.parametrize(("side", "size", "sigma"), [(64, 11, 5.0), (128, 21, 10.0), (16, 3, 1.25)])
+def test_the_blur_scales_with_the_side(side, size, sigma):
+    latent = torch.zeros(1, side, side)
+    middle = side // 2
+    latent[0, middle, middle] = 1
+    row = games.substrate("blur", latent)[0, middle]
+    assert int((row > 0).sum()) == size
+    assert float(row[middle + 1] / row[middle]) == pytest.approx(np.exp(-1 / (2 * sigma**2)), 1e-4)
+    assert (games.substrate("zero", latent) == 0).all()
+
+
+def test_a_perfect_ranking_beats_a_random_one():
+    denoiser, steps = replay()
+    region = corner()
+    noise = baselines.random(0, "tiny", 0, (2, 16, 16))
+    maps = np.stack([region.numpy() + 0.1 * noise[0], noise[1], -region.numpy()])
+
+    class Explained(SeesOnly):  # the picture is made from what the model sees and says alone
+        def advance(self, latents, output, step):
+            return output
+
+    sighted = Explained(denoiser, region)
+    curves = games.play_step(sighted, steps[1], maps, read)
+    assert curves.shape == (3, 2, 2, 17)
+    distance, cosine = games.auc(curves[:, :, 0]), games.auc(curves[:, :, 1])
+    assert distance[0, 0] > distance[1, 0] > distance[2, 0]  # deletion: high is good
+    assert distance[0, 1] < min(distance[1:, 1])  # insertion: low is good
+    assert cosine[0, 0] < cosine[1, 0] < cosine[2, 0]
+    assert cosine[0, 1] > max(cosine[1:, 1])
+
+
+def test_ends_are_shared_and_batches_do_not_matter():
+    denoiser, steps = replay()
+    maps = baselines.random(0, "tiny", 0, (2, 16, 16))
+    curves = games.play_step(denoiser, steps[2], maps, read, batch=64)
+    np.testing.assert_array_equal(curves[0][..., [0, -1]], curves[1][..., [0, -1]])
+    assert (curves[:, 0, 0, 0] == 0).all()  # nothing deleted
+    assert (curves[:, 1, 0, -1] == 0).all()  # all inserted
+    np.testing.assert_allclose(curves[:, :, 1][:, [0, 1], [0, -1]], 1, atol=1e-6)
+    other = games.play_step(denoiser, steps[2], maps, read, batch=7)
+    np.testing.assert_allclose(curves, other, atol=1e-4)
+    again = games.play_step(denoiser, steps[2], maps, read, batch=64)
+    np.testing.assert_array_equal(curves, again)
+
+
+def test_steps_are_stateless():
+    denoiser, steps = replay()
+    maps = baselines.random(0, "tiny", 0, (1, 16, 16))
+    first = games.play_step(denoiser, steps[1], maps, read)
+    games.play_step(denoiser, steps[3], maps, read)
+    np.testing.assert_array_equal(first, games.play_step(denoiser, steps[1], maps, read))
+
+
+def test_the_blind_model_still_depends_on_its_latent_only_through_the_step():
+    denoiser, steps = replay()
+
+    class Explained(ConstantDenoiser):
+        def advance(self, latents, output, step):
+            return output
+
+    maps = baselines.random(0, "tiny", 0, (1, 16, 16))
+    curves = games.play_step(Explained(denoiser), steps[1], maps, read)
+    np.testing.assert_allclose(curves[:, :, 0], 0, atol=1e-9)
+
+
+def test_the_similarity_behind_a_map_is_named():
+    attrs = {"method": "df_rise", "parameters": {"similarity": "cosine"}}
+    assert games.similarity_of("df_rise", attrs) == "cosine"
+    assert games.similarity_of("df_rise_mse", attrs) == "mse"
+    assert games.similarity_of("df_rise_official", attrs) == "structure"
+    assert games.similarity_of("df_cam", {"method": "df_cam", "parameters": {}}) == ""
+
+
+@pytest.mark.parametrize("size", [(48, 48), (96, 48), (32, 40)])
+def test_pictures_are_read_as_open_clip_reads_them(size):
+    preprocess = open_clip.image_transform(32, is_train=False, mean=(0.5,) * 3, std=(0.25,) * 3)
+
+    class Model(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.visual = torch.nn.Module()
+            self.visual.preprocess_cfg = {
+                "size": 32,
+                "mean": (0.5,) * 3,
+                "std": (0.25,) * 3,
+                "interpolation": "bicubic",
+            }
+
+        def encode_image(self, pictures):
+            return pictures
+
+    smooth = torch.rand(1, 3, 6, 6, generator=torch.Generator().manual_seed(0))
+    picture = torch.nn.functional.interpolate(smooth, size=size, mode="bilinear")
+    picture = (picture * 255).round() / 255
+    expected = preprocess(Image.fromarray((picture[0] * 255).byte().permute(1, 2, 0).numpy()))
+    found = games.clip_features(Model())(picture)[0]
+    torch.testing.assert_close(found, expected, atol=0.02, rtol=0)
+
+
+def test_baselines_are_seeded_centred_and_follow_edges():
+    noise = baselines.random(0, "cat", 1, (2, 8, 8))
+    np.testing.assert_array_equal(noise, baselines.random(0, "cat", 1, (2, 8, 8)))
+    assert not np.array_equal(noise, baselines.random(1, "cat", 1, (2, 8, 8)))
+    middle = baselines.centre((8, 12))
+    np.testing.assert_allclose(middle, middle[::-1, ::-1])
+    assert np.unravel_index(middle.argmax(), middle.shape)[0] in (3, 4)
+    picture = np.zeros((64, 64, 3), dtype=np.uint8)
+    picture[:, 32:] = 255
+    edges = baselines.edge(picture, (16, 16))
+    assert set(edges.argmax(1)) <= {7, 8}

@@ -1,0 +1,52 @@
+"""Tables: columns, format, reading back, and merging of parts."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from stepscope.store import tables
+
+FRAME = pd.DataFrame(
+    {
+        "model": "tiny",
+        "word": ["nan", "null", ""],
+        "word_index": [0, 1, 2],
+        "relevance": [1 / 3, np.nan, 2.0],
+    }
+)
+
+
+@pytest.mark.parametrize("name", ["a.tsv", "a.tsv.gz"])
+def test_words_stay_words_and_empty_numbers_are_missing(tmp_path, name):
+    path = str(tmp_path / name)
+    tables.write(path, FRAME)
+    found = tables.read(path)
+    assert found["word"].tolist() == ["nan", "null", ""]
+    assert found["word_index"].tolist() == [0, 1, 2]
+    np.testing.assert_allclose(found["relevance"], FRAME["relevance"], rtol=1e-7)
+    assert tables.read(path, ["word"]).columns.tolist() == ["word"]
+
+
+@pytest.mark.parametrize("name", ["whole.tsv", "whole.tsv.gz"])
+def test_merged_parts_keep_one_header_and_give_the_same_bytes(tmp_path, name):
+    parts = [str(tmp_path / f"{i}.tsv") for i in range(3)]
+    for part, rows in zip(parts, (FRAME, FRAME.iloc[:0], FRAME.iloc[1:]), strict=True):
+        tables.write(part, rows)
+    whole, again = str(tmp_path / name), str(tmp_path / f"again_{name}")
+    tables.merge(whole, parts)
+    tables.merge(again, parts)
+    assert len(tables.read(whole)) == 5
+    assert (tmp_path / name).read_bytes() == (tmp_path / f"again_{name}").read_bytes()
+
+
+def test_parts_of_different_columns_are_refused_by_name(tmp_path):
+    first, second = str(tmp_path / "1.tsv"), str(tmp_path / "2.tsv")
+    tables.write(first, FRAME)
+    tables.write(second, FRAME.drop(columns="word"))
+    with pytest.raises(ValueError, match=r"2\.tsv: its columns are not those of"):
+        tables.merge(str(tmp_path / "whole.tsv"), [first, second])
+
+
+def test_a_missing_column_is_named():
+    with pytest.raises(ValueError, match="rq3_roles: column role is missing"):
+        tables.ordered(FRAME.assign(dataset="d", sampling="s", prompt_id="p", seed=0), "rq3_roles")

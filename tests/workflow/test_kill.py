@@ -1,0 +1,148 @@
+"""A generate job killed in three ways ends with the store of an uninterrupted run."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from support.workflow import ROOT, Study, environment, new_study
+
+STORE = "results/tiny/traces/tiny/long/uniform/0.zarr"
+LOG = "results/tiny/logs/generate/tiny/long/uniform/0.log"
+PARTS = 8
+
+
+def lengthened(study: Study) -> Study:
+    """One job of eight forward batches, long enough to be killed in the middle."""
+    config = "config/config.yaml"
+    study.edit(config, "pairs: {prompts: config/prompts.tsv}", "long: {prompts: config/long.tsv}")
+    study.edit(config, "forward_batch: 2", "forward_batch: 1")
+    study.edit(config, "uniform: {kind: uniform, steps: 4}", "uniform: {kind: uniform, steps: 40}")
+    seeds = ",".join(map(str, range(PARTS)))
+    table = f"prompt_id\tprompt\tseed\ncat\ta red cat\t{seeds}\n"
+    (study.folder / "config" / "long.tsv").write_text(table)
+    return study
+
+
+@pytest.fixture
+def study(fresh) -> Study:
+    return lengthened(fresh)
+
+
+def contents(study: Study) -> dict[str, object]:
+    """Bytes of every chunk, and the metadata but for the time of creation."""
+    store = study.folder / STORE
+    found = {}
+    for path in sorted(store.rglob("*")):
+        name = path.relative_to(store).as_posix()
+        if path.is_file() and path.name != ".snakemake_timestamp":
+            found[name] = path.read_bytes()
+    root = json.loads(found.pop("zarr.json"))
+    del root["attributes"]["created"]
+    return {**found, "zarr.json": root}
+
+
+def start(study: Study) -> subprocess.Popen:
+    return subprocess.Popen(
+        study.command(STORE),
+        cwd=ROOT,
+        env=environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+
+
+def parts(study: Study) -> list[Path]:
+    """Finished forward batches of a job that has not ended."""
+    return list(study.folder.glob("results/tiny/.partial/*.npz"))
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 300
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def script_of(process: subprocess.Popen) -> psutil.Process:
+    """The job's own Python among Snakemake's descendants."""
+    (found,) = [
+        child
+        for child in psutil.Process(process.pid).children(recursive=True)
+        if Path(child.name()).name.startswith("python")
+        and any(".snakemake/scripts/" in argument for argument in child.cmdline())
+    ]
+    return found
+
+
+def made_again(study: Study) -> int:
+    """Forward batches that the last job found missing."""
+    return int(re.search(r"(\d+) of \d+ forward batches to make", log_of(study))[1])
+
+
+def log_of(study: Study) -> str:
+    """The job's log; Snakemake removes the last job's before the next begins."""
+    path = study.folder / LOG
+    return path.read_text() if path.exists() else ""
+
+
+@pytest.fixture(scope="module")
+def expected(models, tmp_path_factory):
+    """The store of an uninterrupted run."""
+    study = lengthened(new_study(tmp_path_factory.mktemp("whole") / "study", models))
+    study.snakemake(STORE)
+    assert made_again(study) == PARTS
+    return contents(study)
+
+
+def kill_in_the_middle(study: Study, victim: str) -> psutil.Process:
+    """Start the job, kill what ``victim`` names after three forward batches, return the job."""
+    running = start(study)
+    wait_for(lambda: len(parts(study)) >= 3)
+    script = script_of(running)
+    if victim == "job":
+        script.kill()
+    elif victim == "both":
+        os.killpg(running.pid, signal.SIGKILL)
+    else:
+        script.suspend()  # the orphan must not end before the next run begins
+        running.kill()
+    running.wait()
+    assert not (study.folder / STORE).exists()
+    return script
+
+
+def check(study: Study, expected: dict) -> None:
+    assert contents(study) == expected
+    assert not parts(study)
+
+
+@pytest.mark.parametrize("victim", ["job", "both"])
+def test_killed_job_makes_only_the_rest(study, expected, victim):
+    kill_in_the_middle(study, victim)
+    left = len(parts(study))
+    if victim == "both":
+        assert "LockException" in study.snakemake(STORE, fails=True)
+        study.snakemake("--unlock")
+    study.snakemake(STORE)
+    assert made_again(study) == PARTS - left
+    check(study, expected)
+
+
+def test_orphaned_job_is_waited_for(study, expected):
+    orphan = kill_in_the_middle(study, "snakemake")
+    study.snakemake("--unlock")
+    again = start(study)
+    wait_for(lambda: "waiting for" in log_of(study))
+    orphan.resume()
+    assert again.wait() == 0
+    assert "was completed by another job" in log_of(study)
+    check(study, expected)

@@ -1,0 +1,88 @@
+# Parameters of rules: the smallest piece of the study that a job depends on.
+
+
+def entry_at(keys, wildcards):
+    """Keys with the wildcards put in, and the entry of the config that they lead to."""
+    path = [key.format(**dict(wildcards.items())) for key in keys]
+    entry = config
+    for key in path:
+        entry = entry[key]
+    return path, entry
+
+
+def spec(*keys):
+    """A getter of a model's entry in the config, with the place of its folder and what is in it.
+
+    The fingerprint makes new weights rerun what used the old ones.
+    """
+
+    def get(wildcards):
+        return with_folder(entry_at(keys, wildcards)[1])
+
+    return get
+
+
+def with_folder(entry):
+    """A model's entry with its folder's place and fingerprint, and the code of a family."""
+    if "family" in entry:
+        entry = entry | {"family_code": code_with(entry["family"])}
+    if "folder" not in entry:
+        return entry
+    folder = folder_at(entry["folder"])
+    return entry | {"folder": str(folder), "fingerprint": digests.fingerprint(folder)}
+
+
+def at_hand(wildcards):
+    """Models by name, with the place of their folder where they have one."""
+    return {name: with_folder(entry) for name, entry in config["models"].items()}
+
+
+def prompts_in_batch(wildcards):
+    """What generation needs of a batch's prompts, with digests of the pictures they name."""
+    records = PLAN.prompts_in_batch(wildcards.dataset, wildcards.batch)
+    return [
+        record | {"picture": digests.picture(record["image"])} if "image" in record else record
+        for record in records
+    ]
+
+
+def generation_of(wildcards):
+    """Settings that a job's traces depend on."""
+    return PLAN.generation_of(wildcards.dataset, wildcards.sampling)
+
+
+def generation_code(wildcards):
+    """Digest of the code that traces a dataset: pictures take the denoiser, prompts do not."""
+    pictures = [] if PLAN.generates(wildcards.dataset) else ["tracing.real_pictures"]
+    return code("tracing.generate", "tracing.call", *pictures)
+
+
+def true_masks(wildcards):
+    """Folder of masks, or picture with boxes, of each prompt of a batch that has them."""
+    return PLAN.true_masks(wildcards.dataset, wildcards.batch)
+
+
+def method_entry(wildcards):
+    """A method's entry without where it is used."""
+    return PLAN.method_entry(wildcards.method)
+
+
+def method_code(wildcards):
+    """Digest of the code behind a method."""
+    return code_with(config["explain"][wildcards.method]["function"], "methods.explain")
+
+
+def recipe(part):
+    """A getter of one part of the training recipe, with what all parts share."""
+
+    def get(wildcards):
+        training = config["training"]
+        if part not in training:
+            raise WorkflowError(f"{STUDY_FILE}: training/{part}: the recipe is missing.")
+        shared = {key: training[key] for key in ("seed", "checkpoint_minutes")}
+        if part == "quality":  # nothing is trained
+            return training[part] | {"seed": training["seed"]}
+        judged = {"quality": training["quality"]} if part == "diffusion" else {}
+        return shared | training[part] | judged
+
+    return get

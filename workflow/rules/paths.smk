@@ -1,0 +1,82 @@
+# Files: of targets and tables, of all batches, of what figures show.
+# Kept for input functions: when they are called, `workflow` has those of the outermost workflow.
+PATHVARS = workflow.pathvars
+FIGURES = {
+    "rq1": ["rq1_maps_over_time", "rq1_auc", "rq1_recovery"],
+    "rq2": ["rq2_words"],
+    "rq3": ["rq3_emergence", "rq3_samplings"],
+}
+CATEGORIES = {
+    "rq1": "RQ1: what a step recovers",
+    "rq2": "RQ2: which words a step works on",
+    "rq3": "RQ3: which concept a step decides",
+}
+
+
+def target(question):
+    """Files of a target: its tables with their summaries, and its figures as PDF and PNG."""
+    names = [name for name, about in TABLES.items() if about.question == question]
+    return [
+        *(table(name) for name in names),
+        *(table(f"{name}_summary") for name in names),
+        *expand(PATHVARS.apply("<figure>.{form}"), figure=FIGURES[question], form=["pdf", "png"]),
+    ]
+
+
+def table(name):
+    """File of a table of the whole study."""
+    return PATHVARS.apply(f"<results>/tables/{name}.tsv")
+
+
+def figure(name, title):
+    """A figure's two files as items of the report, with the caption that both share."""
+    return {
+        form: report(
+            f"<results>/figures/{name}.{form}",
+            caption=f"../report/{name}.rst",
+            category=CATEGORIES[name.partition("_")[0]],
+            labels={"figure": title, "form": form.upper()},
+        )
+        for form in ("pdf", "png")
+    }
+
+
+def stores(pattern, records, **wildcards):
+    """The store of each record, in their order."""
+    pattern = PATHVARS.apply(pattern)
+    return [path for record in records for path in expand(pattern, **record, **wildcards)]
+
+
+def parts_of(wildcards):
+    """Tables of all batches that make up one table; of games, one a method on their samplings."""
+    if wildcards.table in ("rq1_auc", "rq1_curves"):
+        pattern = "<results>/tables/parts/{table}/<batch>/{method}.tsv"
+        return stores(pattern, PLAN.games(BASELINES), table=wildcards.table)
+    return stores("<part>", PLAN.units(), table=wildcards.table)
+
+
+def methods_of(wildcards):
+    """Methods that explain the sampling of a job."""
+    return PLAN.used_on(wildcards.sampling)
+
+
+def region_of(wildcards):
+    """The masks, for a method that asks for the objects' region.
+
+    A function, since lookup() searches the whole config for each of thousands of jobs.
+    """
+    return PATHVARS.apply("<masks>") if PLAN.needs_masks(wildcards.method) else []
+
+
+def fetched(*keys):
+    """A getter of the record of a model fetched from the hub; nothing for one in a local folder.
+
+    ``keys`` lead to the model's entry in the config, as in ``spec``.
+    """
+
+    def get(wildcards):
+        path, entry = entry_at(keys, wildcards)
+        record = PATHVARS.apply(f"<results>/fetched/{'/'.join(path)}.json")
+        return record if "repo" in entry or "name" in entry else []
+
+    return get

@@ -1,0 +1,76 @@
+# The study: its checked config and prompts, what they ask for, and the closed sets of wildcards.
+import re
+
+import yaml
+
+ready(
+    "study.config", "study.method_checks", "study.datasets.published", "study.plan"
+)  # what follows
+
+from stepscope.study import config as study_config
+from stepscope.study import method_checks
+from stepscope.study.datasets import published
+from stepscope.study.plan import Plan
+
+# The repository, for shipped models; of a remote module it is a URL, where no folder is found.
+ROOT = Path(workflow.current_basedir.get_path_or_uri(secret_free=True)).parent.parent
+
+
+def folder_at(folder):
+    """A model's folder, sought under the working directory, then in this repository."""
+    return Path(folder) if Path(folder).is_dir() else ROOT / folder
+
+
+def module_text(name):
+    """Text of a module of the package by its dotted name; None if there is none."""
+    return package_file(f"{name.replace('.', '/')}.py")
+
+
+def checked_study():
+    """File name of the study and its prompts; one sentence says what is wrong with them."""
+    names = [os.path.relpath(path) for path in workflow.configfiles]
+    where = names[-1] if names else "config"
+    try:
+        with open(workflow.source_path("../schemas/config.schema.yaml")) as file:
+            study_config.check(config, yaml.safe_load(file), where)
+        method_checks.check_methods(config["explain"], module_text, where)
+        study_config.check_references(config, where)
+        if config["guidance"] <= 1:
+            reason = f"guidance is {config['guidance']} and turns the second off"
+            method_checks.check_guidance(config["explain"], module_text, where, reason)
+        study_config.check_folders(
+            config, lambda folder: folder_at(folder).is_dir(), where, str(ROOT)
+        )
+        for name, entry in config["models"].items():
+            if "folder" in entry and method_checks.is_distilled(folder_at(entry["folder"])):
+                reason = f"the model {name} is distilled and has only the first"
+                method_checks.check_guidance(config["explain"], module_text, where, reason)
+        kept = f"results/{config['study']}/.datasets"
+        prompts = published.read_all(config["datasets"], kept, code("study.datasets.published"))
+        study_config.check_pictures(config, prompts, where)
+        return where, prompts
+    except ValueError as error:
+        raise WorkflowError(str(error)) from None
+
+
+STUDY_FILE, PROMPTS = checked_study()
+PLAN = Plan(config, PROMPTS)
+METHODS = list(config["explain"])
+BASELINES = "baselines"  # stands for the random and the centre map, which need no store
+for entry in config["explain"].values():  # what the study's methods import
+    digests.closure([entry["function"].partition(":")[0]], own_file)
+
+
+def one_of(names):
+    """Regular expression of a closed set: an unknown name then fails when the file is parsed."""
+    return "|".join(map(re.escape, names))
+
+
+wildcard_constraints:
+    model=one_of(config["models"]),
+    dataset=one_of(PROMPTS),
+    sampling=one_of(config["samplings"]),
+    batch=one_of(PLAN.batches()),
+    method=one_of(METHODS),
+    table="[a-z0-9_]+",
+    figure="[a-z0-9_]+",

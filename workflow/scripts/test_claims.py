@@ -1,0 +1,18 @@
+"""Judge the paper's claims by the study's tables."""
+
+import os
+import sys
+
+sys.path.insert(0, os.environ["STEPSCOPE"])  # the package's folder, set by package.smk
+
+from stepscope.joblog import joblog
+from stepscope.statistics import claims
+from stepscope.store import tables
+
+with joblog(snakemake.log[0]):
+    frame = claims.claims_table(
+        {name: tables.read(path) for name, path in snakemake.input.items()},
+        samplings={name: entry["kind"] for name, entry in snakemake.params.samplings.items()},
+        **snakemake.params.statistics,
+    )
+    tables.write(snakemake.output[0], frame)

@@ -1,0 +1,1 @@
+"""The diffusion process: samplings, predictions, and replay of stored steps."""

@@ -1,0 +1,160 @@
+"""Denoisers whose truth is known, to score explanation methods on.
+
+Each wraps a Denoiser and shares its interface. Where gradients are enabled the real network still
+runs with its output multiplied by zero, so that hooked methods see its layers and find nothing.
+"""
+
+from collections.abc import Mapping
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from stepscope.diffusion import prediction
+from stepscope.diffusion.denoiser import Denoiser, Halves, Latents
+from stepscope.diffusion.step import Step
+from stepscope.models.words import Word
+
+WITHOUT = "without:"  # prefix of the conditioning that also lacks the gated word
+
+
+class _Planted(Denoiser):
+    def __init__(self, denoiser: Denoiser) -> None:
+        self.__dict__.update(denoiser.__dict__)
+
+    def _from_noise(
+        self, latents: Latents, eps: Latents, step: Step, conditioning: Mapping[str, Tensor] | None
+    ) -> Halves:
+        """Both halves predict ``eps``."""
+        z = self._network_input(latents, step)
+        output = prediction.output_of(z, eps, step.log_snr, self.prediction_type)
+        halves = torch.stack([output, output], 1)
+        if torch.is_grad_enabled():
+            halves = halves + 0 * super().outputs(latents, step, conditioning).nan_to_num()
+        return halves
+
+
+class GatedDenoiser(_Planted):
+    """The real model, in which one word acts only in some steps or only in a region.
+
+    e_c' = e_c(without w) + gate (e_c - e_c(without w)): word, time and place are known, and
+    attention cannot see the gate. Every occurrence of the word is gated.
+    """
+
+    def __init__(
+        self,
+        denoiser: Denoiser,
+        word_text: str,
+        *,
+        steps: tuple[int, int] | None = None,
+        region: Float[Tensor, "y x"] | None = None,
+    ) -> None:
+        """``steps`` (first, last) from 1, both included; ``region`` in [0, 1], latent grid."""
+        super().__init__(denoiser)
+        self.word_text = word_text
+        self.steps = steps
+        self.region = region
+
+    def gated(self, step: Step) -> tuple[Word, ...]:
+        """The step's words that the gate holds back."""
+        return tuple(word for word in step.words if word.text.lower() == self.word_text.lower())
+
+    def gate(self, step: Step, like: Tensor) -> Tensor:
+        """Gate of a step, a number or (y, x), in [0, 1]."""
+        open_now = self.steps is None or self.steps[0] <= step.number <= self.steps[1]
+        gate = like.new_tensor(float(open_now))
+        return gate if self.region is None else gate * self.region.to(like)
+
+    def without(self, step: Step, *words: Word) -> dict[str, Tensor]:
+        """Conditioning without ``words``, and beside it the one that lacks the gated word too."""
+        plain = super().without(step, *words)
+        both = super().without(step, *words, *self.gated(step))
+        return plain | {WITHOUT + name: tensor for name, tensor in both.items()}
+
+    def outputs(
+        self, latents: Latents, step: Step, conditioning: Mapping[str, Tensor] | None = None
+    ) -> Halves:
+        """Raw halves with the gate on the cond half.
+
+        A conditioning that did not come from ``without`` is another prompt's and passes ungated.
+        """
+        given = self.without(step) if conditioning is None else conditioning
+        plain = {name: value for name, value in given.items() if not name.startswith(WITHOUT)}
+        lacking = {
+            name.removeprefix(WITHOUT): value
+            for name, value in given.items()
+            if name.startswith(WITHOUT)
+        }
+        if not lacking:
+            return super().outputs(latents, step, plain)
+        base = super().outputs(latents, step, lacking)[:, 1]
+        # the full prompt comes last: it is the call whose layers a hooked method looks at
+        uncond, cond = super().outputs(latents, step, plain).unbind(1)
+        cond = base + self.gate(step, cond) * (cond - base)
+        return torch.stack([uncond, cond], 1)
+
+
+class GaussianDenoiser(_Planted):
+    """The optimal denoiser of latents drawn from one normal distribution; it knows no text.
+
+    E[x0 | z] = m + alpha S (alpha^2 S + sigma^2 I)^-1 (z - alpha m), from the eigenvalues of S.
+    """
+
+    def __init__(
+        self,
+        mean: Float[Tensor, "channel y x"],
+        covariance: Float[Tensor, "size size"],
+        denoiser: Denoiser,
+    ) -> None:
+        """``covariance`` is that of the flattened latent, size = C h w."""
+        super().__init__(denoiser)
+        self.mean = mean.double()
+        values, self.vectors = torch.linalg.eigh(covariance.double())
+        self.values = values.clamp(min=0)
+
+    def jacobian(self, step: Step) -> Float[Tensor, "size size"]:
+        """Exact derivative of the predicted noise by the network's input z, float64."""
+        return self.vectors * self._gain(step) @ self.vectors.T
+
+    def _gain(self, step: Step) -> Float[Tensor, " size"]:
+        """Factor from z - alpha m to the noise, along each eigenvector."""
+        alpha, sigma = prediction.levels(step.log_snr, self.prediction_type)
+        return sigma / (alpha**2 * self.values + sigma**2)
+
+    def outputs(
+        self, latents: Latents, step: Step, conditioning: Mapping[str, Tensor] | None = None
+    ) -> Halves:
+        """Raw halves, both the optimal prediction without text."""
+        alpha, _ = prediction.levels(step.log_snr, self.prediction_type)
+        z = self._network_input(latents, step)
+        offset = (z.double() - alpha * self.mean.to(z.device)).flatten(1)
+        vectors = self.vectors.to(z.device)
+        eps = (offset @ vectors * self._gain(step).to(z.device) @ vectors.T).view_as(z).to(z.dtype)
+        return self._from_noise(latents, eps, step, conditioning)
+
+
+class CopyingDenoiser(_Planted):
+    """Predicts its own input as the noise: every prediction contains the latent, none explains."""
+
+    def outputs(
+        self, latents: Latents, step: Step, conditioning: Mapping[str, Tensor] | None = None
+    ) -> Halves:
+        """Raw halves, both the latent itself."""
+        z = self._network_input(latents, step)
+        return self._from_noise(latents, z, step, conditioning)
+
+
+class ConstantDenoiser(_Planted):
+    """Predicts the same noise everywhere, whatever it is given."""
+
+    def __init__(self, denoiser: Denoiser, value: int | float = 0.0) -> None:
+        """``value`` is the noise predicted at every element."""
+        super().__init__(denoiser)
+        self.value = value
+
+    def outputs(
+        self, latents: Latents, step: Step, conditioning: Mapping[str, Tensor] | None = None
+    ) -> Halves:
+        """Raw halves, both the constant."""
+        eps = torch.full_like(latents, self.value)
+        return self._from_noise(latents, eps, step, conditioning)

@@ -1,0 +1,35 @@
+"""A stored step of one sample, as explanation methods get it."""
+
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from stepscope.models.words import Word
+
+
+@dataclass
+class Step:
+    """One step of one sample's trace; tensors are on the CPU as they were stored.
+
+    ``latent`` and ``after`` (C, h, w) are in the scheduler's scale; ``outputs`` (2, C, h, w) are
+    the raw [uncond, cond] halves, uncond NaN without guidance; ``conditioning`` has the same
+    halves; ``attention`` is {(h, w): (J, h, w)}; ``mask`` (h, w) the objects' share of each cell's
+    area, or None; ``history`` (order - 1, C, h, w) what a multistep solver remembers, oldest first.
+    """
+
+    number: int
+    timestep: float
+    log_snr: float
+    latent: Tensor
+    after: Tensor
+    outputs: Tensor
+    denoised: Tensor
+    conditioning: dict[str, Tensor]
+    words: tuple[Word, ...]
+    prompt: str
+    negative_prompt: str
+    prompt_id: str
+    seed: int
+    attention: dict[tuple[int, int], Tensor] = field(default_factory=dict)
+    mask: Tensor | None = None
+    history: Tensor | None = None

@@ -1,0 +1,1 @@
+"""The embedded study: composed scenes whose truth is known."""

@@ -1,0 +1,200 @@
+"""Train a small CLIP of composed scenes in open_clip's own format."""
+
+import json
+from functools import lru_cache, partial
+from pathlib import Path
+
+import numpy as np
+import open_clip
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+from torch.nn import functional as F
+
+from stepscope.embedded import scenes
+from stepscope.embedded.training import judge_pictures
+from stepscope.embedded.training.loop import scene_pool, step_rng, to_tensor, write_card
+
+FAMILIES = {
+    "object": scenes.OBJECTS,
+    "colour": scenes.COLOURS,
+    "texture": scenes.TEXTURES,
+    "size": scenes.SIZES,
+    "relation": scenes.RELATIONS,
+}
+# Several wordings of each family, so that a probe may choose its own.
+TEMPLATES = {
+    "object": ("a {}", "{}", "a picture of a {}", "a picture with a {}"),
+    "colour": ("a {} background", "on a {} background", "{}"),
+    "texture": ("a {} background", "on a {} background", "{}"),
+    "size": ("a {} object", "{}", "a picture of a {} object"),
+    "relation": ("one object {} another", "{}", "a picture of one object {} another"),
+}
+
+
+def model_config(settings: dict) -> dict:
+    """The model part of an `open_clip_config.json`: a ResNet and a text transformer."""
+    return {
+        "embed_dim": settings["embed_dim"],
+        "vision_cfg": {
+            "image_size": scenes.SIDE,
+            "layers": list(settings["vision_layers"]),
+            "width": settings["vision_width"],
+            "patch_size": None,
+        },
+        "text_cfg": {
+            "context_length": 32,
+            "vocab_size": 49408,
+            "width": settings["text_width"],
+            "heads": 2,
+            "layers": 2,
+        },
+    }
+
+
+def build(settings: dict, seed: int) -> open_clip.CLIP:
+    """A stock `open_clip.CLIP` with seeded initial weights."""
+    torch.manual_seed(seed)
+    return open_clip.CLIP(**model_config(settings))
+
+
+def save(model: open_clip.CLIP, folder: Path, settings: dict, half: bool = True) -> None:
+    """Write a folder that `open_clip.create_model_and_transforms("local-dir:...")` loads."""
+    folder.mkdir(parents=True, exist_ok=True)
+    preprocess = {
+        "mean": [0.5] * 3,
+        "std": [0.5] * 3,
+        "interpolation": "bicubic",
+        "resize_mode": "squash",
+    }
+    config = {"model_cfg": model_config(settings), "preprocess_cfg": preprocess}
+    (folder / "open_clip_config.json").write_text(json.dumps(config, indent=2) + "\n")
+    state = {k: v.detach().contiguous() for k, v in model.state_dict().items()}
+    if half:
+        state = {k: v.half() if v.is_floating_point() else v for k, v in state.items()}
+    save_file(state, folder / "open_clip_model.safetensors")
+
+
+def targets(scene: scenes.Scene) -> dict[str, np.ndarray]:
+    """Probability of each concept of each family; zeros where the family does not apply."""
+    shown = {
+        "object": scene.objects,
+        "colour": (scene.colour,),
+        "texture": (scene.texture,),
+        "size": (scene.size,) if scene.size else (),
+        "relation": (scene.relation,) if scene.relation else (),
+    }
+    return {
+        family: np.array([c in shown[family] for c in concepts], np.float32)
+        / max(1, len(shown[family]))
+        for family, concepts in FAMILIES.items()
+    }
+
+
+def phrases(rng: np.random.Generator | None = None) -> list[str]:
+    """A phrase for every concept of every family; a random wording of each family."""
+    chosen = {f: t[rng.integers(len(t)) if rng else 0] for f, t in TEMPLATES.items()}
+    return [chosen[f].format(c) for f, concepts in FAMILIES.items() for c in concepts]
+
+
+@torch.no_grad()
+def zero_shot(model: open_clip.CLIP, pictures: np.ndarray) -> dict[str, np.ndarray]:
+    """Similarity of uint8 pictures (n, 64, 64, 3) to each concept, (n, concepts) per family."""
+    words = model.encode_text(open_clip.tokenize(phrases(), 32), normalize=True)
+    parts = [
+        model.encode_image(to_tensor(pictures[i : i + 64]), normalize=True) @ words.T
+        for i in range(0, len(pictures), 64)
+    ]
+    sizes = [len(concepts) for concepts in FAMILIES.values()]
+    split = torch.cat(parts).split(sizes, dim=1)
+    return {family: s.numpy() for family, s in zip(FAMILIES, split, strict=True)}
+
+
+def top_1(
+    model: open_clip.CLIP, pictures: np.ndarray, shown: list[scenes.Scene]
+) -> dict[str, float]:
+    """Zero-shot accuracy per family; objects on single ones, and whether the top two are a pair."""
+    similarity, truth = zero_shot(model, pictures), [targets(s) for s in shown]
+    result = {}
+    for family in FAMILIES:
+        y = np.stack([t[family] for t in truth])
+        rows = y.max(1) == 1
+        best = similarity[family].argmax(1)
+        if rows.any():
+            result[family] = float(y[rows, best[rows]].mean())
+    pairs = np.array([len(s.objects) == 2 for s in shown])
+    if pairs.any():
+        y = np.stack([t["object"] for t in truth])[pairs]
+        two = np.argsort(-similarity["object"][pairs], 1)[:, :2]
+        result["both objects"] = float((np.take_along_axis(y, two, 1) > 0).all(1).mean())
+    return result
+
+
+def train(
+    folder: str | Path,
+    state: str | Path,
+    pipeline_folder: str | Path,
+    *,
+    seed: int,
+    checkpoint_minutes: float,
+    **s,
+) -> dict:
+    """Train on raw, decoded and blurred pictures, then also on the U-Net's clean predictions.
+
+    Settings `s`: embed_dim, vision_layers, vision_width, text_width, pool, predicted, steps,
+    finetune_steps, batch, learning_rate, muon_learning_rate, finetune_rate (its share in the
+    second phase), test_scenes. Writes an open_clip folder with a card and returns the quality.
+    """
+    folder, state = Path(folder), Path(state)
+    model, pipeline = build(s, seed), judge_pictures.load(pipeline_folder)
+    sizes, facts, curves = [len(c) for c in FAMILIES.values()], {}, []
+
+    @lru_cache(maxsize=1)  # made when a phase has steps left
+    def data(predicted: int) -> tuple[judge_pictures.Pictures, Tensor]:
+        made = judge_pictures.Pictures(pipeline, s["pool"], predicted, seed + 5, max_timestep=700)
+        truth = np.stack([np.concatenate(list(targets(x).values())) for x in made.scenes])
+        return made, torch.from_numpy(truth)
+
+    def loss(step: int, predicted: int) -> dict[str, Tensor]:
+        shown, truth = data(predicted)
+        rng = step_rng(seed, step)
+        rows = shown.rows(rng, s["batch"])
+        x = judge_pictures.augment(to_tensor(shown.pictures[rows]), rng)
+        image = model.encode_image(x, normalize=True)
+        captions = [
+            scenes.describe(shown.scenes[i].spec, scenes.ORDERS[rng.integers(2)])[0] for i in rows
+        ]
+        text = open_clip.tokenize(phrases(rng) + captions, 32)
+        words = model.encode_text(text, normalize=True)
+        similarity = model.logit_scale.exp() * image @ words.T
+        y = truth[torch.from_numpy(rows)].split(sizes, dim=1)
+        by_family = similarity[:, : sum(sizes)].split(sizes, dim=1)
+        # a softmax within each family; rows of zeros add nothing
+        concept = sum(
+            -(q * p.log_softmax(1)).sum(1).mean() for q, p in zip(y, by_family, strict=True)
+        )
+        same = torch.arange(len(rows))
+        whole = similarity[:, sum(sizes) :]
+        contrast = F.cross_entropy(whole, same) + F.cross_entropy(whole.T, same)
+        return {"loss": concept + 0.25 * contrast, "concept": concept, "contrast": contrast}
+
+    facts, curves = judge_pictures.fit_in_two_phases(
+        state, "clip", model, loss, s, seed=seed, checkpoint_minutes=checkpoint_minutes
+    )
+    save(model, folder, s)
+    test = scene_pool(s["test_scenes"], seed + 6, "test")
+    quality = {
+        f"{name}, raw pictures": value
+        for name, value in top_1(model, np.stack([x.picture for x in test]), test).items()
+    }
+    quality |= judge_pictures.by_log_snr(
+        pipeline, s["test_scenes"], seed + 7, partial(top_1, model)
+    )
+    sections = {
+        "Data": {"training scenes": s["pool"], "predictions": s["predicted"], "seed": seed},
+        "Training": {f"{phase}: {k}": v for phase, f in facts.items() for k, v in f.items()},
+        "Zero-shot accuracy on held-out combinations": quality,
+    }
+    summary = 'Load with `open_clip.create_model_and_transforms("local-dir:<this folder>")`.'
+    write_card(folder, "CLIP of OpenMoji scenes", summary, sections, curves)
+    return quality

@@ -1,0 +1,95 @@
+"""How good the embedded model is: generated pictures judged by segmenter, CLIP and readers."""
+
+from pathlib import Path
+
+import numpy as np
+import open_clip
+from PIL import Image
+from transformers import SegformerForSemanticSegmentation
+
+from stepscope.embedded import scenes
+from stepscope.embedded.training import judge_pictures
+from stepscope.embedded.training.clip import top_1
+from stepscope.embedded.training.loop import write_card
+from stepscope.embedded.training.segmenter import LABELS, segment
+
+PRESENT = 0.5  # an object counts as found when so much of its usual area carries its label
+
+
+def usual_area(scene: scenes.Scene, name: str) -> int:
+    """Pixels that `name` covers in the composed scene."""
+    return int(scene.masks[name].sum())
+
+
+def judged_by_segmenter(labels: np.ndarray, shown: list[scenes.Scene]) -> np.ndarray:
+    """Whether every object of each scene is found in its label map, bool (n,)."""
+    return np.array(
+        [
+            all(
+                (found == LABELS.index(name)).sum() >= PRESENT * usual_area(scene, name)
+                for name in scene.objects
+            )
+            for found, scene in zip(labels, shown, strict=True)
+        ]
+    )
+
+
+def shares_right(
+    pictures: np.ndarray, shown: list[scenes.Scene], clip, segmenter
+) -> dict[str, float]:
+    """Shares of pictures in which each judge finds what the caption says."""
+    single = np.array([len(s.objects) == 1 for s in shown])
+    found = judged_by_segmenter(segment(segmenter, pictures), shown)
+    result = judge_pictures.read(pictures, shown)
+    for name, rows in (("single object", single), ("both objects", ~single)):
+        if rows.any():
+            result[f"{name} (segmenter)"] = float(found[rows].mean())
+    names = {"object": "single object", "colour": "background colour"}
+    for family, share in top_1(clip, pictures, shown).items():
+        result[f"{names.get(family, family)} (CLIP)"] = share
+    return dict(sorted(result.items()))
+
+
+def contact_sheet(path: Path, pictures: np.ndarray, columns: int = 16, zoom: int = 2) -> None:
+    """The pictures in reading order as one PNG, uint8 (n, 64, 64, 3)."""
+    rows = len(pictures) // columns
+    grid = pictures[: rows * columns].reshape(rows, columns, *pictures.shape[1:])
+    sheet = grid.transpose(0, 2, 1, 3, 4).reshape(rows * scenes.SIDE, columns * scenes.SIDE, 3)
+    image = Image.fromarray(sheet)
+    image.resize((image.width * zoom, image.height * zoom), Image.Resampling.NEAREST).save(path)
+
+
+def assess(
+    folder: str | Path,
+    pipeline_folder: str | Path,
+    clip_folder: str | Path,
+    segmenter_folder: str | Path,
+    *,
+    seed: int,
+    prompts: int,
+    steps: int,
+    guidance: float,
+) -> dict:
+    """Judge pictures of held-out prompts; write a card and an uncurated contact sheet."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    pipeline = judge_pictures.load(pipeline_folder)
+    clip = open_clip.create_model(f"local-dir:{Path(clip_folder).resolve()}").eval()
+    segmenter = SegformerForSemanticSegmentation.from_pretrained(segmenter_folder).float().eval()
+    shown = judge_pictures.held_out_prompts(prompts, seed)
+    pictures = judge_pictures.generate(pipeline, shown, steps, guidance, seed)
+    half = len(shown) // 2
+    # the first of each kind as they come: singles above, pairs below
+    count = min(48, half // 16 * 16) or half
+    chosen = [*range(count), *range(half, half + count)]
+    contact_sheet(folder / "contact_sheet.png", pictures[chosen], columns=min(16, count))
+    measured = shares_right(pictures, shown, clip, segmenter)
+    real = shares_right(np.stack([s.picture for s in shown]), shown, clip, segmenter)
+    sections = {
+        "Pictures": {"held-out prompts": len(shown), "steps": steps, "guidance": guidance},
+        "Share right in generated pictures": measured,
+        "The same judges on composed scenes": real,
+    }
+    title = "Quality of the embedded models"
+    write_card(folder, title, "Uncurated samples: contact_sheet.png.", sections)
+    return measured

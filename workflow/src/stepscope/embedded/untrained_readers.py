@@ -1,0 +1,114 @@
+"""Readers that learn nothing: sprites by matching, background by comparison with the composer's.
+
+They are independent of the trained judges, so that two clocks need not be read by the same one.
+"""
+
+from collections.abc import Sequence
+from functools import cache
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from stepscope.embedded import scenes
+from stepscope.embedded.sprites import sprite
+
+
+@cache
+def _kernels(side: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Alpha (objects, 1, side, side), alpha times colour (objects, 3, side, side), their energy."""
+    alpha = np.zeros((len(scenes.OBJECTS), 1, side, side), np.float32)
+    colour = np.zeros((len(scenes.OBJECTS), 3, side, side), np.float32)
+    for i, name in enumerate(scenes.OBJECTS):
+        rgba = sprite(name, side)
+        y, x = (side - rgba.shape[0]) // 2, (side - rgba.shape[1]) // 2
+        where = np.s_[y : y + rgba.shape[0], x : x + rgba.shape[1]]
+        alpha[i, 0][where] = rgba[..., 3]
+        # composed pictures hold premultiplied colour over the background; inside, alpha is 1
+        colour[i][(slice(None), *where)] = rgba[..., :3].transpose(2, 0, 1)
+    flat = colour / np.maximum(alpha, 1e-3)
+    energy = (colour * flat).sum((1, 2, 3))
+    return torch.from_numpy(alpha), torch.from_numpy(colour), torch.from_numpy(energy)
+
+
+def sprite_errors(pictures: np.ndarray, side: int) -> np.ndarray:
+    """Alpha-weighted mean squared error of every sprite at every place.
+
+    pictures uint8 (n, 64, 64, 3); returns float32 (n, objects, 65 - side, 65 - side).
+    """
+    alpha, colour, energy = _kernels(side)
+    x = torch.from_numpy(np.asarray(pictures)).permute(0, 3, 1, 2).float() / 255
+    squares = F.conv2d(x.square().sum(1, keepdim=True), alpha)
+    error = squares - 2 * F.conv2d(x, colour) + energy[:, None, None]
+    return (error / (3 * alpha.sum((1, 2, 3))[:, None, None])).numpy()
+
+
+def read_objects(
+    pictures: np.ndarray, sides: Sequence[int], count: int = 1
+) -> list[tuple[str, ...]]:
+    """The `count` best matching objects of each picture, best first, at different places.
+
+    pictures uint8 (n, 64, 64, 3); `sides`: sizes in pixels that the objects may have.
+    """
+    found: list[tuple[str, ...]] = []
+    for picture in np.asarray(pictures):
+        best = []  # (error, object, y, x) at the best place of each half of the picture
+        for side in sides:
+            errors = sprite_errors(picture[None], side)[0]
+            centres = np.arange(errors.shape[-1]) + side / 2
+            best.append((errors, centres))
+        names: list[str] = []
+        taken: list[tuple[float, float]] = []
+        for _ in range(count):
+            candidates = []
+            for errors, centres in best:
+                free = np.ones(errors.shape[1:], bool)
+                for y, x in taken:
+                    free &= np.hypot(centres[:, None] - y, centres[None] - x) > scenes.SIDE / 4
+                masked = np.where(free, errors, np.inf)
+                i, y, x = np.unravel_index(masked.argmin(), masked.shape)
+                candidates.append((masked[i, y, x], scenes.OBJECTS[i], (centres[y], centres[x])))
+            _, name, place = min(candidates)
+            names.append(name)
+            taken.append(place)
+        found.append(tuple(names))
+    return found
+
+
+@cache
+def _backdrops() -> tuple[list[tuple[str, str]], np.ndarray]:
+    names = [(c, t) for c in scenes.COLOURS for t in scenes.TEXTURES]
+    return names, np.stack([scenes.backdrop(*pair) for pair in names])
+
+
+def read_background(pictures: np.ndarray) -> list[tuple[str, str]]:
+    """Colour and texture of each background.
+
+    The backdrop with the smallest median absolute difference: objects cover less than half.
+    pictures uint8 (n, 64, 64, 3).
+    """
+    names, backdrops = _backdrops()
+    read = []
+    for picture in np.asarray(pictures, np.float32) / 255:
+        difference = np.abs(backdrops - picture).mean(-1)
+        read.append(names[int(np.median(difference, axis=(1, 2)).argmin())])
+    return read
+
+
+def read_colour(pictures: np.ndarray) -> list[str]:
+    """Background colour by the median colour of each picture's border, nearest in the palette.
+
+    Textures have two tones of a colour: the nearest of both and of the plain one counts.
+    """
+    tones = np.stack(
+        [
+            [scenes.backdrop(c, t).reshape(-1, 3).mean(0) for t in scenes.TEXTURES]
+            for c in scenes.COLOURS
+        ]
+    )
+    border = np.ones((scenes.SIDE, scenes.SIDE), bool)
+    border[6:-6, 6:-6] = False
+    medians = np.median(np.asarray(pictures, np.float32)[:, border] / 255, axis=1)
+    distance = np.square(medians[:, None, None] - tones).sum(-1).min(-1)
+    return [scenes.COLOURS[i] for i in distance.argmin(1)]

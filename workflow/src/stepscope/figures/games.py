@@ -1,0 +1,157 @@
+"""Figure of the deletion and insertion games (RQ1): whether a map names the pixels that matter."""
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure, SubFigure
+
+from stepscope.figures import plotting
+
+KEYS = [*plotting.STEPS, "method", "similarity", "game", "substrate", "score"]
+CURVES = [*KEYS, "move", "value"]  # columns read of rq1_curves
+AREAS = [*KEYS, "auc_distance", "auc_similarity"]  # columns read of rq1_auc
+SCORES = {
+    "clip_distance": "squared CLIP feature distance",
+    "clip_cosine": "CLIP feature cosine",
+}
+GAMES = ("deletion", "insertion")
+RAW = 60  # raw curves drawn of a method and step: the first samples'
+MOVES = 64  # points kept of a curve: more are not seen and make a PDF of megabytes
+
+
+@plotting.styled
+def auc(
+    curves: pd.DataFrame, areas: pd.DataFrame, draws: int, confidence: float, seed: int
+) -> Figure:
+    """Draw AUC per method and step with intervals over prompts, and the curves behind it.
+
+    `curves` and `areas` are rq1_curves and rq1_auc; of several scores the first distance is drawn.
+    Colours are steps; above, a row per method; below, a panel per method and game.
+    """
+    bootstrap = {"draws": draws, "confidence": confidence, "seed": seed}
+    distances = areas[areas["auc_distance"].notna()]
+    score = (distances if len(distances) else areas)["score"].iloc[0]
+    areas, curves = (_labelled(table[table["score"] == score]) for table in (areas, curves))
+    return plotting.stacked(
+        [
+            _part(title, plotting.of_group(curves, rows), rows, score, bootstrap)
+            for title, rows in plotting.groups(areas)
+        ]
+    )
+
+
+def _labelled(table: pd.DataFrame) -> pd.DataFrame:
+    """Name what is compared: the method, with similarity or sampling where there are several."""
+    label = table["method"].astype(str).map(lambda name: plotting.METHODS.get(name, name))
+    for column in ("similarity", "sampling"):
+        names = table[column].astype(str)
+        if len(set(names) - {""}) > 1:
+            label += names.map(lambda name: f" · {name}" if name else "")
+    return table.assign(label=label, step=table["step"].astype(int))
+
+
+def direction(game: str, kind: str) -> str:
+    """Say which AUC is better in a game; kind is distance or similarity."""
+    return "higher" if (game == "deletion") == (kind == "distance") else "lower"
+
+
+def _part(
+    title: str, curves: pd.DataFrame, areas: pd.DataFrame, score: str, bootstrap: dict
+) -> plotting.Part:
+    """Lay out one model and dataset: areas above, a grid of curves below."""
+    kind = "distance" if areas["auc_distance"].notna().any() else "similarity"
+    labels = plotting.listed(areas["label"])
+    lines = int(np.ceil(len(labels) / 6))
+    columns = int(np.ceil(len(labels) / lines))
+    heights = [0.7 + 0.26 * len(labels), 2.7 * lines + 0.4]
+
+    def draw(figure: SubFigure) -> None:
+        above, below = figure.subfigures(2, 1, height_ratios=heights, hspace=0.03)
+        _areas(above, areas, labels, kind, score, bootstrap)
+        _curves(below, curves, labels, columns, bootstrap)
+        below.supylabel(f"{SCORES.get(score, score)} to the unperturbed result", fontsize=8)
+
+    return title, draw, (max(7.2, 1.3 * columns + 0.9), sum(heights))
+
+
+def _areas(
+    figure: SubFigure, areas: pd.DataFrame, labels: list, kind: str, score: str, bootstrap: dict
+) -> None:
+    """Draw means with intervals per method and step, prompts as faint dots."""
+    value = f"auc_{kind}"
+    colours = plotting.step_colours(areas["step"])
+    by = ["game", "label", "step"]
+    table = plotting.intervals(areas, by, value, **bootstrap)
+    prompts = areas.groupby([*by, "prompt_id"], observed=True)[value].mean().reset_index()
+    offsets = np.linspace(-0.28, 0.28, len(colours)) if len(colours) > 1 else [0]
+    panels = figure.subplots(1, len(GAMES), sharey=True)
+    for axes, game in zip(panels, GAMES, strict=True):
+        for (step, colour), offset in zip(colours.items(), offsets, strict=True):
+            rows, dots = (
+                each[(each["game"] == game) & (each["step"] == step)] for each in (table, prompts)
+            )
+            y = rows["label"].map(labels.index) + offset
+            faint = {"color": colour, "alpha": 0.18, "ms": 2, "mew": 0}
+            places = dots["label"].map(labels.index) + offset
+            axes.plot(dots[value], places, "o", rasterized=len(dots) > 2000, **faint)
+            axes.hlines(y, rows["ci_low"], rows["ci_high"], color=colour, lw=1.4)
+            axes.plot(rows["estimate"], y, "o", color=colour, ms=3.5, label=f"step {step}")
+        _area_axis(axes, areas[areas["game"] == game], game, kind, score)
+        axes.set_yticks(range(len(labels)), labels)
+        for y in np.arange(1, len(labels)) - 0.5:
+            axes.axhline(y, color="0.92", lw=0.5, zorder=0)
+    panels[0].set_ylim(len(labels) - 0.5, -0.5)
+    figure.legend(
+        *panels[0].get_legend_handles_labels(),
+        loc="outside right upper",
+        title=f"{plotting.counted(table['n'])}\nmean, {bootstrap['confidence']:.0%} CI",
+    )
+
+
+def _area_axis(axes: Axes, areas: pd.DataFrame, game: str, kind: str, score: str) -> None:
+    """Write on an axis what the game was and which way is better."""
+    better = direction(game, kind)
+    arrow = {"higher": "better →", "lower": "← better"}[better]
+    axes.set_title(f"{game} (substrate: {areas['substrate'].iloc[0]}): {better} is better")
+    axes.set_xlabel(f"AUC of the {SCORES.get(score, score)}\n{arrow}")
+
+
+def _curves(
+    figure: SubFigure, curves: pd.DataFrame, labels: list, columns: int, bootstrap: dict
+) -> None:
+    """Draw the mean curves with bands, a pair of rows (deletion, insertion) per line of methods."""
+    last = curves["move"].max()
+    kept = np.unique(np.linspace(0, last, MOVES + 1).round())
+    curves = curves[curves["move"].isin(kept)].assign(share=lambda table: table["move"] / last)
+    table = plotting.intervals(curves, ["game", "label", "step", "share"], "value", **bootstrap)
+    lines = int(np.ceil(len(labels) / columns))
+    grid = figure.subplots(lines * len(GAMES), columns, sharex=True, sharey="row", squeeze=False)
+    for axes in grid.flat:
+        axes.set_visible(False)
+    low = min(0, curves["value"].min())
+    for row, game in enumerate(GAMES):
+        means, raw = (each[each["game"] == game] for each in (table, curves))
+        random = means[means["label"] == plotting.METHODS["random"]]
+        for index, label in enumerate(labels):
+            line, column = divmod(index, columns)
+            axes = grid[line * len(GAMES) + row, column]
+            axes.set_visible(True)
+            _panel(axes, *(each[each["label"] == label] for each in (means, raw)), random)
+            axes.set(xlim=(0, 1), ylim=(low, raw["value"].quantile(0.995)))
+            axes.set_xticks([0, 0.5, 1], ["0", "½", "1"])
+            axes.set_title(label if row == 0 else "")
+            axes.set_ylabel(game if column == 0 else "")
+            axes.tick_params(labelbottom=row > 0 and index + columns >= len(labels))
+    figure.supxlabel(
+        "share of the latent's pixels changed, most salient first (dashed: random map)", fontsize=8
+    )
+
+
+def _panel(axes: Axes, means: pd.DataFrame, raw: pd.DataFrame, random: pd.DataFrame) -> None:
+    """Draw one method and game: a colour per step, raw curves thin, the random map dashed."""
+    for step, colour in plotting.step_colours(means["step"]).items():
+        rows, others, some = (each[each["step"] == step] for each in (means, random, raw))
+        lines = some.pivot_table("value", "share", ["prompt_id", "seed"], observed=True)
+        axes.plot(lines.index, lines.iloc[:, :RAW], color=colour, lw=0.3, alpha=0.2)
+        axes.plot(others["share"], others["estimate"], color=colour, lw=0.8, ls=(0, (3, 2)))
+        plotting.line(axes, rows["share"], rows, color=colour)

@@ -1,0 +1,222 @@
+"""What the figures share: style, saving, intervals over prompts, time axes, overlays."""
+
+import functools
+import logging
+import textwrap
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import seaborn
+import xarray as xr
+from matplotlib import patheffects
+from matplotlib.axes import Axes
+from matplotlib.colors import ListedColormap, Normalize
+from matplotlib.figure import Figure, SubFigure
+from matplotlib.ticker import MaxNLocator
+
+from stepscope.statistics import inference
+
+logging.getLogger("fontTools").setLevel(logging.WARNING)  # it logs every glyph of a PDF
+STYLE = Path(__file__).with_name("style.mplstyle")
+PALETTE = seaborn.color_palette("colorblind")  # told apart under the common deficiencies
+GREY = "0.55"
+Part = tuple[str, Callable[[SubFigure], None], tuple[float, float]]  # title, draw, inches
+UNITS = ["model", "dataset", "sampling"]  # what is never pooled
+STEPS = [*UNITS, "prompt_id", "seed", "step", "log_snr"]  # keys of a table with steps
+METHODS = {
+    "df_rise": "DF-RISE",
+    "df_rise_paper": "DF-RISE, paper",
+    "df_rise_official": "DF-RISE, official",
+    "df_cam": "DF-CAM",
+    "df_cam_word": "DF-CAM, word",
+    "cross_attention": "cross-attention",
+    "relevance": "relevance",
+    "information": "word information",
+    "random": "random map",
+    "centre": "centre map",
+}
+PREDICTIONS = {"e_u": "empty prompt (e_u)", "e_c": "prompt (e_c)", "guided": "guided"}
+
+
+def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
+    """Make a figure function draw in the project's style and leave matplotlib's settings alone."""
+
+    @functools.wraps(draw)
+    def inner(*args, **kwargs) -> Figure:
+        with mpl.rc_context(fname=STYLE):
+            return draw(*args, **kwargs)
+
+    return inner
+
+
+def save(figure: Figure, pdf: str, png: str) -> None:
+    """Write a figure as vector PDF and as PNG, byte for byte the same in every run."""
+    with mpl.rc_context(fname=STYLE):
+        figure.savefig(pdf, metadata={"CreationDate": None, "Producer": None, "Creator": None})
+        figure.savefig(png, metadata={"Software": None})
+
+
+def stacked(parts: Sequence[Part]) -> Figure:
+    """Stack parts one above another: (title, draw(subfigure), (width, height) in inches) each."""
+    width = max(size[0] for _, _, size in parts)
+    heights = [size[1] for _, _, size in parts]
+    figure = Figure(figsize=(width, sum(heights)), layout="constrained")
+    rows = figure.subfigures(len(parts), 1, squeeze=False, height_ratios=heights, hspace=0.02)
+    for row, (title, draw, _) in zip(rows[:, 0], parts, strict=True):
+        if title:
+            row.suptitle(title)
+        draw(row)
+    return figure
+
+
+def groups(frame: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    """Split a table into (title, rows) per model and dataset; a study's only one needs no title."""
+    found = list(frame.groupby(["model", "dataset"], sort=False, observed=True))
+    return [(" · ".join(names) if len(found) > 1 else "", rows) for names, rows in found]
+
+
+def of_group(table: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
+    """Select the rows of a table that belong to the same model and dataset as `rows`."""
+    first = rows.iloc[0]
+    return table[(table["model"] == first["model"]) & (table["dataset"] == first["dataset"])]
+
+
+def caption(sample: xr.Dataset, samples: Sequence[xr.Dataset]) -> str:
+    """Write a sample's prompt, with its model and dataset where there are several."""
+    names = [f"{each.attrs['model']} · {each.attrs['dataset']}: " for each in (sample, *samples)]
+    place = names[0] if len(set(names)) > 1 else ""
+    return f"{place}“{sample.attrs['prompt']}”"
+
+
+def compact(table: pd.DataFrame) -> pd.DataFrame:
+    """Hold repeated text once, which makes grouping a large table several times faster."""
+    text = table.select_dtypes(include=["object", "str"]).columns
+    return table.astype(dict.fromkeys(text, "category"))
+
+
+def intervals(
+    frame: pd.DataFrame, by: list[str], value: str, draws: int, confidence: float, seed: int
+) -> pd.DataFrame:
+    """Compute means over prompts of `value` with bootstrap intervals, as the summaries do.
+
+    `by` names the groups. Returns `by` and n (prompts), missing, estimate, ci_low, ci_high; groups
+    without a value are left out.
+    """
+    means = inference.per_prompt(inference.per_sample(frame, by, value))
+    table = inference.with_intervals(means, draws, confidence, seed).reset_index()
+    return table[table["n"] > 0]
+
+
+def line(axes: Axes, x: pd.Series, rows: pd.DataFrame, **style) -> None:
+    """Draw estimates over x with their interval as a band."""
+    axes.plot(x, rows["estimate"], **style)
+    axes.fill_between(x, rows["ci_low"], rows["ci_high"], color=style["color"], alpha=0.2, lw=0)
+
+
+def spaced(positions: np.ndarray, share: float) -> np.ndarray:
+    """Choose increasing positions at least `share` of their range apart, both ends among them."""
+    gap = share * (positions[-1] - positions[0])
+    kept = [0]
+    for index in range(1, len(positions) - 1):
+        if min(positions[index] - positions[kept[-1]], positions[-1] - positions[index]) >= gap:
+            kept.append(index)
+    return np.array([*kept, len(positions) - 1]) if len(positions) > 1 else np.array(kept)
+
+
+def step_axis(axes: Axes, times: pd.DataFrame, label: str = "step", share: float = 0.09) -> None:
+    """Write step numbers along the top of an axis over log-SNR; `times` has step and log_snr."""
+    times = times[["step", "log_snr"]].drop_duplicates("step").sort_values("log_snr")
+    kept = times.iloc[spaced(times["log_snr"].to_numpy(), share)]
+    top = axes.secondary_xaxis("top")
+    top.set_xticks(kept["log_snr"].to_list(), [str(step) for step in kept["step"]])
+    top.set_xlabel(label)
+    top.tick_params(length=2, pad=1)
+    top.spines["top"].set_visible(False)
+
+
+def log_snr_axis(axes: Axes) -> None:
+    """Label an axis of log-SNR, with few and whole ticks."""
+    axes.set_xlabel("log-SNR (nats)")
+    axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
+
+
+def step_colours(steps: Iterable[int]) -> dict[int, tuple]:
+    """Give each step a colour, dark (noisy) to light (clean), without the palest end."""
+    ordered = sorted(set(steps))
+    return dict(
+        zip(ordered, mpl.colormaps["viridis"](np.linspace(0.05, 0.8, len(ordered))), strict=True)
+    )
+
+
+def overlay_colours() -> ListedColormap:
+    """Make the colours of maps scaled to -1..1: blue over transparent to red."""
+    values = np.linspace(-1, 1, 255)
+    colours = mpl.colormaps["RdBu_r"](0.5 + 0.42 * values)
+    colours[:, 3] = np.clip(1.4 * np.abs(values), 0, 0.85)
+    return ListedColormap(colours, name="overlay")
+
+
+OVERLAY, SIGNED = overlay_colours(), Normalize(-1, 1)
+
+
+def picture(axes: Axes, image: np.ndarray) -> None:
+    """Show an RGB picture (y, x, rgb) on the unit square without ticks."""
+    axes.imshow(image, extent=(0, 1, 1, 0), interpolation="nearest")
+    axes.set(xticks=[], yticks=[])
+    axes.spines[:].set_visible(False)
+
+
+def overlaid(axes: Axes, image: np.ndarray, saliency: np.ndarray, mask: np.ndarray) -> None:
+    """Show a picture in grey, over it a map (y, x) divided by its largest magnitude, an outline."""
+    grey = (
+        0.5 + 0.5 * (image @ [0.299, 0.587, 0.114]) / 255
+    )  # lightened, so that the map's colours carry
+    picture(axes, np.repeat(grey[..., None], 3, axis=-1))
+    scaled = saliency / max(np.nanmax(np.abs(saliency)), np.finfo(np.float32).tiny)
+    axes.imshow(scaled, extent=(0, 1, 1, 0), cmap=OVERLAY, norm=SIGNED, interpolation="bilinear")
+    outlined(axes, mask)
+
+
+def outlined(axes: Axes, mask: np.ndarray) -> None:
+    """Draw a mask's (y, x) outline, white with a dark edge that shows on any picture."""
+    if np.ptp(np.nan_to_num(mask)) > 0.5:  # an empty or full mask has no outline
+        y, x = ((np.arange(size) + 0.5) / size for size in mask.shape)
+        outline = axes.contour(x, y, mask, levels=[0.5], colors="white", linewidths=0.9)
+        outline.set_path_effects([patheffects.withStroke(linewidth=1.9, foreground="0.1")])
+
+
+def map_bar(method: str, width: float) -> Part:
+    """Make the part that holds the one colour bar of a figure's maps, over the grey they lie on."""
+
+    def draw(figure: SubFigure) -> None:
+        axes = figure.subplots()
+        name = METHODS.get(method, method)
+        label = f"{name} map divided by its largest magnitude (white line: the objects' outline)"
+        mappable = mpl.cm.ScalarMappable(SIGNED, OVERLAY)
+        bar = figure.colorbar(
+            mappable, cax=axes, orientation="horizontal", label=label, ticks=[-1, -0.5, 0, 0.5, 1]
+        )
+        axes.set_facecolor("0.85")
+        axes.set_box_aspect(0.025)
+        bar.outline.set_linewidth(0.5)
+
+    return "", draw, (width, 0.55)
+
+
+def wrapped(text: str, width: int) -> str:
+    """Break text into lines of at most `width` characters."""
+    return "\n".join(textwrap.wrap(text, width))
+
+
+def counted(n: pd.Series, unit: str = "prompts") -> str:
+    """Write a sample size in words: "n = 24 prompts", or its range where it differs."""
+    low, high = (int(n.min()), int(n.max())) if len(n) else (0, 0)
+    return f"n = {low} {unit}" if low == high else f"n = {low} to {high} {unit}"
+
+
+def listed(names: Iterable[str]) -> list[str]:
+    """List distinct names in their order of appearance."""
+    return list(dict.fromkeys(names))

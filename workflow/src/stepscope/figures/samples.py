@@ -1,0 +1,94 @@
+"""The samples that the picture figures draw, read from the stores of previews, masks and maps."""
+
+from collections.abc import Sequence
+from itertools import groupby
+
+import numpy as np
+import xarray as xr
+
+from stepscope.pictures import regions
+
+KEYS = ("model", "dataset", "sampling", "prompt_id", "prompt", "seed")
+
+
+def load_samples(
+    records: Sequence[dict],
+    previews: Sequence[str],
+    masks: Sequence[str],
+    maps: Sequence[str],
+    method: str,
+    per_word: bool = False,
+) -> list[xr.Dataset]:
+    """Read one dataset per record (see `KEYS`) that has a map; each record has a path of each kind.
+
+    preview (step, prediction, y, x, rgb) u1; image (image_y, image_x, rgb) u1; mask (mask_y,
+    mask_x) in [0, 1], the union of the subject and the objects; map (step, map_y, map_x), the mean
+    over layers and, unless `per_word`, over words with a role; attrs are the record's.
+    """
+    samples = []
+    for record, *paths in zip(records, previews, masks, maps, strict=True):
+        pictures, mask, saliency = (_sample(path, record) for path in paths)
+        extra = {"layer", "word"} & set(saliency[method].dims) - ({"word"} if per_word else set())
+        with_role = saliency["word_role"] != "" if "word" in extra else True
+        values = saliency[method].where(with_role).mean(sorted(extra))
+        values = values.rename(y="map_y", x="map_x")
+        if np.isfinite(values).any():
+            objects = regions.object_mask(mask["mask"])
+            sample = pictures[["preview", "image"]].assign(
+                map=values.drop_vars(["word_text", "word_role"], errors="ignore"),
+                mask=(("mask_y", "mask_x"), np.nan_to_num(objects)),
+            )
+            samples.append(sample.assign_attrs({key: record[key] for key in KEYS}))
+    return samples
+
+
+def load_by_sampling(records: Sequence[dict], previews: Sequence[str]) -> list[xr.Dataset]:
+    """Read the final pictures, one dataset per model and dataset of prompts.
+
+    image (sampling, prompt, y, x, rgb) u1, log_snr (sampling, step) f8, seed (prompt); `records`
+    come sorted by model, dataset and prompt, with every sampling of a prompt together.
+    """
+
+    def unit(pair: tuple[dict, str]) -> tuple[str, str]:
+        return pair[0]["model"], pair[0]["dataset"]
+
+    def prompt(pair: tuple[dict, str]) -> str:
+        return pair[0]["prompt_id"]
+
+    figures = []
+    for (model, name), pairs in groupby(zip(records, previews, strict=True), unit):
+        columns = [
+            _joined([_final(*pair) for pair in row], "sampling")
+            for _, row in groupby(pairs, prompt)
+        ]
+        figures.append(_joined(columns, "prompt").assign_attrs(model=model, dataset=name))
+    return figures
+
+
+def _joined(parts: list[xr.Dataset], axis: str) -> xr.Dataset:
+    """Join along an axis what has it; a shorter schedule is filled with NaN at its end."""
+    how = {"data_vars": "minimal", "coords": "minimal", "compat": "override", "join": "outer"}
+    return xr.concat(parts, axis, **how)
+
+
+def _sample(path: str, record: dict) -> xr.Dataset:
+    """Read a record's sample from a store; opened here, as a figure needs no tensor library."""
+    store = xr.open_zarr(path, consolidated=True, chunks=None)
+    chosen = (store["prompt_id"] == record["prompt_id"]) & (store["seed"] == record["seed"])
+    (place,) = np.flatnonzero(chosen)
+    return store.isel(sample=int(place)).load().drop_vars("sample")
+
+
+def _final(record: dict, path: str) -> xr.Dataset:
+    """Take a sample's final picture and its steps' log-SNR, named by its sampling."""
+    sample = _sample(path, record)
+    image = sample["image"].rename(image_y="y", image_x="x")
+    final = xr.Dataset(
+        {
+            "image": image.variable.set_dims(("prompt", *image.dims)),
+            "log_snr": sample["log_snr"].variable,
+        },
+        coords={"step": sample["step"].to_numpy(), "seed": ("prompt", [record["seed"]])},
+    )
+    place = {"sampling": [record["sampling"]], "prompt": [record["prompt"]]}
+    return final.expand_dims("sampling").assign_coords(place)

@@ -1,0 +1,1 @@
+"""Methods that explain a step, and the explain job."""

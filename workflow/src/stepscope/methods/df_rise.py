@@ -1,0 +1,214 @@
+"""DF-RISE: which latent pixels a step's prediction depends on, from random masks."""
+
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from stepscope.diffusion.denoiser import Denoiser
+from stepscope.diffusion.step import Step
+from stepscope.methods import similarity
+from stepscope.methods.method import method
+
+QUANTITIES = ("noise", "clean", "next", "prompt")
+SCORES = ("pixel", "mean", "region")
+# L of the SSIM constants: latents are scaled to unit variance, and so is the noise. Fixed for a
+# quantity, never taken from a sample: a faint prediction would look as sure as a strong one.
+SPAN = dict.fromkeys(QUANTITIES, 1.0)
+
+
+@method(
+    calls=lambda words, p: p["masks"] + 1,
+    target="similarity of the prediction with its own under masks of the latent",
+    features="latent pixels, all channels at once, hidden = 0",
+    held_fixed="time step, conditioning, guidance",
+)
+@torch.inference_mode()
+def df_rise(
+    denoiser: Denoiser,
+    step: Step,
+    *,
+    masks: int = 500,
+    keep: float = 0.5,
+    similarity: str = "structure",
+    quantity: str = "noise",
+    score: str = "pixel",
+    variants: Sequence[str] = (),
+    block: int = 50,
+    seed: int = 0,
+) -> dict[str, np.ndarray | tuple[np.ndarray, np.ndarray]]:
+    """Maps (h, w) float32: E[s | pixel kept] - E[s | pixel hidden] and its standard error.
+
+    DF-RISE of the paper with like compared with like. ``quantity``: the guided "noise" prediction,
+    the "clean" latent, the "next" latent, or what the "prompt" adds (e_c - e_u); the second and
+    third contain the latent itself and reward copying it. ``score``: s per "pixel", its "mean"
+    (RISE proper), or its mean over the objects' "region". ``variants`` adds maps from the same
+    denoiser calls: "paper" (the equation, sum of mask x s), "official" (the authors' code) and
+    further similarities, named as such. Results are bitwise the same for the same ``block``.
+    """
+    plan = Plan.of(similarity, quantity, score, tuple(variants), keep, seed)
+    if masks < 2 or block < 1 or not 0 < keep < 1:
+        raise ValueError(
+            f"masks: {masks}, block: {block}, keep: {keep}: a difference of means needs at least 2 "
+            "masks, blocks of at least 1 and keep between 0 and 1."
+        )
+    blocks = (
+        block_sums(denoiser, step, plan, start, min(block, masks - start))
+        for start in range(0, masks, block)
+    )
+    return finished(merged(blocks), plan)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a DF-RISE run compares: (name, similarity, reference, test) rows, first the default."""
+
+    rows: tuple[tuple[str, str, str, str], ...]
+    score: str
+    keep: float
+    seed: int
+
+    @classmethod
+    def of(cls, similarity, quantity, score, variants, keep, seed) -> "Plan":
+        """Check the names and list the comparisons."""
+        for key, value, known in (
+            ("similarity", similarity, similarity.KINDS),
+            ("quantity", quantity, QUANTITIES),
+            ("score", score, SCORES),
+            *(("variants", name, ("paper", "official", *similarity.KINDS)) for name in variants),
+        ):
+            if value not in known:
+                raise ValueError(f"{key}: {value!r} is none of {', '.join(known)}.")
+        rows = [("", similarity, quantity, quantity)]
+        for name in variants:
+            if name == "paper":
+                rows.append((name, "structure", quantity, quantity))
+            elif name == "official":  # the latent after the step against predicted noise
+                rows.append((name, "official", "next", "noise"))
+            else:
+                rows.append((name, name, quantity, quantity))
+        return cls(tuple(rows), score, keep, seed)
+
+
+@dataclass(frozen=True)
+class Sums:
+    """Float64 sums over masks, for [hidden, kept] pixels.
+
+    ``count`` (2, h, w); ``moments`` (row of the plan, [s, s^2], [hidden, kept], h, w).
+    """
+
+    count: np.ndarray
+    moments: np.ndarray
+
+    def __add__(self, other: "Sums") -> "Sums":
+        return Sums(self.count + other.count, self.moments + other.moments)
+
+
+def draw_masks(
+    seed: int, prompt_id: str, step: int, start: int, count: int, keep: float, size: tuple[int, int]
+) -> np.ndarray:
+    """Masks start .. start + count - 1, (count, h, w) bool, True = kept, independent per pixel.
+
+    Counter based: mask i is the same whatever was drawn before, on any machine.
+    """
+    key = hashlib.sha256(f"{seed}/{prompt_id}/{step}".encode()).digest()[:16]
+    key = np.frombuffer(key, dtype="<u8").astype(np.uint64)
+    return np.stack(
+        [
+            np.random.Generator(np.random.Philox(key=key, counter=[0, 0, index, 0])).random(size)
+            < keep
+            for index in range(start, start + count)
+        ]
+    )
+
+
+def block_sums(denoiser: Denoiser, step: Step, plan: Plan, start: int, count: int) -> Sums:
+    """Sums over one block of masks; blocks may be computed anywhere and in any order."""
+    device = denoiser.device
+    latent = step.latent.to(device)
+    size = tuple(latent.shape[-2:])
+    kept = draw_masks(plan.seed, step.prompt_id, step.number, start, count, plan.keep, size)
+    original = predictions(denoiser, latent[None], step)
+    tested = predictions(
+        denoiser, latent * torch.from_numpy(kept).to(device, latent.dtype)[:, None], step
+    )
+    window = similarity.gaussian_window(similarity.window_size(*size)).to(device)
+    scores = []
+    for _, kind, reference, test in plan.rows:
+        values = similarity.similarity(
+            kind, original(reference)[0], tested(test), window, span=SPAN[test]
+        )
+        scores.append(scored(values, plan.score, step))
+    groups = np.stack([~kept, kept])  # (2, B, h, w)
+    moments = np.stack([[_sums(groups, s), _sums(groups, s**2)] for s in scores])
+    return Sums(groups.sum(1).astype(np.float64), moments)
+
+
+def _sums(groups: np.ndarray, values: np.ndarray) -> np.ndarray:
+    return np.where(groups, values, 0.0).sum(1)
+
+
+def predictions(denoiser: Denoiser, latents: Tensor, step: Step) -> Callable[[str], Tensor]:
+    """One denoiser call; a function that gives each quantity (B, C, h, w) float32 by its name."""
+    outputs = denoiser.outputs(latents, step)
+    guided = denoiser.guided(outputs.float())
+
+    def quantity(name: str) -> Tensor:
+        if name == "noise":
+            return denoiser.noise(latents, guided, step)
+        if name == "clean":
+            return denoiser.clean(latents, guided, step)
+        if name == "next":  # in the model's own numbers, as the sampler made it
+            return denoiser.advance(latents, denoiser.guided(outputs), step).float()
+        halves = outputs.unbind(1)
+        unconditional, conditional = (denoiser.noise(latents, e, step) for e in halves)
+        return conditional - unconditional
+
+    return quantity
+
+
+def scored(values: Tensor, score: str, step: Step) -> np.ndarray:
+    """Scores of B masks as float64: (B, h, w) per pixel, otherwise (B, 1, 1)."""
+    values = values.cpu().numpy().astype(np.float64)
+    if score == "pixel":
+        return values
+    if score == "mean":
+        return values.mean((1, 2), keepdims=True)
+    if step.mask is None:
+        raise ValueError(f"score: region needs object masks, and {step.prompt_id} has none.")
+    weights = np.asarray(step.mask, dtype=np.float64)
+    return (values * weights).sum((1, 2), keepdims=True) / weights.sum()
+
+
+def merged(blocks: Iterable[Sums]) -> Sums:
+    """Sum of the blocks in the order given; in index order, every run gives the same bits."""
+    blocks = iter(blocks)
+    total = next(blocks)
+    for block in blocks:
+        total = total + block
+    return total
+
+
+def finished(sums: Sums, plan: Plan) -> dict[str, np.ndarray | tuple[np.ndarray, np.ndarray]]:
+    """Maps by variant, "" being the default with its standard error (Welch's, per pixel)."""
+    maps = {}
+    for (name, *_), (first, second) in zip(plan.rows, sums.moments, strict=True):
+        if name in ("paper", "official"):
+            maps[name] = minmax(first[1]).astype(np.float32)
+            continue
+        with np.errstate(invalid="ignore", divide="ignore"):  # NaN: a pixel never kept or hidden
+            mean = first / sums.count
+            variance = np.maximum(second / sums.count - mean**2, 0)
+            error = np.sqrt((variance / (sums.count - 1)).sum(0))
+        map_ = (mean[1] - mean[0]).astype(np.float32)
+        maps[name] = map_ if name else (map_, error.astype(np.float32))
+    return maps
+
+
+def minmax(values: np.ndarray) -> np.ndarray:
+    """Values scaled to [0, 1]; zeros where they are all the same."""
+    low, high = values.min(), values.max()
+    return (values - low) / (high - low) if high > low else np.zeros_like(values)

@@ -1,0 +1,30 @@
+"""Word information: how much of a step's noise prediction a word accounts for."""
+
+import numpy as np
+import torch
+
+from stepscope.diffusion.denoiser import Denoiser
+from stepscope.diffusion.step import Step
+from stepscope.methods.differences import added_by_words
+from stepscope.methods.method import method
+
+
+@method(
+    calls=lambda words, p: (words + 1) / 2,
+    target="half the squared difference that a word makes to the predicted noise",
+    features="words, replaced by the padding token with positions kept",
+    held_fixed="time step, latent, all other words",
+)
+@torch.inference_mode()
+def word_information(denoiser: Denoiser, step: Step) -> np.ndarray:
+    """Maps (word, h, w) float32: half the squared norm, over channels, of e_c - e_c(without it).
+
+    In nats per latent pixel and unit of log-SNR: by I-MMSE, half the squared error of the predicted
+    noise is the derivative of the information by log-SNR (Kong et al., arXiv 2310.07972).
+    """
+    latents = step.latent[None].to(denoiser.device)
+    difference = added_by_words(denoiser, step)
+    zero = torch.zeros_like(difference)
+    # v-prediction to noise: the latent's part cancels in the difference
+    noise = denoiser.noise(latents, difference, step) - denoiser.noise(latents, zero, step)
+    return (noise.float() ** 2).sum(1).div(2).cpu().numpy()

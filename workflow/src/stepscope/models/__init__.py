@@ -1,0 +1,1 @@
+"""Models: loading pipelines and judges, families of models, memory and devices."""

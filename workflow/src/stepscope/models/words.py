@@ -1,0 +1,151 @@
+"""The words of a prompt, and the tokens they are made of in each text that a network reads."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from transformers import PreTrainedTokenizerBase
+
+from stepscope.language import WORD
+
+PADDING, IMAGE = "<padding>", "<image>"  # rows that sum up what is no token
+
+
+@dataclass(frozen=True)
+class Word:
+    """A word of a prompt: its place among the words, its text and role, and its tokens.
+
+    ``tokens`` are rows of the attention maps (see ``Reading``); a word of several tokens is the sum
+    of their rows, and where a network reads the prompt twice, those of both texts.
+    """
+
+    index: int
+    text: str
+    role: str
+    tokens: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Text:
+    """A text that a network attends to: its tokenizer and its number of keys.
+
+    ``twins`` are tokenizers whose features are channels of the same keys, as XL's second one;
+    ``tokenizer`` is None for a text encoder that was left out: all its keys are padding.
+    """
+
+    tokenizer: PreTrainedTokenizerBase | None
+    length: int
+    twins: tuple[PreTrainedTokenizerBase, ...] = ()
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A prompt as a network reads it.
+
+    ``names`` name the rows of its attention maps: of each text its tokens with start and end, then
+    its summed padding; last, in joint attention, the summed image. ``rows`` is the row of every
+    text key. ``words`` are the prompt's words.
+    """
+
+    names: tuple[str, ...]
+    rows: tuple[int, ...]
+    words: tuple[Word, ...]
+
+
+def read(
+    texts: Sequence[Text], prompt: str, roles: Mapping[str, str] | None = None, image: bool = False
+) -> Reading:
+    """How a network reads ``prompt``: rows of attention, and words found by character offsets.
+
+    Repeated words stay apart and punctuation is no word. ``roles`` maps a role to its word (or to
+    several, "polka dot"); every occurrence of the word gets the role, of a word that is subject and
+    object ("a bear next to a bear") the first is the subject and the others are the object.
+    ``image`` adds a row for the image keys of joint attention.
+    """
+    roles_of: dict[str, list[str]] = {}
+    for role, text in (roles or {}).items():
+        for match in WORD.finditer(text):
+            roles_of.setdefault(match.group().lower(), []).append(role)
+    names, rows, found = [], [], {}
+    for text in texts:
+        start, tokens = len(names), []
+        if text.tokenizer is not None:
+            for index, places in positions(text.tokenizer, prompt).items():
+                found.setdefault(index, []).extend(start + place for place in places)
+            ids = text.tokenizer(prompt)["input_ids"]
+            tokens = text.tokenizer.convert_ids_to_tokens(ids)
+        names += [_shown(token) for token in tokens] + [PADDING]
+        rows += range(start, start + len(tokens))
+        rows += [start + len(tokens)] * (text.length - len(tokens))
+    spoken = []
+    for index, match in enumerate(WORD.finditer(prompt)):
+        left = roles_of.get(match.group().lower(), [""])
+        role = left.pop(0) if len(left) > 1 else left[0]
+        spoken.append(Word(index, match.group(), role, tuple(found.get(index, ()))))
+    return Reading(tuple(names) + (IMAGE,) * image, tuple(rows), tuple(spoken))
+
+
+def positions(tokenizer: PreTrainedTokenizerBase, prompt: str) -> dict[int, tuple[int, ...]]:
+    """Positions, in the token sequence, of each word's tokens, by the word's index.
+
+    A token belongs to the words that it shares a character with; CLIP's start token is 0.
+    """
+    spans = tokenizer(prompt, return_offsets_mapping=True)["offset_mapping"]
+    return {
+        index: tuple(
+            i
+            for i, (a, b) in enumerate(spans)
+            if a < min(b, match.end()) and b > max(a, match.start())
+        )
+        for index, match in enumerate(WORD.finditer(prompt))
+    }
+
+
+def check(texts: Sequence[Text], prompt: str, place: str) -> None:
+    """Refuse a prompt that a text encoder would cut, or that twins would split differently.
+
+    The tokenizers alone decide; the ValueError is one sentence that begins with ``place``.
+    """
+    for text in texts:
+        if text.tokenizer is None:
+            continue
+        ids = text.tokenizer(prompt)["input_ids"]
+        if len(ids) > text.length:
+            raise ValueError(
+                f"{place}: the prompt {prompt!r} has {len(ids)} tokens with those added to it, "
+                f"the text encoder takes {text.length}."
+            )
+        tokens = text.tokenizer.convert_ids_to_tokens(ids)
+        for twin in text.twins:
+            if twin.convert_ids_to_tokens(twin(prompt)["input_ids"]) != tokens:
+                raise ValueError(
+                    f"{place}: the two tokenizers split the prompt {prompt!r} differently."
+                )
+
+
+class Padded:
+    """A tokenizer that puts padding in the place of some words of a prompt, positions kept.
+
+    Where the model masks its padding, the words are masked too.
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, words: Collection[int]) -> None:
+        self._tokenizer, self._words = tokenizer, words
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._tokenizer, name)
+
+    def __call__(self, prompts: str | list[str], **options) -> object:
+        """What the tokenizer returns, with the words' tokens replaced."""
+        inputs = self._tokenizer(prompts, **options)
+        for row, prompt in enumerate([prompts] if isinstance(prompts, str) else prompts):
+            found = positions(self._tokenizer, prompt)
+            places = [place for word in self._words for place in found[word]]
+            inputs["input_ids"][row, places] = self._tokenizer.pad_token_id
+            if "attention_mask" in inputs:
+                inputs["attention_mask"][row, places] = 0
+        return inputs
+
+
+def _shown(token: str) -> str:
+    """A token as it is shown: without the marks of a word's end (CLIP) or beginning (T5)."""
+    return token.removesuffix("</w>").removeprefix("\u2581")

@@ -1,0 +1,171 @@
+"""The ground job: masks of the prompts' words from a segmenter, from files or from boxes."""
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+import xarray as xr
+from PIL import Image
+
+from stepscope.joblog import bar
+from stepscope.models import folders, judges
+from stepscope.models.words import Word
+from stepscope.pictures import clipseg
+from stepscope.pictures.regions import OBJECTS, is_background, is_thing, onto
+from stepscope.store.maps import open_previews, write_masks
+from stepscope.store.traces import open_trace, words_of
+
+TOGETHER = 16  # pictures segmented at once; a fixed number, so that a rerun gives the same bits
+
+
+def fill(words: Sequence[Word], known: dict[int, np.ndarray], size: tuple[int, int]) -> np.ndarray:
+    """Masks (word, y, x) of a prompt's words from those known by word index; NaN: has none.
+
+    The background is what no object covers, unknown while an object's own mask is; an attribute
+    covers what the next object or background word after it covers ("a big cat on a blue ...").
+    """
+    masks = np.full((len(words), *size), np.nan, dtype=np.float32)
+    things = [word for word in words if is_thing(word.text, word.role) and word.index in known]
+    lacking = any(word.role in OBJECTS and word.index not in known for word in words)
+    outside = None
+    if things and not lacking:
+        outside = 1 - np.max([known[word.index] for word in things], axis=0)
+    following = None  # mask of the next object or background, walking backwards
+    for word in reversed(words):
+        mask = known.get(word.index)
+        if mask is None and is_background(word.text, word.role):
+            mask = outside
+        if mask is None and word.role == "attribute":
+            mask = following
+        if mask is not None:
+            masks[word.index] = mask
+        if word in things or word.role in OBJECTS or is_background(word.text, word.role):
+            following = mask
+    return masks
+
+
+def normalisation(folder: str) -> tuple[list[float], list[float]]:
+    """Mean and standard deviation (red, green, blue) that a segmenter wants taken out of 0..1.
+
+    From its preprocessor_config.json, which hub models have; without one, pictures go to -1..1.
+    """
+    path = Path(folder) / "preprocessor_config.json"
+    stated = json.loads(path.read_text()) if path.is_file() else {}
+    return stated.get("image_mean", [0.5] * 3), stated.get("image_std", [0.5] * 3)
+
+
+@torch.inference_mode()
+def segmented(
+    model: torch.nn.Module, pictures: np.ndarray, mean: Sequence[float], std: Sequence[float]
+) -> np.ndarray:
+    """Label of every pixel (B, y, x) of pictures (B, y, x, rgb) u1, by a semantic segmenter."""
+    device = next(model.parameters()).device
+    shift, scale = (torch.tensor(each, device=device)[:, None, None] for each in (mean, std))
+    found = []
+    for start in range(0, len(pictures), TOGETHER):
+        some = torch.from_numpy(pictures[start : start + TOGETHER]).to(device).permute(0, 3, 1, 2)
+        logits = model(pixel_values=(some / 255 - shift) / scale).logits.float()
+        logits = torch.nn.functional.interpolate(logits, pictures.shape[1:3], mode="bilinear")
+        found.append(logits.argmax(1).cpu().numpy())
+    return np.concatenate(found)
+
+
+def label_of(text: str, labels: dict[int, str]) -> int | None:
+    """Find the label that a word names, by itself or as a plural; labels may list synonyms."""
+    text = text.lower()
+    for number, label in labels.items():
+        for name in label.lower().replace(";", ",").split(","):
+            if text in (name.strip(), f"{name.strip()}s", f"{name.strip()}es"):
+                return number
+    return None
+
+
+def by_segmenter(
+    words: Sequence[Word], found: np.ndarray, labels: dict[int, str]
+) -> dict[int, np.ndarray]:
+    """Masks (y, x) by index of the words that name a label; ``found``: label of every pixel.
+
+    A label for the background is no object's: what no object covers is found by ``fill``.
+    """
+    numbers = {
+        word.index: label_of(word.text, labels) for word in words if is_thing(word.text, word.role)
+    }
+    return {
+        index: (found == number).astype(np.float32)
+        for index, number in numbers.items()
+        if number is not None
+    }
+
+
+def by_files(words: Sequence[Word], folder: str, size: tuple[int, int]) -> dict[int, np.ndarray]:
+    """Masks (y, x) in [0, 1] by index of the words with a file ``<word>.png`` in the folder."""
+    paths = {word.index: Path(folder) / f"{word.text.lower()}.png" for word in words}
+    return {
+        index: onto(np.asarray(Image.open(path).convert("L"), dtype=np.float32) / 255, size)
+        for index, path in paths.items()
+        if path.is_file()
+    }
+
+
+def by_boxes(
+    words: Sequence[Word], image: str, boxes: dict[str, list], size: tuple[int, int]
+) -> dict[int, np.ndarray]:
+    """Masks (y, x) in [0, 1] by index of the words with boxes [x, y, width, height] in a picture.
+
+    ``boxes`` are by word, in pixels of the file ``image``, and may reach beyond it; a word's mask
+    is what any of its boxes covers, fitted to ``size``.
+    """
+    with Image.open(image) as picture:
+        width, height = picture.size
+    found = {}
+    for word in words:
+        mask = np.zeros((height, width), dtype=np.float32)
+        for x, y, w, h in boxes.get(word.text.lower(), ()):
+            top, left, bottom, right = (max(round(end), 0) for end in (y, x, y + h, x + w))
+            mask[top:bottom, left:right] = 1
+        if mask.any():
+            found[word.index] = onto(mask, size)
+    return found
+
+
+def ground(
+    path: str, *, traces: str, previews: str, ground: dict, truth: dict[str, str | dict]
+) -> None:
+    """Write the masks of a batch at image size, from a segmenter or from what the dataset gives.
+
+    ``ground`` is the config's entry; ``truth`` has, by prompt_id, a folder of masks or a picture
+    with boxes, for the prompts that have either.
+    """
+    tree, pictures = open_trace(traces), open_previews(previews)["image"].to_numpy()
+    find = _finder(ground, truth, tree, pictures)
+    rows = words_of(tree)
+    size = pictures.shape[1:3]
+    masks = np.full((len(rows), max(map(len, rows)), *size), np.nan, dtype=np.float32)
+    for sample, words in bar(list(enumerate(rows)), "samples masked"):
+        masks[sample, : len(words)] = fill(words, find(sample, words), size)
+    write_masks(path, masks, tree, {"ground": ground["kind"]})
+
+
+def _finder(
+    ground: dict, truth: dict[str, str | dict], tree: xr.DataTree, pictures: np.ndarray
+) -> Callable[[int, Sequence[Word]], dict[int, np.ndarray]]:
+    """Make a function of (sample, words) that returns the masks which are known directly."""
+    if ground["kind"] == "segmenter":
+        folder = folders.folder_of(ground)
+        model, labels = judges.load_segmenter({"folder": folder})
+        found = segmented(model, pictures, *normalisation(folder))
+        return lambda sample, words: by_segmenter(words, found[sample], labels)
+    if ground["kind"] == "text_segmenter":
+        asked = judges.load_text_segmenter(ground)
+        return lambda sample, words: clipseg.by_text(*asked, words, pictures[sample])
+    given = [truth.get(name) for name in tree["prompt_id"].to_numpy()]
+
+    def find(sample: int, words: Sequence[Word]) -> dict[int, np.ndarray]:
+        size = pictures.shape[1:3]
+        if isinstance(given[sample], dict):
+            return by_boxes(words, **given[sample], size=size)
+        return by_files(words, given[sample], size) if given[sample] else {}
+
+    return find

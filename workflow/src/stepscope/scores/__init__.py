@@ -1,0 +1,1 @@
+"""Scores of traces and maps, as tables."""

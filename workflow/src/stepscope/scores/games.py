@@ -1,0 +1,226 @@
+"""Deletion and insertion games: hiding what matters should change a step's result most."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pandas as pd
+import torch
+import torch.nn.functional as F
+import xarray as xr
+from torch import Tensor
+
+from stepscope.diffusion.denoiser import Denoiser
+from stepscope.diffusion.step import Step
+from stepscope.joblog import bar
+from stepscope.methods import baselines, similarity
+from stepscope.methods.explain import denoiser_of
+from stepscope.models import judges, pipelines
+from stepscope.store import tables
+from stepscope.store.maps import flat, open_dataset, read_maps
+from stepscope.store.traces import chosen_steps, open_trace, read_step
+from stepscope.table_registry import TABLES
+
+GAMES = ("deletion", "insertion")
+SCORES = {"clip_distance": "auc_distance", "clip_cosine": "auc_similarity"}
+Features = Callable[[Tensor], Tensor]  # pictures (B, 3, y, x) in [0, 1] to features (B, width)
+
+
+def auc(curves: np.ndarray) -> np.ndarray:
+    """Area under curves (..., move): (sum a - a_0 / 2 - a_n / 2) / n, the trapezoidal rule."""
+    moves = curves.shape[-1] - 1
+    return (curves.sum(-1) - curves[..., 0] / 2 - curves[..., -1] / 2) / moves
+
+
+def ranking(map_: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """Rank (h, w) of each pixel, 0 the most salient by the signed map; ties in a drawn order."""
+    order = np.lexsort((generator.random(map_.size), -map_.ravel()))
+    ranks = np.empty(map_.size, dtype=np.int64)
+    ranks[order] = np.arange(map_.size)
+    return ranks.reshape(map_.shape)
+
+
+def substrate(kind: str, latent: Tensor) -> Tensor:
+    """What replaces the latent (C, h, w): zeros, or its blur.
+
+    The authors' blur is 11 x 11 with sigma 5 at latent side 64; both scale with the side.
+    """
+    if kind == "zero":
+        return torch.zeros_like(latent)
+    side = min(latent.shape[-2:])
+    size = max(3, 2 * round((11 * side / 64 - 1) / 2) + 1)
+    offsets = torch.arange(size, device=latent.device) - size // 2
+    weights = torch.exp(-(offsets**2) / (2 * (5 * side / 64) ** 2))
+    return similarity.blurred(latent.float(), weights / weights.sum(), "reflect").to(latent.dtype)
+
+
+def states(latent: Tensor, ranks: Tensor, before: Tensor, after: Tensor) -> Tensor:
+    """Latents (M, h - 1, C, h, w) of the inner moves of M rankings (M, h, w).
+
+    A move turns the w next most salient pixels, all channels at once, from ``before`` to ``after``.
+    """
+    height, width = latent.shape[-2:]
+    turned = torch.arange(1, height, device=latent.device).view(1, -1, 1, 1) * width
+    return torch.where((ranks[:, None] < turned)[:, :, None], after, before)
+
+
+@torch.inference_mode()
+def play_step(
+    denoiser: Denoiser,
+    step: Step,
+    maps: np.ndarray,
+    read: Features,
+    *,
+    deletion: str = "zero",
+    insertion: str = "blur",
+    batch: int = 64,
+    seed: int = 0,
+) -> np.ndarray:
+    """Curves (map, game, score, move) of M maps (M, h, w) at one step, float64.
+
+    At each of the h + 1 states the denoiser and one scheduler step run without history, and the
+    decoded result is compared with the unperturbed one: squared distance and cosine of features.
+    The ends, which do not depend on a map, are computed once.
+    """
+    latent = step.latent.to(denoiser.device)
+    height = latent.shape[-2]
+    ranks = torch.from_numpy(
+        np.stack([ranking(each, tie_breaker(step, seed)) for each in maps])
+    ).to(latent.device)
+    hidden, blurred = substrate(deletion, latent), substrate(insertion, latent)
+    inner = torch.cat(
+        [states(latent, ranks, latent, hidden), states(latent, ranks, blurred, latent)]
+    )
+    everything = torch.cat([torch.stack([latent, hidden, blurred]), inner.flatten(0, 1)])
+    features = torch.cat(
+        [results(denoiser, step, some, read) for some in everything.split(batch)]
+    ).double()
+    scores = compared(features, features[0]).cpu().numpy()  # (score, state)
+    original, gone, start = scores[:, :3].T
+    curves = np.empty((len(maps), len(GAMES), len(SCORES), height + 1))
+    middle = scores[:, 3:].reshape(len(SCORES), len(GAMES), len(maps), height - 1)
+    curves[..., 1:-1] = middle.transpose(2, 1, 0, 3)
+    curves[:, 0, :, 0], curves[:, 0, :, -1] = original, gone
+    curves[:, 1, :, 0], curves[:, 1, :, -1] = start, original
+    return curves
+
+
+def results(denoiser: Denoiser, step: Step, latents: Tensor, read: Features) -> Tensor:
+    """Features (B, width) of the decoded latents after one step from ``latents``."""
+    output = denoiser.guided(denoiser.outputs(latents, step))
+    return read(denoiser.decode(denoiser.advance(latents, output, step)))
+
+
+def compared(features: Tensor, reference: Tensor) -> Tensor:
+    """Squared distance and cosine (2, B) of features (B, width) with a reference (width,)."""
+    distance = ((features - reference) ** 2).sum(-1)
+    return torch.stack([distance, F.cosine_similarity(features, reference[None], dim=-1)])
+
+
+def tie_breaker(step: Step, seed: int) -> np.random.Generator:
+    """Generator of the order of ties, the same for every map of a step."""
+    return baselines.generator("ties", seed, step.prompt_id, step.seed, step.number)
+
+
+def clip_features(model: torch.nn.Module) -> Features:
+    """Image features of an open_clip model, not normalised, from pictures as tensors.
+
+    The model's own preprocessing (shortest side, centre crop, mean and deviation) without rounding
+    to bytes: small changes of a picture count.
+    """
+    config = model.visual.preprocess_cfg
+    side = config["size"] if isinstance(config["size"], int) else min(config["size"])
+    mean, std = (torch.tensor(config[name]).view(3, 1, 1) for name in ("mean", "std"))
+
+    def read(pictures: Tensor) -> Tensor:
+        height, width = pictures.shape[-2:]
+        scale = side / min(height, width)
+        size = (round(height * scale), round(width * scale))
+        if size != (height, width):
+            mode = config["interpolation"]
+            pictures = F.interpolate(pictures, size=size, mode=mode, antialias=True).clamp(0, 1)
+        top, left = ((n - side) // 2 for n in size)
+        pictures = pictures[..., top : top + side, left : left + side].float()
+        return model.encode_image((pictures - mean.to(pictures)) / std.to(pictures))
+
+    return read
+
+
+def similarity_of(name: str, attrs: dict) -> str:
+    """Similarity behind a map of a store with these attributes; "" where a method has none."""
+    variant = name.removeprefix(attrs["method"]).removeprefix("_")
+    if variant in ("paper", "official"):
+        return "structure"
+    return variant if variant in similarity.KINDS else attrs["parameters"].get("similarity", "")
+
+
+def play_batch(
+    traces: str,
+    maps: Sequence[str],
+    *,
+    model: dict,
+    clip: dict,
+    games: dict,
+    keys: dict[str, str],
+    seed: int,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Tables rq1_auc and rq1_curves of a batch, for map stores or, without any, the baselines.
+
+    ``games`` is the config's entry. A map without contrast ranks nothing: its AUC is NaN.
+    """
+    tree = open_trace(traces)
+    found = {} if maps else baselines.maps(tree, seed)
+    similarity = dict.fromkeys(found, "")
+    for path in maps:
+        some, attrs = read_maps(path), open_dataset(path).attrs
+        found |= flat(some)
+        similarity |= {name: similarity_of(name, attrs) for name in some}
+    pairs = chosen_steps(tree, games["steps"], games["samples"])
+    at = {pair: some for pair in pairs if (some := present(found, *pair))}
+    moves = tree["latent/value"].shape[-2]
+    calls = sum(3 + 2 * len(some) * (moves - 1) for some in at.values())
+    print(f"Budget: {len(at)} steps, {calls:,} guided denoiser calls.", flush=True)
+    denoiser = denoiser_of(tree, pipelines.load(model))
+    read = clip_features(judges.load_clip(clip)[0])
+    options = {name: games[name] for name in (*GAMES, "batch")}
+    areas, curves = [], []
+    for (sample, number), some in bar(at.items(), "steps played", len(at)):
+        step = read_step(tree, sample, number)
+        names, values = zip(*some.items(), strict=True)
+        played = play_step(denoiser, step, np.stack(values), read, seed=seed, **options)
+        for name, map_, curve in zip(names, values, played, strict=True):
+            row = keys | key_of(step) | {"method": name, "similarity": similarity[name]}
+            if map_.max() == map_.min():
+                print(f"{name}: {step.prompt_id}, seed {step.seed}, step {number}: constant map.")
+                curve = np.full_like(curve, np.nan)
+            for game, of_game in zip(GAMES, curve, strict=True):
+                for (score, column), line in zip(SCORES.items(), of_game, strict=True):
+                    both = row | {"game": game, "substrate": games[game], "score": score}
+                    areas.append(
+                        both | dict.fromkeys(SCORES.values(), np.nan) | {column: auc(line)}
+                    )
+                    curves += [both | {"move": move, "value": v} for move, v in enumerate(line)]
+    return (
+        tables.ordered(pd.DataFrame(areas, columns=TABLES["rq1_auc"].columns), "rq1_auc"),
+        tables.ordered(pd.DataFrame(curves, columns=TABLES["rq1_curves"].columns), "rq1_curves"),
+    )
+
+
+def present(maps: dict[str, xr.DataArray], sample: int, number: int) -> dict[str, np.ndarray]:
+    """The maps (h, w) that were computed for a sample's step."""
+    some = {
+        name: values.isel(sample=sample, step=number - 1).values for name, values in maps.items()
+    }
+    return {name: values for name, values in some.items() if np.isfinite(values).all()}
+
+
+def key_of(step: Step) -> dict:
+    """Key columns of a step."""
+    names = ("prompt_id", "seed", "timestep", "log_snr")
+    return {"step": step.number} | {name: getattr(step, name) for name in names}
+
+
+def write_games(auc_path: str, curves_path: str, **arguments: object) -> None:
+    """Write a batch's parts of rq1_auc and rq1_curves (see ``play_batch``)."""
+    areas, curves = play_batch(**arguments)
+    tables.write(auc_path, areas)
+    tables.write(curves_path, curves)

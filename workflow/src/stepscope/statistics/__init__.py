@@ -1,0 +1,1 @@
+"""Statistics of tables: summaries and claims."""

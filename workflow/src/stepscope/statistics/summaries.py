@@ -1,0 +1,75 @@
+"""Summaries of tables: means over prompts and paired comparisons, with intervals."""
+
+import pandas as pd
+
+from stepscope.statistics.inference import per_prompt, per_sample, with_intervals
+from stepscope.store import tables
+from stepscope.table_registry import INTERVAL, KEYS, SAMPLE, TABLES
+
+BASELINES = ("random", "centre")
+
+
+def against(values: pd.Series, baseline: str) -> pd.Series:
+    """Each method's values minus a baseline's of the same sample and step; the index as it was."""
+    names = list(values.index.names)
+    others = [name for name in names if name not in ("method", "similarity")]
+    frame = values.rename("left").reset_index()
+    of_baseline = frame[frame["method"] == baseline].rename(columns={"left": "right"})
+    pairs = frame[~frame["method"].isin(BASELINES)].merge(
+        of_baseline[[*others, "right"]], on=others
+    )
+    return (pairs["left"] - pairs["right"]).set_axis(pd.MultiIndex.from_frame(pairs[names]))
+
+
+def summary(
+    table: str, frame: pd.DataFrame, *, draws: int, confidence: float, seed: int
+) -> pd.DataFrame:
+    """Compute a table's summary: means over prompts, paired differences, their intervals.
+
+    Columns: what a row is about, ``quantity``, ``compared``, n, missing, estimate, ci_low, ci_high.
+    """
+    about = TABLES[table]
+    by = ["model", "dataset", "sampling", *about.groups]
+    frame = prepared(table, frame)
+    parts = []
+    for quantity in about.quantities:
+        some = frame
+        if "score" in by:  # a distance has no auc_similarity, nor the other way round
+            some = frame[frame.groupby("score")[quantity].transform("count") > 0]
+        values = per_sample(some, by, quantity)
+        compared = {"mean over prompts, seeds averaged": values}
+        for baseline in BASELINES if about.paired else ():
+            compared[f"minus {baseline}, paired by sample"] = against(values, baseline)
+        for what, numbers in compared.items():
+            if len(numbers):
+                means = per_prompt(numbers)
+                found = with_intervals(means, draws, confidence, seed).reset_index()
+                parts.append(found.assign(quantity=quantity, compared=what))
+    columns = [*by, "quantity", "compared", *INTERVAL]
+    return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
+
+
+def prepared(table: str, frame: pd.DataFrame) -> pd.DataFrame:
+    """Select the rows of a table that its summary is about.
+
+    Relevance as shares of its step, summed over a role's words, for words that have a role;
+    grounding for words that have one; of the concepts, those of the final picture.
+    """
+    if table == "rq2_relevance":
+        frame = frame.assign(share=tables.share(frame))
+        keys = [*KEYS, "role", "method"]
+        return frame[frame["role"] != ""].groupby(keys, as_index=False)["share"].sum()
+    if table == "rq2_grounding":
+        return frame[frame["role"] != ""]
+    if table == "rq3_concepts":
+        return final_concepts(frame)
+    return frame
+
+
+def final_concepts(frame: pd.DataFrame) -> pd.DataFrame:
+    """Rows of rq3_concepts about the concept on top in the guided prediction of the last step."""
+    keys = [*SAMPLE, "family"]
+    guided = frame[frame["prediction"] == "guided"]
+    last = guided[guided["step"] == guided.groupby(keys)["step"].transform("max")]
+    top = last.loc[last.groupby(keys)["probability"].idxmax(), [*keys, "concept"]]
+    return frame.merge(top, on=[*keys, "concept"])

@@ -1,0 +1,1 @@
+"""Zarr stores and tables; the only package that knows their layouts."""

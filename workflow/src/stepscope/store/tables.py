@@ -1,0 +1,80 @@
+"""Tables as files: their form, reading, writing, and the merging of per-batch parts."""
+
+import shutil
+from collections.abc import Sequence
+
+import pandas as pd
+import xarray as xr
+
+from stepscope.table_registry import CLAIMS, SAMPLE, TABLES, TEXT
+
+
+def ordered(frame: pd.DataFrame, table: str) -> pd.DataFrame:
+    """Put the columns of a table in their order; one that is missing is refused by name."""
+    columns = CLAIMS if table == "claims" else TABLES[table].columns
+    for column in columns:
+        if column not in frame:
+            raise ValueError(f"{table}: column {column} is missing.")
+    return frame[list(columns)]
+
+
+def who_and_when(stored: xr.DataTree | xr.Dataset) -> dict[str, tuple]:
+    """Coordinates of a store that become keys: who a sample is and when a step was."""
+    names = ("sample", "step", "prompt_id", "seed", "timestep", "log_snr")
+    return {name: (stored[name].dims, stored[name].to_numpy()) for name in names}
+
+
+def tidy(values: xr.Dataset, keys: dict[str, str]) -> pd.DataFrame:
+    """One row per cell of (sample, [step], ...) arrays, with who and when as columns.
+
+    ``keys`` are model, dataset and sampling; prompt_id, seed, timestep, log_snr, word_text and
+    word_role are taken from the coordinates.
+    """
+    frame = values.to_dataframe().reset_index().assign(**keys)
+    names = {"word": "word_index", "word_text": "word", "word_role": "role"}
+    return frame.rename(columns=names)
+
+
+def share(frame: pd.DataFrame) -> pd.Series:
+    """Each word's part of its step's relevance over all words; negative relevance counts as none.
+
+    Raw scores are gradients, whose size changes from step to step; their shares compare. ``frame``
+    has the columns of rq2_relevance.
+    """
+    positive = frame["relevance"].clip(lower=0)
+    keys = [*SAMPLE, "step", "method"]
+    total = positive.groupby([frame[key] for key in keys]).transform("sum")
+    return positive / total.where(total > 0)
+
+
+def write(path: str, frame: pd.DataFrame) -> None:
+    """Write a table as TSV."""
+    frame.to_csv(path, sep="\t", index=False, float_format="%.8g", lineterminator="\n")
+
+
+def read(path: str, columns: Sequence[str] | None = None) -> pd.DataFrame:
+    """Read a table; text stays text (a prompt may hold the word "nan"), empty numbers are NaN."""
+    with open(path, encoding="utf-8") as file:
+        names = file.readline().rstrip("\n").split("\t")
+    return pd.read_table(
+        path,
+        usecols=columns,
+        dtype={name: str for name in names if name in TEXT},
+        keep_default_na=False,
+        na_values={name: [""] for name in names if name not in TEXT},
+    )
+
+
+def merge(path: str, parts: Sequence[str]) -> None:
+    """Write the rows of all parts under one header, line by line, whatever their number."""
+    with open(path, "w", encoding="utf-8", newline="") as whole:
+        header = None
+        for part in parts:
+            with open(part, encoding="utf-8", newline="") as file:
+                first = file.readline()
+                if header is None:
+                    header = first
+                    whole.write(first)
+                if first != header:
+                    raise ValueError(f"{part}: its columns are not those of {parts[0]}.")
+                shutil.copyfileobj(file, whole)

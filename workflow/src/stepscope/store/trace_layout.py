@@ -1,0 +1,136 @@
+"""The layout of a trace store: its groups, axes and attributes, and its check."""
+
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+import zarr
+
+from stepscope.store.zarr_files import FLAT, flat_keys
+
+SCHEMA_VERSION = 1
+PER_SAMPLE = ("prompts", "prompt_ids", "seeds", "words", "token_text", "reconstruction_error")
+# Axes behind (sample, step or state) of each group's ``value``.
+AXES = {
+    "latent": ("sample", "state", "channel", "y", "x"),
+    "output": ("sample", "step", "half", "channel", "y", "x"),
+    "denoised": ("sample", "step", "channel", "y", "x"),
+    "attn": ("sample", "step", "word_token", "y", "x"),
+}
+
+
+def assemble(path: Path, parts: list[Path], key: str) -> None:
+    """Put all parts into one store; attention is padded with NaN to the longest prompt."""
+    shutil.rmtree(path, ignore_errors=True)
+    opened = [np.load(part) for part in parts]
+    attrs = [json.loads(str(part["attrs"])) for part in opened]
+    sizes = [len(item["prompts"]) for item in attrs]
+    shapes = {
+        name: (sum(sizes), *np.max([part[name].shape[1:] for part in opened], axis=0).tolist())
+        for name in opened[0].files
+        if "/" in name
+    }
+    shared = root(opened, attrs, key)
+    shared.to_zarr(path, zarr_format=3, consolidated=False, encoding=flat_keys(shared))
+    group = zarr.open_group(path, mode="r+")
+    for name, shape in shapes.items():
+        array = allocate(group, name, shape, opened[0][name].dtype)
+        start = 0
+        for part, size in zip(opened, sizes, strict=True):
+            values = part[name]
+            for row in range(size):  # a chunk is a sample: each is written once
+                array[(start + row, *map(slice, values.shape[1:]))] = values[row]
+            start += size
+
+
+def allocate(group: zarr.Group, name: str, shape: tuple[int, ...], dtype: np.dtype) -> zarr.Array:
+    """Create ``<group>/<variable>`` at its final shape; NaN marks what was never written."""
+    kind = name.split("/")[0].split("_")[0]
+    variable = name.split("/")[1]
+    second = {"conditioning": "half", "solver": "step"}.get(kind)
+    axes = AXES.get(kind) or (
+        "sample",
+        second,
+        *(f"{variable}_{axis}" for axis in range(2, len(shape))),
+    )
+    return group.create_array(
+        name,
+        shape=shape,
+        dtype=dtype,
+        chunks=(1, *shape[1:]),
+        dimension_names=axes,
+        fill_value=np.nan if np.issubdtype(dtype, np.floating) else 0,
+        attributes={"units": "1"},
+        chunk_key_encoding=FLAT,
+    )
+
+
+def per_sample(attrs: Sequence[dict]) -> dict[str, list]:
+    """Attributes of parts that have an item for each sample, put together."""
+    return {
+        name: [item for part in attrs for item in part[name]]
+        for name in PER_SAMPLE
+        if name in attrs[0]
+    }
+
+
+def root(parts: list, attrs: list[dict], key: str) -> xr.Dataset:
+    """Coordinates that all groups share, and the attributes of the store."""
+    first = attrs[0]
+    listed = per_sample(attrs)
+    tokens = max(map(len, listed["token_text"]))
+    text = np.full((len(listed["prompts"]), tokens), "", dtype=object)
+    for row, names in enumerate(listed["token_text"]):
+        text[row, : len(names)] = names
+    timesteps = parts[0]["timesteps"]
+    rest = {name: value for name, value in first.items() if name not in (*listed, "split")}
+    # a forward batch that did not fit into memory says into what sizes it was split
+    sizes = [size for part in attrs for size in part.get("split", [len(part["prompts"])])]
+    errors = listed.get("reconstruction_error")
+    inverted = {} if errors is None else {"reconstruction_error": ("sample", np.array(errors))}
+    return xr.Dataset(
+        coords=inverted
+        | {
+            "sample": np.arange(len(listed["prompts"]), dtype="i4"),
+            "step": np.arange(1, len(timesteps) + 1, dtype="i4"),
+            "state": np.arange(len(timesteps) + 1, dtype="i4"),
+            "timestep": ("step", timesteps, {"units": "1"}),
+            "log_snr": ("step", parts[0]["log_snr"], {"units": "nat"}),
+            "sigma": ("state", parts[0]["sigmas"], {"units": "1"}),
+            "seed": ("sample", np.array(listed["seeds"], dtype="i8")),
+            "prompt_id": ("sample", np.array(listed["prompt_ids"], dtype=object)),
+            "token_text": (("sample", "word_token"), text),
+            "token_count": ("sample", np.array([*map(len, listed["token_text"])], dtype="i4")),
+        },
+        attrs={
+            "schema_version": SCHEMA_VERSION,
+            "digest": key,
+            "prompts": listed["prompts"],
+            "words": listed["words"],
+            "forward_batches": sizes,
+            **rest,
+        },
+    )
+
+
+def check(path: str | Path) -> None:
+    """Refuse a trace store with a hole: any NaN where the model put a number."""
+    group = zarr.open_group(path, mode="r")
+    counts = group["token_count"][:]
+    guided = group.attrs["guidance"] > 1
+    for name, array in ((f"{key}/value", item["value"]) for key, item in _groups(group)):
+        for row, count in enumerate(counts):
+            values = array[row]
+            if name.startswith("attn"):
+                values = values[:, :count]
+            if name.startswith("output") and not guided:
+                values = values[:, 1:]  # there is no unconditional half
+            if np.isnan(values).any():
+                raise ValueError(f"{path}: {name} of sample {row} has missing or infinite numbers.")
+
+
+def _groups(group: zarr.Group) -> list[tuple[str, zarr.Group]]:
+    return [(key, item) for key, item in group.groups() if "value" in item]

@@ -1,0 +1,1 @@
+"""A study: its config, datasets and plan, without the science stack."""

@@ -1,0 +1,1 @@
+"""Datasets, read and checked with the standard library alone."""

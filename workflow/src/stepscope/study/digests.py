@@ -1,0 +1,163 @@
+"""Digests of code, models and pictures: what decides whether a rule runs again.
+
+A Snakefile imports this module, so it uses the standard library alone.
+"""
+
+import ast
+import functools
+import hashlib
+import json
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import BinaryIO
+
+Source = Callable[[str], str | None]  # text of a file by its path; None if it is not of ours
+# What a table's columns are is told to the rules that use it; the public face only names things.
+APART = ("stepscope/__init__.py", "stepscope/table_registry.py")
+SMALL = 2**26  # a model's files up to this size are hashed whole
+ENDS = 2**16  # of larger ones, this much of both ends
+PIECE = 2**9  # and of each tensor of a larger safetensors file, this much from its middle
+
+
+def digest(modules: Collection[str], source: Source) -> str:
+    """Digest of modules, by their dotted names, and of all that they import.
+
+    Comments, layout and docstrings do not count: they must not regenerate traces. Nor do modules
+    of names alone (``APART``).
+    """
+    texts = closure(modules, source)
+    whole = "".join(
+        f"{path}:{_parsed(text)[1]};" for path, text in sorted(texts.items()) if path not in APART
+    )
+    return hashlib.sha256(whole.encode()).hexdigest()[:12]
+
+
+def of_values(*values: object) -> str:
+    """Digest of plain values, "" of none."""
+    return hashlib.sha256(repr(values).encode()).hexdigest()[:12] if values else ""
+
+
+def closure(modules: Collection[str], source: Source) -> dict[str, str]:
+    """Texts by path of modules, of all that they import, and of the packages they are in."""
+    todo, seen, texts = list(modules), set(), {}
+    while todo:
+        module = todo.pop()
+        if module in seen:
+            continue
+        seen.add(module)
+        path, text = _located(module, source)
+        if text is None:
+            continue
+        texts[path] = text
+        package = module if path.endswith("/__init__.py") else module.rpartition(".")[0]
+        todo.append(module.rpartition(".")[0])
+        for base, names in _parsed(text)[0]:
+            base = _absolute(base, package)
+            todo.append(base)
+            if _located(base, source)[0].endswith("/__init__.py"):
+                todo += [f"{base}.{name}" for name in names]  # which may be modules
+    return texts
+
+
+def _located(module: str, source: Source) -> tuple[str, str | None]:
+    """Path and text of a module; the text is None where there is none."""
+    path = module.replace(".", "/")
+    if (text := source(f"{path}.py")) is not None:
+        return f"{path}.py", text
+    return f"{path}/__init__.py", source(f"{path}/__init__.py")
+
+
+def _absolute(base: str, package: str) -> str:
+    """Name of what a module of a package imports from; dots in front count from the package."""
+    name = base.lstrip(".")
+    above = package.split(".")[: len(package.split(".")) + 1 - (len(base) - len(name))]
+    return base if name == base else ".".join([*above, *filter(None, [name])])
+
+
+@functools.cache  # each rule asks for nearly all modules, whenever the workflow is parsed
+def _parsed(text: str) -> tuple[list[tuple[str, list[str]]], str]:
+    """What a source text imports, and the digest of what it does."""
+    tree = ast.parse(text)
+    found = imports(tree)
+    return found, hashlib.sha256(_without_docstrings(tree).encode()).hexdigest()
+
+
+def imports(tree: ast.AST) -> list[tuple[str, list[str]]]:
+    """(module, names taken from it) of every import of a syntax tree, wherever it stands.
+
+    The names are empty for ``import a.b``; a relative import keeps its dots.
+    """
+    found: list[tuple[str, list[str]]] = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found += [(alias.name, []) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = "." * node.level + (node.module or "")
+            found.append((base, [alias.name for alias in node.names]))
+    return found
+
+
+def _without_docstrings(tree: ast.AST) -> str:
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if (
+            isinstance(body, list)
+            and body
+            and isinstance(body[0], ast.Expr)
+            and isinstance(body[0].value, ast.Constant)
+            and isinstance(body[0].value.value, str)
+        ):
+            del body[0]
+    return ast.dump(tree)
+
+
+@functools.cache
+def fingerprint(folder: Path) -> str:
+    """Digest of a model folder: names and sizes, small files whole, of large ones a sample.
+
+    The sample has a piece of every tensor, so that a model of which only some layers were changed
+    is another model. Read whenever the workflow is parsed, so it must not read gigabytes;
+    independent of where the folder lies and of modification times, so a moved clone regenerates
+    nothing.
+    """
+    whole = hashlib.sha256()
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        if path.suffix in (".md", ".tsv") or path.name == "card.json":
+            continue  # what is told about a model changes nothing
+        whole.update(f"{path.relative_to(folder).as_posix()}:".encode())
+        _add(whole, path)
+    return whole.hexdigest()[:12]
+
+
+@functools.cache
+def picture(path: str) -> str:
+    """Digest of a picture file."""
+    whole = hashlib.sha256()
+    _add(whole, Path(path))
+    return whole.hexdigest()[:12]
+
+
+def _add(whole: "hashlib._Hash", path: Path) -> None:
+    """Add a file to a digest: its size, and a small one whole, of a large one a sample."""
+    size = path.stat().st_size
+    whole.update(f"{size};".encode())
+    with path.open("rb") as file:
+        if size <= SMALL:
+            whole.update(file.read())
+        else:
+            whole.update(file.read(ENDS))
+            file.seek(-ENDS, 2)
+            whole.update(file.read(ENDS))
+            if path.suffix == ".safetensors":
+                for middle in _middles(file):
+                    file.seek(middle)
+                    whole.update(file.read(PIECE))
+
+
+def _middles(file: BinaryIO) -> list[int]:
+    """Offsets of the middles of a safetensors file's tensors, from its header."""
+    file.seek(0)
+    length = int.from_bytes(file.read(8), "little")
+    header = json.loads(file.read(length))
+    tensors = (value["data_offsets"] for key, value in header.items() if key != "__metadata__")
+    return sorted(8 + length + (start + end) // 2 for start, end in tensors)

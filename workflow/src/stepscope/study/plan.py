@@ -1,0 +1,131 @@
+"""What a study asks for: which methods explain what, and what a job needs to know of its prompts.
+
+A Snakefile imports this module, so nothing here may import the science stack.
+"""
+
+from collections.abc import Iterator
+from functools import cached_property
+
+GENERATION = ("scheduler", "guidance", "negative_prompt", "height", "width", "storage")
+PROMPT = ("prompt_id", "prompt", "seeds", "roles")  # what generation needs of a prompt
+
+
+class Plan:
+    """A checked study's config and the records of its prompts by dataset."""
+
+    def __init__(self, config: dict, prompts: dict[str, list[dict]]) -> None:
+        self.config = config
+        self.prompts = prompts
+
+    @cached_property
+    def in_batch(self) -> dict[str, dict[str, list[dict]]]:
+        """Records by dataset and batch; a scan of all prompts in every job would be quadratic."""
+        batches: dict[str, dict[str, list[dict]]] = {}
+        for dataset, records in self.prompts.items():
+            of_dataset = batches.setdefault(dataset, {})
+            for record in records:
+                of_dataset.setdefault(record["batch"], []).append(record)
+        return batches
+
+    def batches(self, dataset: str | None = None) -> list[str]:
+        """Names of the batches of one dataset, or of all."""
+        datasets = [dataset] if dataset else self.prompts
+        return sorted({batch for name in datasets for batch in self.in_batch[name]})
+
+    def units(self, samplings: list[str] | None = None) -> Iterator[dict[str, str]]:
+        """Wildcards of every model, dataset, sampling and batch, of all samplings or of some."""
+        for dataset in self.prompts:
+            for model in self.config["models"]:
+                for sampling in samplings or self.config["samplings"]:
+                    for batch in self.batches(dataset):
+                        yield {
+                            "model": model,
+                            "dataset": dataset,
+                            "sampling": sampling,
+                            "batch": batch,
+                        }
+
+    def used_on(self, sampling: str) -> list[str]:
+        """Methods that explain a sampling."""
+        return [
+            method
+            for method, entry in self.config["explain"].items()
+            if sampling in (entry["samplings"] or self.config["samplings"])
+        ]
+
+    def is_played(self, method: str) -> bool:
+        """Whether a method has maps at any step that the games are played on."""
+        own, played = self.config["explain"][method]["steps"], self.config["games"]["steps"]
+        return not own or not played or not set(own).isdisjoint(played)
+
+    def games(self, baselines: str) -> Iterator[dict[str, str]]:
+        """Wildcards of every game; ``baselines`` is the name that those play under."""
+        for sampling in self.config["games"]["samplings"] or self.config["samplings"]:
+            for method in [baselines, *filter(self.is_played, self.used_on(sampling))]:
+                for unit in self.units([sampling]):
+                    yield unit | {"method": method}
+
+    def method_entry(self, method: str) -> dict:
+        """A method's entry without where it is used: another sampling must not rerun this one."""
+        entry = self.config["explain"][method]
+        return {key: value for key, value in entry.items() if key != "samplings"}
+
+    def needs_masks(self, method: str) -> bool:
+        """Whether a method asks for the objects' region (step.mask) by its parameters."""
+        entry = self.config["explain"][method]
+        return "region" in (entry.get("score"), entry.get("target"))
+
+    def prompts_in_batch(self, dataset: str, batch: str) -> list[dict]:
+        """What generation needs of a batch: editing one prompt then reruns one batch."""
+        names = PROMPT if self.generates(dataset) else (*PROMPT, "image")
+        return [{name: record[name] for name in names} for record in self.in_batch[dataset][batch]]
+
+    def generates(self, dataset: str) -> bool:
+        """Whether a dataset's pictures are made from its prompts, not given."""
+        return self.config["datasets"][dataset]["trace"] == "generate"
+
+    def true_masks(self, dataset: str, batch: str) -> dict[str, str | dict]:
+        """Folder of masks, or picture with boxes, of each prompt of a batch that has them."""
+        if self.config["ground"]["kind"] != "masks":
+            return {}
+        records = self.in_batch[dataset][batch]
+        return {record["prompt_id"]: record["masks"] for record in records if record["masks"]}
+
+    def generation_of(self, dataset: str, sampling: str) -> dict:
+        """Settings that the traces of a dataset and sampling depend on."""
+        kind = self.config["datasets"][dataset]["trace"]
+        return {
+            **{name: self.config[name] for name in GENERATION},
+            "sampling": self.config["samplings"][sampling],
+            **({} if kind == "generate" else {"trace": kind}),
+        }
+
+    def pictured(self, prompts: int, samplings: list[str]) -> list[dict]:
+        """Records of the first prompts of each dataset, with their first seed, per model.
+
+        The first ones of each table, not chosen by how they look.
+        """
+        return [
+            {
+                "model": model,
+                "dataset": dataset,
+                "sampling": sampling,
+                "batch": record["batch"],
+                "prompt_id": record["prompt_id"],
+                "prompt": record["prompt"],
+                "seed": record["seeds"][0],
+            }
+            for model in self.config["models"]
+            for dataset, records in self.prompts.items()
+            for record in records[:prompts]
+            for sampling in samplings
+        ]
+
+    def preferred(self, *methods: str) -> str:
+        """The first of these methods that the study has, otherwise its first method."""
+        own = self.config["explain"]
+        return next((name for name in methods if name in own), next(iter(own)))
+
+    def first_sampling(self, method: str) -> list[str]:
+        """The first sampling that a method is used on."""
+        return (self.config["explain"][method]["samplings"] or list(self.config["samplings"]))[:1]

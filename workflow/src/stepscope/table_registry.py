@@ -1,0 +1,109 @@
+"""Every table of a study: the question it belongs to, its columns, and how it is summarised.
+
+A Snakefile imports this module, so it uses the standard library alone.
+"""
+
+from dataclasses import dataclass
+
+SAMPLE = ("model", "dataset", "sampling", "prompt_id", "seed")
+STEP = ("step", "timestep", "log_snr")
+KEYS = (*SAMPLE, *STEP)
+WORD = ("word", "word_index", "role", "method")
+GAME = ("method", "similarity", "game", "substrate", "score")
+INTERVAL = ("n", "missing", "estimate", "ci_low", "ci_high")
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of measurements.
+
+    ``question`` is the target that makes it. A row of its summary is about model, dataset, sampling
+    and ``groups``; ``quantities`` are the numbers that are summarised, ``paired`` says whether
+    methods are also compared with the baselines.
+    """
+
+    question: str
+    columns: tuple[str, ...]
+    groups: tuple[str, ...]
+    quantities: tuple[str, ...]
+    paired: bool = False
+
+
+TABLES = {
+    "rq1_recovery": Table(
+        question="rq1",
+        columns=(*KEYS, "region", "band", "recovered"),
+        groups=(*STEP, "region", "band"),
+        quantities=("recovered",),
+    ),
+    "rq1_saliency": Table(
+        question="rq1",
+        columns=(*KEYS, "method", "semantic_mass", "detail_correlation"),
+        groups=(*STEP, "method"),
+        quantities=("semantic_mass", "detail_correlation"),
+        paired=True,
+    ),
+    "rq1_auc": Table(
+        question="rq1",
+        columns=(*KEYS, *GAME, "auc_distance", "auc_similarity"),
+        groups=(*STEP, *GAME),
+        quantities=("auc_distance", "auc_similarity"),
+        paired=True,
+    ),
+    "rq1_curves": Table(
+        question="rq1",
+        columns=(*KEYS, *GAME, "move", "value"),
+        groups=(*STEP, *GAME, "move"),
+        quantities=("value",),
+    ),
+    "rq2_relevance": Table(
+        question="rq2",
+        columns=(*KEYS, *WORD, "relevance", "relevance_minmax"),
+        groups=(*STEP, "role", "method"),
+        quantities=("share",),
+    ),
+    "rq2_grounding": Table(
+        question="rq2",
+        columns=(*KEYS, *WORD, "pointing", "iou", "average_precision", "mass"),
+        groups=(*STEP, "role", "method"),
+        quantities=("pointing", "iou", "average_precision", "mass"),
+        paired=True,
+    ),
+    "rq3_concepts": Table(
+        question="rq3",
+        columns=(*KEYS, "prediction", "family", "concept", "probability", "margin"),
+        groups=(*STEP, "prediction", "family"),
+        quantities=("probability", "margin"),
+    ),
+    "rq3_emergence": Table(
+        question="rq3",
+        columns=(
+            *(*SAMPLE, "prediction", "family", "concept"),
+            *("onset_step", "onset_timestep", "onset_log_snr"),
+        ),
+        groups=("prediction", "family"),
+        quantities=("onset_step", "onset_log_snr"),
+    ),
+    "rq3_roles": Table(
+        question="rq3",
+        columns=(*SAMPLE, "role", "relevance"),
+        groups=("role",),
+        quantities=("relevance",),
+    ),
+}
+CLAIMS = (
+    *("model", "dataset", "claim", "statement", "statistic"),
+    *("n", "estimate", "ci_low", "ci_high", "p_value", "verdict", "reason"),
+)
+NUMBERS = {
+    *("seed", "word_index", "move", "p_value", *STEP, *INTERVAL),
+    *("onset_step", "onset_timestep", "onset_log_snr", "relevance_minmax"),
+    *(name for table in TABLES.values() for name in table.quantities),
+}
+# Columns that stay text when a table is read: a prompt may hold the word "nan".
+TEXT = frozenset(
+    name
+    for columns in (CLAIMS, ("quantity", "compared"), *(t.columns for t in TABLES.values()))
+    for name in columns
+    if name not in NUMBERS
+)

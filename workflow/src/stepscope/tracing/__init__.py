@@ -1,0 +1,1 @@
+"""Tracing pipeline calls, and the generate job."""

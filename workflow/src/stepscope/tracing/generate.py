@@ -1,0 +1,215 @@
+"""The generate job: check the prompts, trace them in forward batches, store the traces."""
+
+import platform
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from functools import cached_property, partial
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import DiffusionPipeline
+
+from stepscope.models import devices, memory, pipelines, words
+from stepscope.models.families import registry
+from stepscope.plugins import resolve
+from stepscope.store import parts
+from stepscope.store.trace_layout import per_sample
+from stepscope.tracing.call import SHORTEST, trace_prompts
+from stepscope.tracing.trace import Trace
+
+Samples = Sequence[tuple[dict, int]]  # (prompt record, seed) pairs
+DERIVED = ("denoised", "attn")
+
+
+def generate(
+    path: str, *, results: str, model: dict, study: dict, prompts: list[dict], code: str
+) -> None:
+    """Trace every prompt x seed of ``prompts`` and write the trace store ``path``.
+
+    ``study`` has sampling, scheduler, guidance, negative_prompt, height, width, storage and, for
+    real pictures, trace: how they are traced (see ``real_pictures``). Forward batches have a fixed
+    composition, the order of the table, because kernels need not agree bitwise between batch sizes.
+    One that does not fit into memory is split; the store lists the real sizes.
+    """
+    family, texts = pipelines.load_texts(model)
+    for record in prompts:
+        text = family.prepared(record["prompt"])
+        words.check(texts, text, f"prompt_id {record['prompt_id']}")
+    job = Generation(model, study, prompts, code)
+    kept = f"{results}/.partial"
+    chosen = Path(f"{kept}/{job.key}.size")
+    parts.write_in_parts(path, kept, job.key, lambda: job.compose(chosen), job.make)
+    chosen.unlink(missing_ok=True)
+
+
+class Generation:
+    """The forward batches of one trace store; the pipeline loads when the first is made."""
+
+    def __init__(self, model: dict, study: dict, prompts: list[dict], code: str) -> None:
+        """``key`` is the digest of all that the store is made from."""
+        self.model, self.study, self.code = model, study, code
+        self.samples = [(record, seed) for record in prompts for seed in record["seeds"]]
+        self.made_from = {key: value for key, value in model.items() if key != "folder"}
+        self.key = parts.digest(model=self.made_from, study=study, samples=self.samples, code=code)
+        self.batches: list[Samples] = []
+        self.fitting = memory.Fitting()
+
+    @cached_property
+    def pipeline(self) -> DiffusionPipeline:
+        """The model, loaded at the first use."""
+        return pipelines.load(self.model)
+
+    def compose(self, chosen: Path) -> int:
+        """Divide the samples into forward batches, and count these.
+
+        To be called under the store's lock, since a size that memory decides is chosen only once,
+        and kept in the file ``chosen``.
+        """
+        size = self.study["storage"]["forward_batch"]
+        if size == "auto":
+            size = remembered(chosen, self.fitting_size)
+        starts = range(0, len(self.samples), size)
+        self.batches = [self.samples[start : start + size] for start in starts]
+        return len(self.batches)
+
+    def fitting_size(self) -> int:
+        """How many samples fit into memory together, from the peak of the longest prompt."""
+        longest = max(self.samples, key=lambda sample: len(sample[0]["prompt"]))
+        traced = partial(self.traced, [longest], SHORTEST)
+        # the pipeline is loaded before it is asked what is free
+        return memory.fitting_size(traced, self.pipeline._execution_device)
+
+    def make(self, index: int) -> tuple[dict[str, np.ndarray], dict]:
+        """Arrays and attributes of a forward batch, in one call or in the pieces that fit."""
+        arrays, attrs = joined(self.fitting.run(self.piece, self.batches[index]))
+        return arrays, {
+            **attrs,
+            "model": self.made_from,
+            "negative_prompt": self.study["negative_prompt"],
+            "sampling": self.study["sampling"],
+            "scheduler": self.study["scheduler"],
+            "trace": self.study.get("trace", "generate"),
+            "code": self.code,
+            **provenance(self.pipeline),
+        }
+
+    def piece(self, batch: Samples) -> tuple[dict[str, np.ndarray], dict]:
+        """Arrays and attributes of samples that fit into memory together."""
+        trace, attrs = self.traced(batch, self.study["sampling"])
+        arrays = stored_arrays(trace, self.study["storage"]["derived"])
+        return arrays, sample_attributes(trace, batch) | attrs
+
+    def traced(self, batch: Samples, sampling: dict) -> tuple[Trace, dict]:
+        """Trace of some samples, and what else the store says of them."""
+        names = ("guidance", "negative_prompt", "height", "width", "scheduler")
+        prompts, seeds = [record["prompt"] for record, _ in batch], [seed for _, seed in batch]
+        settings = {name: self.study[name] for name in names} | {
+            "sampling": sampling,
+            "roles": [record["roles"] for record, _ in batch],
+        }
+        kind = self.study.get("trace", "generate")
+        if kind == "generate":
+            return trace_prompts(self.pipeline, prompts, seeds, **settings), {}
+        # by name: what only pictures need must not regenerate what is made from prompts
+        trace_pictures = resolve("stepscope.tracing.real_pictures:trace_pictures")
+        images = [record["image"] for record, _ in batch]
+        return trace_pictures(kind, self.pipeline, prompts, seeds, images, **settings)
+
+
+def remembered(path: Path, choose: Callable[[], int]) -> int:
+    """A number chosen once for a store: a resumed job keeps the composition of what is done."""
+    if not path.exists():
+        temporary = path.with_suffix(".tmp")
+        temporary.write_text(str(choose()))
+        temporary.replace(path)
+    return int(path.read_text())
+
+
+def joined(
+    pieces: Sequence[tuple[dict[str, np.ndarray], dict]],
+) -> tuple[dict[str, np.ndarray], dict]:
+    """One forward batch from the pieces that it had to be split into."""
+    if len(pieces) == 1:
+        return pieces[0]
+    all_arrays, all_told = zip(*pieces, strict=True)
+    first = all_told[0]
+    lists = per_sample(all_told)
+    tokens = max(map(len, lists["token_text"]))
+    found = dict(all_arrays[0])
+    for name in found:
+        if "/" in name:
+            values = [some[name] for some in all_arrays]
+            if name.startswith("attn"):
+                values = [_padded(some, tokens) for some in values]
+            found[name] = np.concatenate(values)
+    return found, {**first, **lists, "split": [len(told["prompts"]) for told in all_told]}
+
+
+def _padded(attention: np.ndarray, tokens: int) -> np.ndarray:
+    """Attention (sample, step, word_token, y, x) with NaN for the tokens that are missing."""
+    widths = [(0, 0)] * attention.ndim
+    widths[2] = (0, tokens - attention.shape[2])
+    return np.pad(attention, widths, constant_values=np.nan)
+
+
+def stored_arrays(trace: Trace, derived: str) -> dict[str, np.ndarray]:
+    """A trace's tensors as the arrays of the store; derived ones in the dtype ``derived``."""
+    tensors = {
+        "latent/value": trace.latents,
+        "output/value": trace.outputs,
+        "denoised/value": trace.denoised,
+        **{f"attn_{h}x{w}/value": value for (h, w), value in trace.attention.items()},
+        **{f"conditioning/{name}": value for name, value in trace.conditioning.items()},
+        **{f"solver/{name}": value for name, value in trace.solver.items()},
+    }
+    plain = {name: _numpy(tensor) for name, tensor in tensors.items()}
+    for name in plain:
+        if name.startswith(DERIVED):
+            plain[name] = plain[name].astype(derived)
+    return plain | {
+        "timesteps": _numpy(trace.timesteps),
+        "sigmas": _numpy(trace.sigmas),
+        "log_snr": _numpy(trace.log_snr),
+    }
+
+
+def _numpy(values: torch.Tensor | np.ndarray) -> np.ndarray:
+    """Copy a tensor to the host; bfloat16, which zarr lacks, becomes float32."""
+    if isinstance(values, np.ndarray):
+        return values
+    values = values.detach().cpu()
+    return (values.float() if values.dtype == torch.bfloat16 else values).numpy()
+
+
+def sample_attributes(trace: Trace, batch: Samples) -> dict:
+    """What else a store says about the samples of a forward batch, as plain JSON types."""
+    return {
+        "prompts": [record["prompt"] for record, _ in batch],
+        "prompt_ids": [record["prompt_id"] for record, _ in batch],
+        "seeds": [seed for _, seed in batch],
+        "words": [[vars(word) for word in row] for row in trace.words],
+        "token_text": trace.token_text,
+        "guidance": trace.guidance,
+        "guidance_rescale": trace.guidance_rescale,
+        "prediction_type": trace.prediction_type,
+        "audit": trace.audit,
+    }
+
+
+def provenance(pipeline: object) -> dict:
+    """Where and with what a forward batch was computed."""
+    used = devices.device()
+    return {
+        "dtype": str(registry.family_of(pipeline).network.dtype).removeprefix("torch."),
+        "device": torch.cuda.get_device_name(used) if used.type == "cuda" else used.type,
+        "gpu_bytes": torch.cuda.max_memory_allocated(used) if used.type == "cuda" else 0,
+        "deterministic": torch.are_deterministic_algorithms_enabled(),
+        "attention": "scaled_dot_product_attention",
+        "python": platform.python_version(),
+        "versions": {
+            name: version(name) for name in ("torch", "diffusers", "transformers", "zarr", "numpy")
+        },
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
