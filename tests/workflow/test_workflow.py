@@ -1,6 +1,5 @@
 """The workflow's promises, tested through its own command line."""
 
-import ast
 import json
 import os
 import re
@@ -13,13 +12,11 @@ import xarray as xr
 import yaml
 from PIL import Image
 
-from stepscope.study import digests, table_sizes
-from stepscope.study.config import check
-from stepscope.study.datasets import prompt_table
+from stepscope.study import digests
 from support import tiny, workflow
 from support.workflow import ROOT, planned
 
-PACKAGE = ROOT / "workflow" / "src" / "stepscope"
+SOURCE = ROOT / "workflow" / "src"
 ANALYSES = {"rq1", "rq2", "rq3", "all"}
 
 
@@ -55,35 +52,6 @@ def test_prompts_in_another_batch_leave_the_first_alone(study):
     assert study.planned("all")["generate"] == 3
 
 
-def test_tables_of_more_than_a_million_rows_are_compressed(study):
-    tables = "results/tiny/tables"
-    config = yaml.safe_load((study.folder / "config" / "config.yaml").read_text())
-    schema = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
-    check(config, schema, "config.yaml")
-    prompts = {"pairs": prompt_table.read(str(study.folder / "config" / "prompts.tsv"))}
-    expected = table_sizes.rows(config, prompts)
-    for name, count in expected.items():
-        table = pd.read_csv(study.folder / tables / f"{name}.tsv", sep="\t")
-        assert len(table) <= count <= 40 * len(table), name
-    # 396 rows of rq3_concepts a sample
-    rows = "".join(f"p{i}\ta cat\t0\tcat\n" for i in range(3000))
-    (study.folder / "config" / "prompts.tsv").write_text(
-        f"prompt_id\tprompt\tseed\tsubject\n{rows}"
-    )
-    printed = study.snakemake("--dry-run", "rq3")
-    assert f"{tables}/rq3_concepts.tsv.gz" in printed
-    assert f"{tables}/rq3_concepts.tsv," not in printed
-    assert f"{tables}/rq3_emergence.tsv," in printed
-
-
-def test_a_compressed_table_is_the_same_table(study):
-    name = "results/tiny/tables/rq3_emergence.tsv"
-    study.snakemake(f"{name}.gz")
-    assert pd.read_csv(study.folder / f"{name}.gz", sep="\t").equals(
-        pd.read_csv(study.folder / name, sep="\t")
-    )
-
-
 def test_one_edited_parameter_of_a_method_generates_nothing(study):
     study.edit("config/config.yaml", "masks: 20", "masks: 21")
     jobs = study.planned("all")
@@ -110,14 +78,14 @@ def test_one_removed_method_reruns_no_other(study):
 
 
 def test_comments_docstrings_and_time_stamps_plan_nothing(own_code):
-    module = own_code.root / "workflow" / "src" / "stepscope" / "tracing.py"
+    module = own_code.root / "workflow" / "src" / "stepscope" / "tracing" / "call.py"
     module.write_text("# a comment\n" + module.read_text().replace('"""\n', ' More words."""\n', 1))
     (own_code.root / "workflow" / "scripts" / "generate.py").touch()
     assert own_code.planned("all") == {}
 
 
 def test_edited_code_reruns_what_uses_it(own_code):
-    module = own_code.root / "workflow" / "src" / "stepscope" / "perturbation.py"
+    module = own_code.root / "workflow" / "src" / "stepscope" / "methods" / "df_rise.py"
     module.write_text(module.read_text() + "\n\nADDED = 1\n")
     jobs = own_code.planned("all")
     assert jobs["explain"] == 1
@@ -324,29 +292,39 @@ use rule * from stepscope as stepscope_*
     assert summary.read_bytes() == before
 
 
-def test_package_files_are_all_listed():
-    text = (ROOT / "workflow" / "rules" / "common.smk").read_text()
-    names = {path.name for path in PACKAGE.iterdir() if path.is_file()}
-    listed = {name for name in names if f'"{name}"' in text}
-    assert listed == names
+def of_package(path):
+    found = SOURCE / path
+    return found.read_text() if found.is_file() else None
 
 
 def test_every_rule_has_the_digest_of_all_that_its_script_imports():
-    def source(name):
-        path = PACKAGE / f"{name}.py"
-        return path.read_text() if path.exists() else None
-
     rules = "".join(path.read_text() for path in (ROOT / "workflow" / "rules").glob("*.smk"))
+    functions = {
+        "method_code": ["methods.explain"],
+        "generation_code": ["tracing.generate", "tracing.call"],
+    }
     for script in (ROOT / "workflow" / "scripts").glob("*.py"):
         if script.name == "estimate.py":
             continue  # it has no output that could be out of date
-        (block,) = (part for part in rules.split("\nrule ") if f"scripts/{script.name}" in part)
-        found = re.search(r"code=(?:code\(([^)]*)\)|method_code)", block)
+        name = re.escape(script.stem.removeprefix("plot_"))
+        pattern = rf"(?:scripts/{script.stem}\.py|figure=\"{name}\")"
+        (block,) = (
+            part for part in re.split(r"\n(?:use )?rule ", rules) if re.search(pattern, part)
+        )
+        found = re.search(r"code=(?:code\(([^()]*(?:\([^)]*\))?)\)|(\w+))", block)
         assert found, f"{script.name}: its rule has no parameter code"
-        names = re.findall(r'"(\w+)"', found[1] or '"explaining"')
-        used = digests.closure(digests.imported(ast.parse(script.read_text())), source)
-        missing = used.keys() - digests.closure(names, source).keys() - {"joblog"}
+        names = functions.get(found[2]) or re.findall(r'"([\w.]+)"', found[1].split("tables=")[0])
+        used = digests.closure(
+            ["script"],
+            lambda path, script=script: (
+                script.read_text() if path == "script.py" else of_package(path)
+            ),
+        )
+        known = digests.closure([f"stepscope.{name}" for name in names], of_package)
+        missing = used.keys() - known.keys() - {"script.py", "stepscope/joblog.py"}
         assert not missing, f"{script.name}: {missing} are not in the digest of its rule"
+        if "stepscope/table_registry.py" in used:
+            assert "tables=" in block or "about=" in block or script.stem == "merge_table", script
 
 
 def test_parsing_imports_no_science(fresh):

@@ -47,8 +47,9 @@ def ready(*modules):
     importlib.invalidate_caches()  # the files may be newer than a look into their folders
 
 
-# Every script imports the first, methods and models of one's own are found by the second.
+# What every script imports, what finds methods of one's own, and what these may import.
 ready("joblog", "plugins", "table_registry")
+digests.closure(digests.public([], package_file), package_file)
 
 from stepscope.table_registry import TABLES
 

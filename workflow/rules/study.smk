@@ -21,11 +21,6 @@ def folder_at(folder):
     return Path(folder) if Path(folder).is_dir() else ROOT / folder
 
 
-def module_text(name):
-    """Text of a module of the package by its dotted name; None if there is none."""
-    return package_file(f"{name.replace('.', '/')}.py")
-
-
 def checked_study():
     """File name of the study and its prompts; one sentence says what is wrong with them."""
     names = [os.path.relpath(path) for path in workflow.configfiles]
@@ -33,18 +28,18 @@ def checked_study():
     try:
         with open(workflow.source_path("../schemas/config.schema.yaml")) as file:
             study_config.check(config, yaml.safe_load(file), where)
-        method_checks.check_methods(config["explain"], module_text, where)
+        method_checks.check_methods(config["explain"], package_file, where)
         study_config.check_references(config, where)
         if config["guidance"] <= 1:
             reason = f"guidance is {config['guidance']} and turns the second off"
-            method_checks.check_guidance(config["explain"], module_text, where, reason)
+            method_checks.check_guidance(config["explain"], package_file, where, reason)
         study_config.check_folders(
             config, lambda folder: folder_at(folder).is_dir(), where, str(ROOT)
         )
         for name, entry in config["models"].items():
             if "folder" in entry and method_checks.is_distilled(folder_at(entry["folder"])):
                 reason = f"the model {name} is distilled and has only the first"
-                method_checks.check_guidance(config["explain"], module_text, where, reason)
+                method_checks.check_guidance(config["explain"], package_file, where, reason)
         kept = f"results/{config['study']}/.datasets"
         prompts = published.read_all(config["datasets"], kept, code("study.datasets.published"))
         study_config.check_pictures(config, prompts, where)

@@ -145,7 +145,7 @@ def test_weights_are_counted_from_their_headers(saved):
 
 def test_the_check_needs_no_torch(saved):
     script = (
-        "import sys; from stepscope.folders import check_folder; "
+        "import sys; from stepscope.models.folders import check_folder; "
         f"check_folder({str(saved)!r}); "
         "print(sorted({'torch', 'diffusers', 'transformers'} & sys.modules.keys()))"
     )

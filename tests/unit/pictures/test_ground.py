@@ -102,8 +102,8 @@ def test_every_word_with_a_role_has_a_region_in_the_default_study():
         spoken = prompt(*((text, role_of.get(text, "")) for text in words(row["prompt"])))
         picture = np.zeros((1, len(labels) + 1), dtype=int)
         picture[0, : len(labels)] = sorted(labels)
-        found = fill(words, by_segmenter(words, picture, labels), picture.shape)
-        for word in words:
+        found = fill(spoken, by_segmenter(spoken, picture, labels), picture.shape)
+        for word in spoken:
             if word.role and word.role != "relation":
                 assert np.nansum(found[word.index]) > 0, (row["prompt"], word.text)
 

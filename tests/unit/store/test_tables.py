@@ -16,9 +16,8 @@ FRAME = pd.DataFrame(
 )
 
 
-@pytest.mark.parametrize("name", ["a.tsv", "a.tsv.gz"])
-def test_words_stay_words_and_empty_numbers_are_missing(tmp_path, name):
-    path = str(tmp_path / name)
+def test_words_stay_words_and_empty_numbers_are_missing(tmp_path):
+    path = str(tmp_path / "a.tsv")
     tables.write(path, FRAME)
     found = tables.read(path)
     assert found["word"].tolist() == ["nan", "null", ""]
@@ -27,16 +26,15 @@ def test_words_stay_words_and_empty_numbers_are_missing(tmp_path, name):
     assert tables.read(path, ["word"]).columns.tolist() == ["word"]
 
 
-@pytest.mark.parametrize("name", ["whole.tsv", "whole.tsv.gz"])
-def test_merged_parts_keep_one_header_and_give_the_same_bytes(tmp_path, name):
+def test_merged_parts_keep_one_header_and_all_rows(tmp_path):
     parts = [str(tmp_path / f"{i}.tsv") for i in range(3)]
     for part, rows in zip(parts, (FRAME, FRAME.iloc[:0], FRAME.iloc[1:]), strict=True):
         tables.write(part, rows)
-    whole, again = str(tmp_path / name), str(tmp_path / f"again_{name}")
+    whole = str(tmp_path / "whole.tsv")
     tables.merge(whole, parts)
-    tables.merge(again, parts)
-    assert len(tables.read(whole)) == 5
-    assert (tmp_path / name).read_bytes() == (tmp_path / f"again_{name}").read_bytes()
+    pd.testing.assert_frame_equal(
+        tables.read(whole), pd.concat([FRAME, FRAME.iloc[1:]], ignore_index=True), rtol=1e-7
+    )
 
 
 def test_parts_of_different_columns_are_refused_by_name(tmp_path):

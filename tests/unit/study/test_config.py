@@ -1,6 +1,5 @@
 """The configuration's checks and the digests that decide what runs again."""
 
-import ast
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,7 @@ from stepscope.study.datasets import prompt_table
 from stepscope.study.method_checks import check_guidance, check_methods, is_distilled
 
 ROOT = Path(__file__).parents[3]
-PACKAGE = ROOT / "workflow/src/stepscope"
+SOURCE = ROOT / "workflow/src"
 SCHEMA = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
 
 
@@ -30,7 +29,7 @@ def small() -> dict:
 
 
 def source(name: str) -> str | None:
-    path = PACKAGE / f"{name}.py"
+    path = SOURCE / name
     return path.read_text() if path.exists() else None
 
 
@@ -207,7 +206,7 @@ def test_parameter_that_a_method_does_not_take():
     with pytest.raises(ValueError, match="explain/df_rise/mask: .*did you mean masks"):
         check_methods(explain, lambda name: text, "c.yaml")
     explain = {"df_rise": {"function": "stepscope.methods.df_rise:df_ris"}}
-    with pytest.raises(ValueError, match="stepscope.perturbation has no function 'df_ris'"):
+    with pytest.raises(ValueError, match="stepscope.methods.df_rise has no function 'df_ris'"):
         check_methods(explain, lambda name: text, "c.yaml")
 
 
@@ -264,28 +263,74 @@ def test_a_distilled_model_is_known_by_its_config(tmp_path):
     assert is_distilled(tmp_path)
 
 
+MODULES = {
+    "stepscope/__init__.py": "FACE = 1\n",
+    "stepscope/p/__init__.py": "",
+    "stepscope/p/a.py": "from stepscope.p import b\nx = 1\n",
+    "stepscope/p/b.py": "y = 2\n",
+    "stepscope/q/__init__.py": "",
+    "stepscope/q/b.py": "z = 3\n",
+}
+
+
+def changed(**files: str) -> str:
+    """Digest of stepscope.p.a when files, with _ for /, have other texts."""
+    names = {name.replace("/", "_").removesuffix(".py"): name for name in MODULES}
+    modules = MODULES | {names[name]: text for name, text in files.items()}
+    return digests.digest(["stepscope.p.a"], modules.get)
+
+
 def test_digest_ignores_comments_layout_and_docstrings_but_not_imported_code():
-    modules = {"a": "from stepscope import b\nx = 1\n", "b": "y = 2\n", "c": "z = 3\n"}
-    before = digests.digest(["a"], modules.get)
-    assert digests.digest(["a"], (modules | {"c": "z = 4"}).get) == before
-    prose = modules | {"a": '"""Doc."""\nfrom stepscope import b\n\nx = 1  # why\n'}
-    assert digests.digest(["a"], prose.get) == before
-    assert digests.digest(["a"], (modules | {"b": "y = 3"}).get) != before
-    assert digests.digest(["a"], (modules | {"a": modules["a"] + "# why\n"}).get) == before
+    before = changed()
+    text = MODULES["stepscope/p/a.py"]
+    assert changed(stepscope_p_a=f'"""Doc."""\n{text}  # why\n') == before
+    assert changed(stepscope_p_a=text.replace("1", "2")) != before
+    assert changed(stepscope_p_b="y = 3\n") != before
+
+
+def test_digest_follows_dotted_names_to_one_module_of_several_with_the_same_name():
+    before = changed()
+    assert changed(stepscope_q_b="z = 4\n") == before
+    assert changed(stepscope_p___init__="w = 4\n") != before  # it runs when its module is imported
+    assert changed(stepscope___init__="FACE = 2\n") == before  # it only says where things are
 
 
 @pytest.mark.parametrize(
     "text",
     [
-        "import stepscope.b",
-        "from stepscope.b import y",
+        "import stepscope.p.b",
+        "from stepscope.p.b import y",
         "from . import b",
         "from .b import y",
-        "def f():\n    from stepscope import b",
+        "from ..p import b",
+        "from ..p.b import y",
+        "def f():\n    from stepscope.p import b",
     ],
 )
 def test_every_kind_of_import_is_followed(text):
-    assert "b" in digests.imported(ast.parse(text))
+    modules = MODULES | {"stepscope/p/a.py": text}
+    found = digests.closure(["stepscope.p.a"], modules.get)
+    assert "stepscope/p/b.py" in found
+    assert "stepscope/q/b.py" not in found
+
+
+def test_modules_of_ones_own_are_followed_from_module_to_module():
+    own = {"mine.py": "import helpers.maps", "helpers/maps.py": "x = 1", "helpers/__init__.py": ""}
+    assert digests.closure(["mine"], own.get).keys() == own.keys()
+    assert digests.closure(["torch"], own.get) == {}
+
+
+def test_public_names_lead_to_their_modules():
+    face = {"stepscope/__init__.py": "if T:\n    from stepscope.p.b import y as public\n"}
+    for text in ("from stepscope import public", "import stepscope"):
+        modules = MODULES | face | {"mine.py": text}
+        assert "stepscope/p/b.py" in digests.closure(["mine"], modules.get)
+    assert "stepscope/p/b.py" not in digests.closure(["stepscope.q.b"], modules.get)
+
+
+def test_values_have_digests_by_content():
+    assert digests.of_values() == ""
+    assert digests.of_values({"a": 1}) == digests.of_values({"a": 1}) != digests.of_values({"a": 2})
 
 
 def test_fingerprint_is_of_content_not_of_place_or_time(tmp_path):
@@ -315,7 +360,8 @@ def test_fingerprint_sees_a_change_of_one_layer(tmp_path, monkeypatch, whole):
 
 
 def test_generation_does_not_depend_on_analyses_or_on_how_prompts_are_read():
-    needed = digests.closure(["generation"], source)
-    assert {"tracing", "family_unet", "writing"} <= needed.keys()
-    others = {"adapters", "bimodal", "datasets", "explaining", "games", "masks", "statistics"}
-    assert not others & needed.keys()
+    needed = digests.closure(["stepscope.tracing.generate"], source)
+    names = {path.removeprefix("stepscope/").removesuffix(".py") for path in needed}
+    assert {"tracing/call", "models/families/unet", "store/parts"} <= names
+    assert not names & {"diffusion/denoiser", "tracing/real_pictures", "store/traces"}
+    assert not {name.split("/")[0] for name in names} & {"methods", "scores", "pictures", "study"}

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from stepscope.diffusion.denoiser import Denoiser
 from stepscope.diffusion.step import Step
-from stepscope.methods import similarity
+from stepscope.methods import similarity as similarities
 from stepscope.methods.method import method
 
 QUANTITIES = ("noise", "clean", "next", "prompt")
@@ -75,10 +75,10 @@ class Plan:
     def of(cls, similarity, quantity, score, variants, keep, seed) -> "Plan":
         """Check the names and list the comparisons."""
         for key, value, known in (
-            ("similarity", similarity, similarity.KINDS),
+            ("similarity", similarity, similarities.KINDS),
             ("quantity", quantity, QUANTITIES),
             ("score", score, SCORES),
-            *(("variants", name, ("paper", "official", *similarity.KINDS)) for name in variants),
+            *(("variants", name, ("paper", "official", *similarities.KINDS)) for name in variants),
         ):
             if value not in known:
                 raise ValueError(f"{key}: {value!r} is none of {', '.join(known)}.")
@@ -135,10 +135,10 @@ def block_sums(denoiser: Denoiser, step: Step, plan: Plan, start: int, count: in
     tested = predictions(
         denoiser, latent * torch.from_numpy(kept).to(device, latent.dtype)[:, None], step
     )
-    window = similarity.gaussian_window(similarity.window_size(*size)).to(device)
+    window = similarities.gaussian_window(similarities.window_size(*size)).to(device)
     scores = []
     for _, kind, reference, test in plan.rows:
-        values = similarity.similarity(
+        values = similarities.similarity(
             kind, original(reference)[0], tested(test), window, span=SPAN[test]
         )
         scores.append(scored(values, plan.score, step))

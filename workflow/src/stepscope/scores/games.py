@@ -12,7 +12,8 @@ from torch import Tensor
 from stepscope.diffusion.denoiser import Denoiser
 from stepscope.diffusion.step import Step
 from stepscope.joblog import bar
-from stepscope.methods import baselines, similarity
+from stepscope.methods import baselines
+from stepscope.methods import similarity as similarities
 from stepscope.methods.explain import denoiser_of
 from stepscope.models import judges, pipelines
 from stepscope.store import tables
@@ -50,7 +51,7 @@ def substrate(kind: str, latent: Tensor) -> Tensor:
     size = max(3, 2 * round((11 * side / 64 - 1) / 2) + 1)
     offsets = torch.arange(size, device=latent.device) - size // 2
     weights = torch.exp(-(offsets**2) / (2 * (5 * side / 64) ** 2))
-    return similarity.blurred(latent.float(), weights / weights.sum(), "reflect").to(latent.dtype)
+    return similarities.blurred(latent.float(), weights / weights.sum(), "reflect").to(latent.dtype)
 
 
 def states(latent: Tensor, ranks: Tensor, before: Tensor, after: Tensor) -> Tensor:
@@ -150,7 +151,7 @@ def similarity_of(name: str, attrs: dict) -> str:
     variant = name.removeprefix(attrs["method"]).removeprefix("_")
     if variant in ("paper", "official"):
         return "structure"
-    return variant if variant in similarity.KINDS else attrs["parameters"].get("similarity", "")
+    return variant if variant in similarities.KINDS else attrs["parameters"].get("similarity", "")
 
 
 def play_batch(

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 Source = Callable[[str], str | None]  # text of a file by its path; None if it is not of ours
-# What a table's columns are is told to the rules that use it; the public face only names things.
-APART = ("stepscope/__init__.py", "stepscope/table_registry.py")
+FACE = "stepscope/__init__.py"  # only says where public names are
+# What a table's columns are is told to the rules that use it.
+APART = (FACE, "stepscope/table_registry.py")
 SMALL = 2**26  # a model's files up to this size are hashed whole
 ENDS = 2**16  # of larger ones, this much of both ends
 PIECE = 2**9  # and of each tensor of a larger safetensors file, this much from its middle
@@ -51,12 +52,20 @@ def closure(modules: Collection[str], source: Source) -> dict[str, str]:
         texts[path] = text
         package = module if path.endswith("/__init__.py") else module.rpartition(".")[0]
         todo.append(module.rpartition(".")[0])
-        for base, names in _parsed(text)[0]:
+        for base, names in _parsed(text)[0] if path not in APART else ():
             base = _absolute(base, package)
             todo.append(base)
+            if base == "stepscope":
+                todo += public(names, source)
             if _located(base, source)[0].endswith("/__init__.py"):
                 todo += [f"{base}.{name}" for name in names]  # which may be modules
     return texts
+
+
+def public(names: Collection[str], source: Source) -> list[str]:
+    """Modules of names that the package itself offers; of all where no names are taken."""
+    places = {name: base for base, some in _parsed(source(FACE))[0] for name in some}
+    return [places[name] for name in names or places if name in places]
 
 
 def _located(module: str, source: Source) -> tuple[str, str | None]:

@@ -63,7 +63,7 @@ def _method(
     module, _, wanted = entry["function"].partition(":")
     if not module.startswith("stepscope."):
         return None
-    text = source(module)
+    text = source(f"{module.replace('.', '/')}.py")
     if text is None:
         raise ValueError(f"{place}: explain/{name}/function: there is no module {module}.")
     for node in ast.parse(text).body:
