@@ -160,7 +160,7 @@ def main() -> None:
     )
 
     expected = trace_size.trace_bytes(
-        trace_size.of_configs(trace_size.STABLE_DIFFUSION_1, trace_size.KEYS, None, None),
+        trace_size.stable_diffusion_1(),
         steps=STEPS,
         rows=trace_size.tokens(PROMPT),
         order=pipeline.scheduler.config.solver_order,

@@ -37,14 +37,12 @@ def measure(spec: dict, config: dict) -> dict:
             "dtype": spec["dtype"],
             "rate": shipped["rate"],
             "decoding": shipped["decoding"],
-            "geometry": trace_size.of_configs(
-                trace_size.STABLE_DIFFUSION_1, trace_size.KEYS, *size
-            ),
+            "geometry": trace_size.stable_diffusion_1(*size),
             "weights": shipped["parameters"] * number,
             "sample": shipped["sample"] * number / 4,
             "label": f"shipped, not measured: {shipped['label']}; no GPU was at hand",
         }
-    pipeline, (_, texts) = pipelines.load(spec), pipelines.load_texts(spec)
+    pipeline, (family, texts) = pipelines.load(spec), pipelines.load_texts(spec)
     together = config["storage"]["forward_batch"]
     together = min(PROBE, 8 if together == "auto" else together)
 
@@ -73,7 +71,7 @@ def measure(spec: dict, config: dict) -> dict:
         "dtype": spec["dtype"],
         "rate": together * steps / run(steps)[0],
         "decoding": together / decoding_seconds(pipeline, latents),
-        "geometry": trace_size.of_folder(place, [text.length for text in texts], *size),
+        "geometry": trace_size.of_folder(place, family, [text.length for text in texts], *size),
         "weights": folders.parameters(files) * number,
         "sample": peak.bytes / together,
         "label": f"measured: {together * steps} traced calls on {devices.device().type}",
