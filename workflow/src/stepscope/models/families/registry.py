@@ -1,4 +1,4 @@
-"""The families of models, and which of them a pipeline is of; family.py says what one is."""
+"""The families of models, and which of them a pipeline is of; base.py says what one is."""
 
 from diffusers import DiffusionPipeline
 
