@@ -16,7 +16,7 @@ from stepscope.study.datasets import (
     published,
     visual_genome,
 )
-from stepscope.study.datasets.row import roles
+from stepscope.study.datasets.row import roles_of
 
 TEXTS = (
     "A man with a red\n helmet  on a moped. ",
@@ -172,7 +172,7 @@ def test_triples_become_prompts_with_roles(tmp_path):
     }
     for record in found.values():
         place = "data.json, [0]"
-        assert roles(record["roles"], record["prompt"], place) == record["roles"]
+        assert roles_of(record["roles"], record["prompt"], place) == record["roles"]
         assert record["image"] == record["masks"] == ""
 
 
