@@ -7,12 +7,13 @@ import pandas as pd
 import pytest
 import torch
 
-from stepscope.methods.explain import denoiser_of, explain
+from stepscope.diffusion.denoiser import Denoiser
+from stepscope.methods.explain import explain
 from stepscope.methods.method import parameters_of
 from stepscope.models import pipelines
 from stepscope.scores import games
 from stepscope.store.maps import flat, open_dataset, read_errors, read_maps
-from stepscope.store.traces import open_trace, read_step
+from stepscope.store.traces import open_trace, read_step, replay_settings
 from stepscope.table_registry import TABLES
 from stepscope.tracing.generate import generate
 from support import tiny, tiny_judges
@@ -166,7 +167,8 @@ def test_a_method_without_maps_at_the_played_steps_has_no_rows(folder, monkeypat
 
 def test_a_stored_step_is_explained_like_one_in_memory(folder):
     tree = open_trace(str(folder / "traces.zarr"))
-    denoiser = denoiser_of(tree, pipelines.load({"folder": str(folder / "pipeline")}))
+    pipeline = pipelines.load({"folder": str(folder / "pipeline")})
+    denoiser = Denoiser(pipeline, **replay_settings(tree))
     step = dataclasses.replace(read_step(tree, 0, 2), mask=torch.ones(16, 20))
     function, parameters = parameters_of(METHODS["df_rise"] | {"score": "region"})
     everywhere = function(denoiser, step, **parameters)[""][0]

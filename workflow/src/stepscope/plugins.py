@@ -7,7 +7,10 @@ from typing import Any
 
 
 def resolve(reference: str) -> Any:
-    """What "package.module:name" names; a module of one's own lies in the working directory."""
+    """What "package.module:name" names; a module of one's own lies in the working directory.
+
+    A missing module raises ImportError, a missing name AttributeError.
+    """
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())
     module, _, name = reference.partition(":")

@@ -7,6 +7,7 @@ import numpy as np
 import xarray as xr
 
 from stepscope.pictures import regions
+from stepscope.store.maps import final_picture, read_sample
 
 KEYS = ("model", "dataset", "sampling", "prompt_id", "prompt", "seed")
 
@@ -27,7 +28,9 @@ def load_samples(
     """
     samples = []
     for record, *paths in zip(records, previews, masks, maps, strict=True):
-        pictures, mask, saliency = (_sample(path, record) for path in paths)
+        pictures, mask, saliency = (
+            read_sample(path, record["prompt_id"], record["seed"]) for path in paths
+        )
         extra = {"layer", "word"} & set(saliency[method].dims) - ({"word"} if per_word else set())
         with_role = saliency["word_role"] != "" if "word" in extra else True
         values = saliency[method].where(with_role).mean(sorted(extra))
@@ -71,18 +74,10 @@ def _joined(parts: list[xr.Dataset], axis: str) -> xr.Dataset:
     return xr.concat(parts, axis, **how)
 
 
-def _sample(path: str, record: dict) -> xr.Dataset:
-    """Read a record's sample from a store; opened here, as a figure needs no tensor library."""
-    store = xr.open_zarr(path, consolidated=True, chunks=None)
-    chosen = (store["prompt_id"] == record["prompt_id"]) & (store["seed"] == record["seed"])
-    (place,) = np.flatnonzero(chosen)
-    return store.isel(sample=int(place)).load().drop_vars("sample")
-
-
 def _final(record: dict, path: str) -> xr.Dataset:
     """Take a sample's final picture and its steps' log-SNR, named by its sampling."""
-    sample = _sample(path, record)
-    image = sample["image"].rename(image_y="y", image_x="x")
+    sample = read_sample(path, record["prompt_id"], record["seed"])
+    image = final_picture(sample)
     final = xr.Dataset(
         {
             "image": image.variable.set_dims(("prompt", *image.dims)),

@@ -12,8 +12,18 @@ from stepscope.joblog import bar
 from stepscope.methods.method import Layers, parameters_of
 from stepscope.models import pipelines
 from stepscope.pictures import regions
+from stepscope.store.coordinates import sample_and_step_numbers
 from stepscope.store.maps import open_masks, write_maps
-from stepscope.store.traces import chosen_steps, open_trace, read_step
+from stepscope.store.traces import (
+    chosen_steps,
+    latent_size,
+    model_of,
+    open_trace,
+    read_step,
+    replay_settings,
+    sample_and_step_counts,
+    word_counts,
+)
 
 
 def budget(tree: xr.DataTree, function: Callable, parameters: dict, pairs: list) -> str:
@@ -21,7 +31,7 @@ def budget(tree: xr.DataTree, function: Callable, parameters: dict, pairs: list)
     where = f"{len({sample for sample, _ in pairs})} samples, {len(pairs)} steps"
     if not hasattr(function, "calls"):
         return f"Budget: {where}; the method does not state its denoiser calls."
-    words = [len(row) for row in tree.attrs["words"]]
+    words = word_counts(tree)
     total = sum(function.calls(words[sample], parameters) for sample, _ in pairs)
     return f"Budget: {where}, {total:,.0f} guided denoiser calls."
 
@@ -40,7 +50,7 @@ def explain_batch(
     function, parameters = parameters_of(entry)
     pairs = chosen_steps(tree, entry.get("steps"), entry.get("samples"))
     print(budget(tree, function, parameters, pairs), flush=True)
-    denoiser = denoiser_of(tree, pipelines.load(model))
+    denoiser = Denoiser(pipelines.load(model), **replay_settings(tree))
     objects = object_masks(mask_path, tree) if mask_path else {}
     gathered = Gathered(tree)
     for sample, number in bar(pairs, method, len(pairs)):
@@ -51,7 +61,7 @@ def explain_batch(
         "method": method,
         "function": entry["function"],
         "parameters": parameters,
-        "model": tree.attrs["model"],
+        "model": model_of(tree),
         "forward_limit": denoiser.fitting_calls.limit,
         **getattr(function, "about", {"target": inspect.getdoc(function) or "not stated"}),
     }
@@ -75,15 +85,9 @@ def explain(
     write_maps(path, maps, tree, attrs | {"code": code})
 
 
-def denoiser_of(tree: xr.DataTree, pipeline: object) -> Denoiser:
-    """The denoiser that replays a trace: its sampling, scheduler and guidance."""
-    names = ("sampling", "scheduler", "guidance", "guidance_rescale")
-    return Denoiser(pipeline, **{name: tree.attrs[name] for name in names})
-
-
 def object_masks(path: str, tree: xr.DataTree) -> dict[int, torch.Tensor]:
     """Share of each latent cell that objects cover, (h, w) for each sample that has any mask."""
-    size = tree["latent/value"].shape[-2:]
+    size = latent_size(tree)
     shares = regions.onto(regions.object_mask(open_masks(path)), size)
     return {
         sample: torch.from_numpy(share)
@@ -108,8 +112,8 @@ class Gathered:
 
     def __init__(self, tree: xr.DataTree) -> None:
         self.tree = tree
-        self.size = tuple(tree["latent/value"].shape[-2:])
-        self.words = max(map(len, tree.attrs["words"]))
+        self.size = latent_size(tree)
+        self.words = max(word_counts(tree))
         self.values: dict[str, np.ndarray] = {}
         self.layers: dict[str, tuple[str, ...]] = {}
 
@@ -126,12 +130,12 @@ class Gathered:
             )
         extra = () if result.ndim == 2 else (result.shape[0],)
         if extra and name not in self.layers:
-            expected = len(self.tree.attrs["words"][sample])
+            expected = word_counts(self.tree)[sample]
             if extra != (expected,):
                 raise ValueError(f"{name}: {extra[0]} maps for the {expected} words of a prompt.")
             extra = (self.words,)
         if name not in self.values:
-            shape = (self.tree.sizes["sample"], self.tree.sizes["step"], *extra, *self.size)
+            shape = (*sample_and_step_counts(self.tree), *extra, *self.size)
             self.values[name] = np.full(shape, np.nan, dtype=np.float32)
         place = self.values[name][sample, number - 1]
         place[: len(result)] = result
@@ -141,7 +145,7 @@ class Gathered:
         arrays = {}
         for name, values in self.values.items():
             middle = () if values.ndim == 4 else ("layer" if name in self.layers else "word",)
-            coords = {"sample": self.tree["sample"].values, "step": self.tree["step"].values}
+            coords = sample_and_step_numbers(self.tree)
             if name in self.layers:
                 coords["layer"] = np.array(self.layers[name], dtype=object)
             arrays[name] = xr.DataArray(values, coords, ("sample", "step", *middle, "y", "x"))

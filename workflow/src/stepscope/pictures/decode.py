@@ -2,15 +2,20 @@
 
 import numpy as np
 import torch
-import xarray as xr
 from torch.nn.functional import interpolate
 
 from stepscope.diffusion.denoiser import Denoiser
 from stepscope.diffusion.step import Step
 from stepscope.joblog import bar
 from stepscope.models import pipelines
-from stepscope.store.traces import SHARED, coordinates, open_trace, read_steps
-from stepscope.store.zarr_files import write_dataset
+from stepscope.store.maps import write_previews
+from stepscope.store.traces import (
+    is_guided,
+    open_trace,
+    read_steps,
+    replay_settings,
+    sample_and_step_counts,
+)
 
 PREDICTIONS = ("e_u", "e_c", "guided")
 TOGETHER = 20  # pictures decoded at once; a fixed number, so that a rerun gives the same bits
@@ -25,15 +30,10 @@ def decode(path: str, *, traces: str, model: dict, side: int) -> None:
     its pictures are black and the attribute ``missing`` says so.
     """
     tree = open_trace(traces)
-    denoiser = Denoiser(
-        pipelines.load(model),
-        sampling=tree.attrs["sampling"],
-        scheduler=tree.attrs["scheduler"],
-        guidance=tree.attrs["guidance"],
-        guidance_rescale=tree.attrs["guidance_rescale"],
-    )
+    denoiser = Denoiser(pipelines.load(model), **replay_settings(tree))
+    samples, _ = sample_and_step_counts(tree)
     previews, images = [], []
-    for sample in bar(range(tree.sizes["sample"]), "samples decoded", tree.sizes["sample"]):
+    for sample in bar(range(samples), "samples decoded", samples):
         steps = read_steps(tree, sample)
         clean = torch.stack([predictions(denoiser, step) for step in steps])  # (N, 3, C, h, w)
         previews.append(_pictures(denoiser, clean.flatten(0, 1), side).reshape(len(steps), 3, -1))
@@ -41,21 +41,11 @@ def decode(path: str, *, traces: str, model: dict, side: int) -> None:
     image = np.stack(images)
     height, width = _limited(*image.shape[1:3], side)
     preview = np.stack(previews).reshape(len(previews), len(steps), 3, height, width, 3)
-    dataset = xr.Dataset(
-        {
-            "preview": (("sample", "step", "prediction", "y", "x", "rgb"), preview),
-            "image": (("sample", "image_y", "image_x", "rgb"), image),
-        },
-        coords={"prediction": np.array(PREDICTIONS, dtype=object)},
-        attrs={
-            "trace": tree.attrs["digest"],
-            "forward_limit": denoiser.fitting_pictures.limit,
-            "missing": [] if tree.attrs["guidance"] > 1 else ["e_u"],
-        },
-    )
-    shared = coordinates(tree)
-    names = ("sample", "step", *SHARED)
-    write_dataset(path, dataset.assign_coords({name: shared[name] for name in names}))
+    attrs = {
+        "forward_limit": denoiser.fitting_pictures.limit,
+        "missing": [] if is_guided(tree) else ["e_u"],
+    }
+    write_previews(path, preview, image, PREDICTIONS, tree, attrs)
 
 
 def predictions(denoiser: Denoiser, step: Step) -> torch.Tensor:

@@ -14,8 +14,8 @@ from stepscope.models import folders, judges
 from stepscope.models.words import Word
 from stepscope.pictures import clipseg
 from stepscope.pictures.regions import OBJECTS, is_background, is_thing, onto
-from stepscope.store.maps import open_previews, write_masks
-from stepscope.store.traces import open_trace, words_of
+from stepscope.store.maps import final_pictures, write_masks
+from stepscope.store.traces import open_trace, prompt_ids_of, words_of
 
 TOGETHER = 16  # pictures segmented at once; a fixed number, so that a rerun gives the same bits
 
@@ -138,7 +138,7 @@ def ground(
     ``ground`` is the config's entry; ``truth`` has, by prompt_id, a folder of masks or a picture
     with boxes, for the prompts that have either.
     """
-    tree, pictures = open_trace(traces), open_previews(previews)["image"].to_numpy()
+    tree, pictures = open_trace(traces), final_pictures(previews)
     find = _finder(ground, truth, tree, pictures)
     rows = words_of(tree)
     size = pictures.shape[1:3]
@@ -160,7 +160,7 @@ def _finder(
     if ground["kind"] == "text_segmenter":
         asked = judges.load_text_segmenter(ground)
         return lambda sample, words: clipseg.by_text(*asked, words, pictures[sample])
-    given = [truth.get(name) for name in tree["prompt_id"].to_numpy()]
+    given = [truth.get(name) for name in prompt_ids_of(tree)]
 
     def find(sample: int, words: Sequence[Word]) -> dict[int, np.ndarray]:
         size = pictures.shape[1:3]

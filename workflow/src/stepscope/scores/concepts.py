@@ -13,8 +13,8 @@ from torch.nn.functional import normalize
 from stepscope.joblog import bar
 from stepscope.models import judges
 from stepscope.store import tables
-from stepscope.store.maps import open_previews
-from stepscope.store.traces import open_trace
+from stepscope.store.maps import open_previews, prediction_pictures
+from stepscope.store.traces import open_trace, prompt_ids_of, prompts_of
 from stepscope.table_registry import SAMPLE, TABLES
 
 TOGETHER = 128  # pictures read at once; a fixed number, so that a rerun gives the same bits
@@ -121,8 +121,7 @@ def probe(
     samples whose prompt names one of its concepts.
     """
     model, preprocess, tokenizer = clip
-    known = [name not in previews.attrs["missing"] for name in previews["prediction"].to_numpy()]
-    pictures = previews["preview"].isel(prediction=known).transpose("sample", "step", ...)
+    pictures = prediction_pictures(previews)
     flat = pictures.to_numpy().reshape(-1, *pictures.shape[3:])
     seen = features(model, preprocess, flat).reshape(*pictures.shape[:3], -1)
     scale = model.logit_scale.detach().exp().item()
@@ -153,9 +152,9 @@ def write_concepts(
 ) -> None:
     """Write a batch's parts of rq3_concepts and rq3_emergence."""
     tree = open_trace(traces)
-    prompts = tree.attrs["prompts"]
+    prompts = prompts_of(tree)
     clip = judges.load_clip({key: value for key, value in model.items() if key != "fingerprint"})
     frame = probe(open_previews(previews), prompts, clip, families, keys)
     tables.write(concepts, frame)
-    by_id = dict(zip(tree["prompt_id"].to_numpy(), prompts, strict=True))
+    by_id = dict(zip(prompt_ids_of(tree), prompts, strict=True))
     tables.write(onsets, emergence(frame, by_id))

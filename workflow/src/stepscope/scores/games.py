@@ -14,11 +14,16 @@ from stepscope.diffusion.step import Step
 from stepscope.joblog import bar
 from stepscope.methods import baselines
 from stepscope.methods import similarity as similarities
-from stepscope.methods.explain import denoiser_of
 from stepscope.models import judges, pipelines
 from stepscope.store import tables
 from stepscope.store.maps import flat, open_dataset, read_maps
-from stepscope.store.traces import chosen_steps, open_trace, read_step
+from stepscope.store.traces import (
+    chosen_steps,
+    latent_size,
+    open_trace,
+    read_step,
+    replay_settings,
+)
 from stepscope.table_registry import TABLES
 
 GAMES = ("deletion", "insertion")
@@ -177,10 +182,10 @@ def play_batch(
         similarity |= {name: similarity_of(name, attrs) for name in some}
     pairs = chosen_steps(tree, games["steps"], games["samples"])
     at = {pair: some for pair in pairs if (some := present(found, *pair))}
-    moves = tree["latent/value"].shape[-2]
+    moves, _ = latent_size(tree)
     calls = sum(3 + 2 * len(some) * (moves - 1) for some in at.values())
     print(f"Budget: {len(at)} steps, {calls:,} guided denoiser calls.", flush=True)
-    denoiser = denoiser_of(tree, pipelines.load(model))
+    denoiser = Denoiser(pipelines.load(model), **replay_settings(tree))
     read = clip_features(judges.load_clip(clip)[0])
     options = {name: games[name] for name in (*GAMES, "batch")}
     areas, curves = [], []

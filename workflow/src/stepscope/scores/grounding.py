@@ -13,8 +13,9 @@ from stepscope.methods import baselines
 from stepscope.pictures import regions
 from stepscope.scores import saliency
 from stepscope.store import tables
+from stepscope.store.coordinates import word_coordinates
 from stepscope.store.maps import flat, open_masks, read_maps
-from stepscope.store.traces import open_trace, word_coordinates
+from stepscope.store.traces import open_trace
 
 SCORES = ("pointing", "iou", "average_precision", "mass")
 

@@ -8,7 +8,7 @@ from scipy.ndimage import binary_dilation
 from stepscope.pictures.regions import object_mask, onto
 from stepscope.store import tables
 from stepscope.store.maps import open_masks
-from stepscope.store.traces import open_trace
+from stepscope.store.traces import clean_predictions, final_latents, open_trace
 
 REGIONS = ("object", "background", "border")
 BANDS = ("low", "mid", "high")
@@ -70,8 +70,8 @@ def recovered(denoised: np.ndarray, final: np.ndarray, mask: np.ndarray) -> np.n
 
 def table(tree: xr.DataTree, masks: xr.DataArray, keys: dict[str, str]) -> pd.DataFrame:
     """rq1_recovery of a batch: a row per sample, step, region and band."""
-    denoised = tree["denoised/value"].to_numpy()
-    final = tree["latent/value"].isel(state=-1).to_numpy()
+    denoised = clean_predictions(tree)
+    final = final_latents(tree)
     objects = onto(object_mask(masks), final.shape[-2:])
     shares = np.stack(list(map(recovered, denoised, final, objects)))
     values = xr.Dataset(

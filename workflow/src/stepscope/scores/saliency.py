@@ -10,7 +10,7 @@ from scipy.stats import rankdata
 from stepscope.methods import baselines
 from stepscope.pictures import regions
 from stepscope.store import tables
-from stepscope.store.maps import flat, open_masks, open_previews, read_maps
+from stepscope.store.maps import final_pictures, flat, open_masks, read_maps
 from stepscope.store.traces import open_trace
 
 
@@ -99,5 +99,5 @@ def write_saliency(
     found = baselines.maps(tree, seed)
     for each in maps:
         found |= read_maps(each)
-    pictures = open_previews(previews)["image"].to_numpy()
+    pictures = final_pictures(previews)
     tables.write(path, table(found, tree, open_masks(masks), pictures, keys))

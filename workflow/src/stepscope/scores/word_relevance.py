@@ -7,8 +7,9 @@ import pandas as pd
 import xarray as xr
 
 from stepscope.store import tables
+from stepscope.store.coordinates import word_coordinates
 from stepscope.store.maps import read_maps
-from stepscope.store.traces import open_trace, word_coordinates
+from stepscope.store.traces import open_trace
 from stepscope.table_registry import SAMPLE, TABLES
 
 METHOD = "relevance"  # whose word scores are summed by role

@@ -52,7 +52,9 @@ class Generation:
         self.model, self.study, self.code = model, study, code
         self.samples = [(record, seed) for record in prompts for seed in record["seeds"]]
         self.made_from = {key: value for key, value in model.items() if key != "folder"}
-        self.key = parts.digest(model=self.made_from, study=study, samples=self.samples, code=code)
+        self.key = parts.store_key(
+            model=self.made_from, study=study, samples=self.samples, code=code
+        )
         self.batches: list[Samples] = []
         self.fitting = memory.Fitting()
 
