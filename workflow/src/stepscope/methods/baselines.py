@@ -18,11 +18,11 @@ def maps(
 ) -> dict[str, xr.DataArray]:
     """Baseline maps {name: (sample, step, y, x) float32} on a trace's latent grid.
 
-    ``pictures`` (sample, y, x, rgb) u1 add the map "edge".
+    `pictures` (sample, y, x, rgb) u1 add the map "edge".
     """
     size = latent_size(tree)
     shape = (*sample_and_step_counts(tree), *size)
-    found = {
+    arrays = {
         "random": np.stack(
             [
                 random(seed, prompt_id, number, shape[1:])
@@ -33,11 +33,11 @@ def maps(
     }
     if pictures is not None:
         edges = np.stack([edge(picture, size) for picture in pictures])
-        found["edge"] = np.broadcast_to(edges[:, None], shape)
+        arrays["edge"] = np.broadcast_to(edges[:, None], shape)
     coords = sample_and_step_numbers(tree)
     return {
-        name: xr.DataArray(values, coords, ("sample", "step", "y", "x"))
-        for name, values in found.items()
+        name: xr.DataArray(array, coords, ("sample", "step", "y", "x"))
+        for name, array in arrays.items()
     }
 
 

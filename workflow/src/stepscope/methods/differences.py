@@ -17,11 +17,6 @@ def added_by_words(denoiser: Denoiser, step: Step) -> Tensor:
     return outputs[:1] - outputs[1:]
 
 
-def conditional(denoiser: Denoiser, latents: Tensor, step: Step) -> Tensor:
-    """Raw output (B, C, h, w) for the prompt alone."""
-    return denoiser.conditional(latents, step)
-
-
 @torch.no_grad()
 def added_by_prompt(denoiser: Denoiser, step: Step) -> Tensor:
     """e_c - e_u, raw outputs (C, h, w): what the prompt adds at this step."""

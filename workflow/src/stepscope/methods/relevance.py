@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from stepscope.diffusion.denoiser import Denoiser
 from stepscope.diffusion.step import Step
 from stepscope.methods.attention_gradients import image_attention, text_attention
-from stepscope.methods.df_cam import frozen
 from stepscope.methods.differences import added_by_prompt
+from stepscope.methods.gradients import frozen
 from stepscope.methods.method import method
 from stepscope.methods.relevance_rules import (
     Call,
