@@ -110,7 +110,7 @@ def grounding_table(
     for method, values in bar(list(maps.items()), "methods grounded"):
         cells = regions.onto(masks.to_numpy(), (values.sizes["y"], values.sizes["x"]))
         scored = scores(values, cells).assign_coords(coords)
-        mapped = np.isfinite(values.reset_coords(drop=True)).all(("y", "x"))
+        mapped = xr.apply_ufunc(np.isfinite, values.reset_coords(drop=True)).all(("y", "x"))
         region = xr.DataArray(np.isfinite(cells).all((-2, -1)), dims=("sample", "word"))
         kept = (mapped & region).transpose("sample", "step", "word")
         frame = tables.tidy(scored, keys).assign(method=method)
