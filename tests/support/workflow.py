@@ -82,3 +82,11 @@ def new_study(folder: Path, models: Path) -> Study:
     shutil.copytree(ROOT / "tests" / "support" / "study", folder)
     (folder / "models").symlink_to(models)
     return Study(folder)
+
+
+def copied_code(folder: Path) -> Path:
+    """Copy the workflow with its profiles and return the folder."""
+    for name in ("workflow", "profiles"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "Snakefile", folder)
+    return folder
