@@ -8,6 +8,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from stepscope.study import digests
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -82,3 +84,37 @@ def new_study(folder: Path, models: Path) -> Study:
     shutil.copytree(ROOT / "tests" / "support" / "study", folder)
     (folder / "models").symlink_to(models)
     return Study(folder)
+
+
+def package_text(path: str) -> str | None:
+    """Text of a file of the package by its path in src/; None if there is none."""
+    file = ROOT / "workflow" / "src" / path
+    return file.read_text(encoding="utf-8") if file.is_file() else None
+
+
+def rule_texts() -> dict[str, str]:
+    """Text of each rule by its name; before it, that of the rule whose parts it inherits."""
+    files = sorted((ROOT / "workflow" / "rules").glob("*.smk"))
+    texts: dict[str, str] = {}
+    for path in files:
+        heads = r"^(?:use rule (\w+) as |rule )(\w+)(?: with)?:\n((?:(?: .*)?\n)*)"
+        for base, name, body in re.findall(heads, path.read_text(encoding="utf-8"), re.MULTILINE):
+            texts[name] = texts.get(base, "") + body
+    return texts
+
+
+def script_closure(script: Path) -> dict[str, str]:
+    """Texts by path of a script, which is script.py, and of all in the package that it imports."""
+
+    def source(path: str) -> str | None:
+        return script.read_text(encoding="utf-8") if path == "script.py" else package_text(path)
+
+    return digests.closure(["script"], source)
+
+
+def copied_code(folder: Path) -> Path:
+    """Copy the workflow with its profiles and return the folder."""
+    for name in ("workflow", "profiles"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "Snakefile", folder)
+    return folder

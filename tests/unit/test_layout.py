@@ -1,0 +1,145 @@
+"""The package's layout: what may import what, how long a module is, and how scripts begin."""
+
+import ast
+import functools
+import graphlib
+import sys
+from pathlib import Path
+
+import pytest
+
+from stepscope.study import digests
+from support.workflow import ROOT
+
+SOURCE = ROOT / "workflow" / "src"
+PACKAGE = SOURCE / "stepscope"
+FACE = PACKAGE / "__init__.py"  # names what is public, wherever it is
+# The folders, each with those it imports; a folder imports itself freely.
+ARROWS = {
+    "study": set(),
+    "embedded": set(),
+    "models": set(),
+    "diffusion": {"models"},
+    "store": {"models", "diffusion"},
+    "tracing": {"models", "diffusion", "store"},
+    "pictures": {"models", "diffusion", "store"},
+    "methods": {"diffusion", "models", "pictures", "store"},
+    "scores": {"store", "methods", "pictures", "models", "diffusion"},
+    "statistics": {"store", "scores"},
+    "figures": {"statistics", "store", "pictures"},
+    "estimate": {"models", "tracing", "methods"},
+}
+# Modules beside the folders import nothing of the package, and every folder may import them.
+SHARED = {"joblog", "plugins", "language", "table_registry"}
+LIGHT = {"yaml", "jsonschema"}  # what a Snakefile's imports may take beside the standard library
+LINES = {"package.smk": 100, "study.smk": 100, "paths.smk": 100, "params.smk": 100}
+LINES |= {"resources.smk": 100}
+HEAD = """
+import os
+import sys
+
+sys.path.insert(0, os.environ["STEPSCOPE"])  # the package's folder, set by package.smk
+"""
+
+MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path != FACE)
+RULES = sorted((ROOT / "workflow" / "rules").glob("*.smk"))
+SCRIPTS = sorted((ROOT / "workflow" / "scripts").glob("*.py"))
+
+
+def name_of(path: Path) -> str:
+    """A path below the package, as a test's name."""
+    return path.relative_to(ROOT / "workflow").as_posix()
+
+
+def dotted(path: Path) -> str:
+    """A module's name, from its path."""
+    return ".".join(path.relative_to(SOURCE).with_suffix("").parts).removesuffix(".__init__")
+
+
+NAMES = {dotted(path) for path in MODULES}
+
+
+@functools.cache
+def imports(path: Path) -> list[tuple[str, list[str]]]:
+    """(module, names taken from it) of every import of a file."""
+    found = digests.imports(ast.parse(path.read_text(encoding="utf-8")))
+    assert not any(base.startswith(".") for base, _ in found), "imports are absolute"
+    return found
+
+
+def imported_modules(path: Path) -> set[str]:
+    """Modules of the package that a file imports, by their dotted names."""
+    modules = set()
+    for base, names in imports(path):
+        if base.partition(".")[0] == "stepscope":
+            below = {f"{base}.{name}" for name in names} & NAMES
+            modules |= below or {base}
+    return modules
+
+
+def part_of(module: str) -> str:
+    """The folder of a module of the package, or the module beside the folders itself."""
+    return module.split(".")[1] if "." in module else "the public face"
+
+
+def third_party(path: Path) -> set[str]:
+    """Names of top-level modules that a file imports and that come with other distributions."""
+    tops = {base.partition(".")[0] for base, _ in imports(path)}
+    return tops - set(sys.stdlib_module_names) - {"stepscope"}
+
+
+def test_folders_and_modules_are_those_that_are_known():
+    parts = {part_of(dotted(path)) for path in MODULES}
+    assert parts == ARROWS.keys() | SHARED
+
+
+@pytest.mark.parametrize("part", [*ARROWS, *sorted(SHARED)])
+def test_imports_follow_the_arrows(part):
+    allowed = ARROWS[part] | SHARED | {part} if part in ARROWS else set()
+    against = {
+        f"{dotted(path)} imports {module}"
+        for path in MODULES
+        if part_of(dotted(path)) == part
+        for module in imported_modules(path)
+        if part_of(module) not in allowed
+    }
+    assert not against
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    graph = {dotted(path): imported_modules(path) for path in MODULES}
+    order = list(graphlib.TopologicalSorter(graph).static_order())  # raises and names a circle
+    assert set(order) >= NAMES
+
+
+@pytest.mark.parametrize("path", [FACE, *MODULES, *SCRIPTS, *RULES], ids=name_of)
+def test_files_are_short(path):
+    limits = {"src": 250, "scripts": 30, "rules": LINES.get(path.name, 150)}
+    limit = limits[path.relative_to(ROOT / "workflow").parts[0]]
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= limit
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in MODULES if path.name == "__init__.py"], ids=name_of
+)
+def test_folders_say_what_they_hold_and_nothing_else(path):
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    assert ast.get_docstring(tree)
+    assert len(tree.body) == 1
+
+
+def test_what_a_snakefile_imports_is_light():
+    of_study = [path for path in MODULES if part_of(dotted(path)) == "study"]
+    used = {module for path in of_study for module in imported_modules(path)}
+    beside = {PACKAGE / f"{name}.py" for name in SHARED if f"stepscope.{name}" in used}
+    # the Snakefile itself imports the registry of tables
+    for path in {*of_study, *beside, PACKAGE / "table_registry.py"}:
+        assert third_party(path) <= LIGHT, path
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=name_of)
+def test_scripts_begin_alike(path):
+    docstring, *below = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    assert docstring.startswith('"""')
+    assert docstring.endswith('."""\n')
+    assert "".join(below).startswith(HEAD)

@@ -1,0 +1,36 @@
+"""Every rule's digest is of all that its script imports."""
+
+import re
+
+import pytest
+
+from stepscope.study import digests
+from support.workflow import ROOT, package_text, rule_texts, script_closure
+
+# Modules in the digests that a function makes.
+FUNCTIONS = {
+    "method_code": ["methods.explain"],
+    "generation_code": ["tracing.generate", "tracing.call"],
+}
+# They use names of the registry that no table's columns change.
+NO_TABLE = {"merge_table", "plot_rq3_samplings"}
+RULES = rule_texts()
+SCRIPTS = {
+    path.stem: path
+    for path in sorted((ROOT / "workflow" / "scripts").glob("*.py"))
+    if path.stem != "estimate"  # it has no output that could be out of date
+}
+
+
+@pytest.mark.parametrize("rule", SCRIPTS)
+def test_every_rule_has_the_digest_of_all_that_its_script_imports(rule):
+    codes = re.findall(r"code=(?:code\(([^()]*(?:\([^)]*\))?)\)|(\w+))", RULES[rule])
+    assert codes, f"{rule} has no parameter code"
+    arguments, function = codes[-1]  # the last is its own, the one before it is inherited
+    names = FUNCTIONS.get(function) or re.findall(r'"([\w.]+)"', arguments.split("tables=")[0])
+    used = script_closure(SCRIPTS[rule])
+    digested = digests.closure([f"stepscope.{name}" for name in names], package_text)
+    missing = used.keys() - digested.keys() - {"script.py", "stepscope/joblog.py"}
+    assert not missing, f"{missing} are not in the digest of {rule}"
+    if "stepscope/table_registry.py" in used:
+        assert "tables=" in arguments or "about=" in RULES[rule] or rule in NO_TABLE

@@ -1,0 +1,57 @@
+"""What the workflow needs around it: light imports, and the hub of models."""
+
+import json
+import os
+import shutil
+
+from support import workflow
+from support.workflow import ROOT
+
+
+def test_parsing_imports_no_science(fresh):
+    """A Snakefile is parsed again in every cluster job."""
+    fresh.edit("config/config.yaml", "study: tiny", "study: tiny # parsed")
+    probe = fresh.folder / "probe.smk"
+    probe.write_text(
+        f'include: "{ROOT}/workflow/Snakefile"\n'
+        "heavy = {'torch', 'pandas', 'xarray', 'zarr', 'diffusers'} & sys.modules.keys()\n"
+        "print('heavy:', sorted(heavy))\n"
+    )
+    fresh.snakefile = probe
+    assert "heavy: []" in fresh.snakemake("--list-rules")
+
+
+def test_a_model_of_the_hub_is_fetched_once_and_then_read_offline(fresh, tmp_path, monkeypatch):
+    """Really through the hub's library: its cache is where HF_HOME says, in its own layout."""
+    revision = "0123456789abcdef0123456789abcdef01234567"
+    snapshot = tmp_path / "hub" / "models--acme--tiny" / "snapshots" / revision
+    shutil.copytree(fresh.folder / "models" / "pipeline", snapshot)
+    monkeypatch.setenv("HF_HOME", str(tmp_path))
+    fresh.edit(
+        "config/config.yaml",
+        "tiny: {folder: models/pipeline}",
+        f"tiny: {{repo: acme/tiny, revision: {revision}}}",
+    )
+    assert fresh.planned("rq1")["fetch_model"] == 1
+    store = "results/tiny/traces/tiny/pairs/uniform/0.zarr"
+    fresh.snakemake(store)
+    record = json.loads(
+        (fresh.folder / "results" / "tiny" / "fetched" / "models" / "tiny.json").read_text()
+    )
+    assert record["revision"] == revision
+    assert "unet/diffusion_pytorch_model.safetensors" in record["sha256"]
+    attrs = json.loads((fresh.folder / store / "zarr.json").read_text())["attributes"]
+    assert attrs["model"]["revision"] == revision
+    assert "Nothing to be done" in fresh.snakemake("--dry-run", store)
+
+
+def test_jobs_are_offline_and_fetching_as_the_user_says(fresh, monkeypatch):
+    monkeypatch.setattr(workflow, "environment", lambda: {**os.environ, "HF_HUB_OFFLINE": ""})
+    probe = fresh.folder / "probe.smk"
+    probe.write_text(
+        f'include: "{ROOT}/workflow/Snakefile"\n'
+        "names = ('HF_HUB_OFFLINE', 'STEPSCOPE_HUB_OFFLINE')\n"
+        "print('offline:', *(os.environ[name] for name in names), sep='|')\n"
+    )
+    fresh.snakefile = probe
+    assert "offline:|1|\n" in fresh.snakemake("--list-rules")

@@ -1,0 +1,61 @@
+"""What is run again after an edit, and what is not."""
+
+
+def test_finished_study_has_nothing_to_do(finished):
+    assert "Nothing to be done" in finished.snakemake("--dry-run", "all")
+
+
+def test_one_edited_prompt_reruns_one_batch_of_each_sampling(study):
+    study.edit("config/prompts.tsv", "a small dog\t0\tdog", "a small fish\t0\tfish")
+    jobs = study.planned("all")
+    assert jobs["generate"] == jobs["decode"] == jobs["ground"] == 3
+    assert jobs["explain"] == 3 + 5  # one method on three samplings, five on one
+    assert jobs["play_games"] == 2 + 1  # a method with maps at the played step, the baselines
+
+
+def test_prompts_in_another_batch_leave_the_first_alone(study):
+    table = study.folder / "config" / "prompts.tsv"
+    head, *rows = table.read_text().splitlines()
+    rows = [f"{row}\t0" for row in rows] + [rows[0].replace("big-cat", "new") + "\t1"]
+    table.write_text("\n".join([f"{head}\tbatch", *rows]) + "\n")
+    assert study.planned("all")["generate"] == 3
+
+
+def test_one_edited_parameter_of_a_method_generates_nothing(study):
+    study.edit("config/config.yaml", "masks: 20", "masks: 21")
+    jobs = study.planned("all")
+    assert jobs["explain"] == jobs["play_games"] == 1
+    assert not jobs.keys() & {"generate", "decode", "ground"}
+
+
+def test_a_method_that_asks_for_the_objects_region_gets_it(study):
+    study.edit(
+        "config/config.yaml",
+        "steps: [1, 3], samples: 2}\n  df_cam_word",
+        "steps: [1], samples: 2, target: region}\n  df_cam_word",
+    )
+    maps = "results/tiny/maps/tiny/pairs/uniform/0/df_cam.zarr"
+    assert study.planned(maps) == {"explain": 1}
+    study.snakemake(maps)
+
+
+def test_one_removed_method_reruns_no_other(study):
+    lines = (study.folder / "config" / "config.yaml").read_text().splitlines(keepends=True)
+    kept = [line for line in lines if "information:" not in line]
+    (study.folder / "config" / "config.yaml").write_text("".join(kept))
+    assert not study.planned("all").keys() & {"generate", "explain"}
+
+
+def test_comments_docstrings_and_time_stamps_plan_nothing(own_code):
+    module = own_code.root / "workflow" / "src" / "stepscope" / "tracing" / "call.py"
+    module.write_text("# a comment\n" + module.read_text().replace('"""\n', ' More words."""\n', 1))
+    (own_code.root / "workflow" / "scripts" / "generate.py").touch()
+    assert own_code.planned("all") == {}
+
+
+def test_edited_code_reruns_what_uses_it(own_code):
+    module = own_code.root / "workflow" / "src" / "stepscope" / "methods" / "df_rise.py"
+    module.write_text(module.read_text() + "\n\nADDED = 1\n")
+    jobs = own_code.planned("all")
+    assert jobs["explain"] == 1
+    assert not jobs.keys() & {"generate", "decode", "probe"}
