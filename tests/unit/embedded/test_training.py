@@ -10,6 +10,7 @@ from stepscope.embedded.training import clip, diffusion, loop, pipeline, quality
 from stepscope.embedded.training.conversion import encode
 from stepscope.embedded.training.judges import by_log_snr
 from stepscope.embedded.training.muon import Muon, optimizers_for
+from stepscope.embedded.training.tokenizer import MAX_TOKENS, build_tokenizer, caption_words
 
 COMMON = {"seed": 0, "checkpoint_minutes": 5}
 QUALITY = {"prompts": 2, "steps": 2, "guidance": 4.0}
@@ -127,11 +128,11 @@ def test_composed_scenes_are_judged_right_by_a_perfect_label_map():
 
 
 def test_an_unknown_word_is_several_tokens_and_a_caption_word_is_one(tmp_path):
-    tokenizer = diffusion.build_tokenizer(tmp_path)
-    assert all(len(tokenizer.tokenize(word)) == 1 for word in diffusion.caption_words())
+    tokenizer = build_tokenizer(tmp_path)
+    assert all(len(tokenizer.tokenize(word)) == 1 for word in caption_words())
     assert len(tokenizer.tokenize("zebra")) > 1
     captions = [scenes.caption(scenes.compose(i).spec) for i in range(100)]
-    assert max(map(len, tokenizer(captions).input_ids)) <= diffusion.MAX_TOKENS
+    assert max(map(len, tokenizer(captions).input_ids)) <= MAX_TOKENS
 
 
 def test_concept_targets_are_distributions_over_what_is_shown():

@@ -16,15 +16,14 @@ from diffusers import (
 from diffusers.models.attention_processor import AttnProcessor
 from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
-from transformers.convert_slow_tokenizer import bytes_to_unicode
 
 from stepscope.embedded import scenes
 from stepscope.embedded.training import pipeline
 from stepscope.embedded.training.conversion import encode
 from stepscope.embedded.training.loop import fit, scene_pool, step_rng, write_card
 from stepscope.embedded.training.muon import optimizers_for
+from stepscope.embedded.training.tokenizer import MAX_TOKENS, build_tokenizer, tokens
 
-MAX_TOKENS = 24
 TRAIN_STEPS = 1000
 BETAS = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
 
@@ -35,47 +34,6 @@ class Trained(nn.Module):
     def __init__(self, text_encoder: CLIPTextModel, unet: UNet2DConditionModel) -> None:
         super().__init__()
         self.text_encoder, self.unet = text_encoder, unet
-
-
-def caption_words() -> list[str]:
-    """Every word of a caption, in the order of their tokens."""
-    words = [*scenes.OBJECTS, *scenes.COLOURS, *scenes.TEXTURES, *scenes.SIZES]
-    words += [*" ".join(scenes.RELATIONS).split(), "a", "an", "on", "background", ","]
-    return list(dict.fromkeys(words))
-
-
-def build_tokenizer(folder: Path) -> CLIPTokenizer:
-    """A `CLIPTokenizer` with one token a caption word; other words split into bytes or parts."""
-    letters = list(bytes_to_unicode().values())
-    vocabulary = letters + [letter + "</w>" for letter in letters]
-    merges: list[tuple[str, str]] = []
-    for word in caption_words():
-        parts = [*word[:-1], word[-1] + "</w>"]
-        # what the merges so far make of the word, in their order of priority
-        for pair in merges:
-            i = 0
-            while i < len(parts) - 1:
-                if (parts[i], parts[i + 1]) == pair:
-                    parts[i : i + 2] = ["".join(pair)]
-                i += 1
-        while len(parts) > 1:
-            merges.append((parts[0], parts[1]))
-            parts[:2] = ["".join(parts[:2])]
-            vocabulary.append(parts[0])
-    vocabulary = [*dict.fromkeys(vocabulary), "<|startoftext|>", "<|endoftext|>"]
-    folder.mkdir(parents=True, exist_ok=True)
-    ids, pairs = folder / "vocab.json", folder / "merges.txt"
-    ids.write_text(json.dumps({t: i for i, t in enumerate(vocabulary)}, ensure_ascii=False))
-    pairs.write_text("#version: 0.2\n" + "".join(f"{a} {b}\n" for a, b in merges))
-    # the end token pads, as in Stable Diffusion
-    tokenizer = CLIPTokenizer(
-        vocab=str(ids),
-        merges=str(pairs),
-        model_max_length=MAX_TOKENS,
-        pad_token="<|endoftext|>",
-    )
-    tokenizer.save_pretrained(folder)
-    return tokenizer
 
 
 def build_text_encoder(tokenizer: CLIPTokenizer, width: int, layers: int) -> CLIPTextModel:
@@ -195,8 +153,8 @@ def train(
     composed = scene_pool(pool, seed + 1)
     latents = encode(vae, np.stack([scene.picture for scene in composed]))
     texts = [[scenes.caption(scene.spec, order) for scene in composed] for order in scenes.ORDERS]
-    empty = pipeline.tokens(tokenizer, [""]).expand(pool, -1)
-    captions = torch.stack([*(pipeline.tokens(tokenizer, text) for text in texts), empty])
+    empty = tokens(tokenizer, [""]).expand(pool, -1)
+    captions = torch.stack([*(tokens(tokenizer, text) for text in texts), empty])
     alphas_cumprod = scheduler().alphas_cumprod
     weights = min_snr_weights(alphas_cumprod, settings["snr_gamma"])
     batch = settings["batch"]

@@ -5,17 +5,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from diffusers import StableDiffusionPipeline
-from torch import Tensor
 from tqdm import tqdm
-from transformers import CLIPTokenizer
 
 from stepscope.embedded import scenes, untrained_readers
 from stepscope.embedded.training.conversion import decode, encode
-
-
-def tokens(tokenizer: CLIPTokenizer, captions: list[str]) -> Tensor:
-    """Padded token ids, int64 (n, longest that the tokenizer allows)."""
-    return tokenizer(captions, padding="max_length", truncation=True, return_tensors="pt").input_ids
+from stepscope.embedded.training.tokenizer import tokens
 
 
 def load(folder: str | Path) -> StableDiffusionPipeline:
