@@ -87,19 +87,7 @@ def _joined(parts: list[xr.Dataset], axis: str) -> xr.Dataset:
     )
 
 
-<<<<<<< HEAD
-def _final(record: dict, path: str) -> xr.Dataset:
-=======
-def _sample(path: str, record: Mapping[str, Any]) -> xr.Dataset:
-    """Read a record's sample from a store; opened here, as a figure needs no tensor library."""
-    store = xr.open_zarr(path, consolidated=True, chunks=None)
-    chosen = (store["prompt_id"] == record["prompt_id"]) & (store["seed"] == record["seed"])
-    (place,) = np.flatnonzero(chosen)
-    return store.isel(sample=int(place)).load().drop_vars("sample")
-
-
 def _final(record: Mapping[str, Any], path: str) -> xr.Dataset:
->>>>>>> wt-c
     """Take a sample's final picture and its steps' log-SNR, named by its sampling."""
     sample = read_sample(path, record["prompt_id"], record["seed"])
     image = final_picture(sample)
