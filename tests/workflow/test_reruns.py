@@ -1,5 +1,59 @@
 """What is run again after an edit, and what is not."""
 
+import pytest
+
+from support.workflow import Study, copied_code
+
+ALL = ("all",)
+TRACES = ("results/tiny/traces/tiny/pairs/uniform/0.zarr",)
+PREVIEWS = ("results/tiny/previews/tiny/pairs/uniform/0.zarr",)
+# What `all` plans of the tables: where pictures are generated, all else is made anew as well, and
+# digests are not looked at.
+TABLES = ("--allowed-rules", "all", "rq1", "rq2", "rq3", "recover", "score_relevance")
+TABLES += ("score_grounding", "score_saliency", "merge_table", "summarise", "test_claims")
+TABLES += ("--", "all")
+END = '"""\n'  # of a module's docstring
+ADDED = f"{END}\nADDED = 1\n"
+COLUMNS = 'columns=(*KEYS, "region", "band", "recovered"'  # of rq1_recovery
+SCORED = {"recover": 3, "merge_table": 1, "summarise": 1, "test_claims": 1, "all": 1}
+# A module, what is replaced in it and by what, what is asked for, and what is then planned.
+EDITS = {
+    "a family traces": ("models/families/sd3.py", (END, ADDED), TRACES, {"generate": 1}),
+    "a family scores nothing": ("models/families/sd3.py", (END, ADDED), TABLES, {}),
+    "a score is one table's": ("scores/recovery.py", (END, ADDED), TABLES, SCORED),
+    "a replay generates nothing": ("diffusion/denoiser.py", (END, ADDED), TRACES, {}),
+    "a replay decodes": ("diffusion/denoiser.py", (END, ADDED), PREVIEWS, {"decode": 1}),
+    "claims are last": ("statistics/claims.py", (END, ADDED), ALL, {"test_claims": 1, "all": 1}),
+    "columns are one table's": (
+        "table_registry.py",
+        (COLUMNS, f'{COLUMNS}, "added"'),
+        ALL,
+        SCORED | {"plot_rq1_recovery": 1},
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def edited(finished, tmp_path_factory) -> Study:
+    """A copy of the finished study and of its code, which a test leaves as it was."""
+    folder = tmp_path_factory.mktemp("edited")
+    study = finished.copy(folder / "study")
+    study.root = copied_code(folder / "code")
+    return study
+
+
+@pytest.mark.parametrize(("name", "edit", "asked", "jobs"), EDITS.values(), ids=EDITS)
+def test_an_edit_of_code_plans_what_uses_it_alone(edited, name, edit, asked, jobs):
+    module = edited.root / "workflow" / "src" / "stepscope" / name
+    text = module.read_text()
+    old, new = edit
+    assert old in text
+    module.write_text(text.replace(old, new, 1))
+    try:
+        assert edited.planned(*asked) == jobs
+    finally:
+        module.write_text(text)
+
 
 def test_finished_study_has_nothing_to_do(finished):
     assert "Nothing to be done" in finished.snakemake("--dry-run", "all")
