@@ -82,7 +82,7 @@ def recipe(part):
         shared = {key: training[key] for key in ("seed", "checkpoint_minutes")}
         if part == "quality":  # nothing is trained
             return training[part] | {"seed": training["seed"]}
-        judged = {"quality": training["quality"]} if part == "diffusion" else {}
-        return shared | training[part] | judged
+        read = {"quality": training["quality"]} if part == "diffusion" else {}
+        return shared | training[part] | read
 
     return get

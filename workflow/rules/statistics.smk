@@ -1,6 +1,6 @@
 # Tables of the whole study from those of its batches, their summaries, and the paper's claims.
-JUDGED = ["rq1_recovery", "rq1_saliency", "rq1_auc", "rq2_relevance", "rq2_grounding"]
-JUDGED += ["rq3_emergence"]
+TESTED = ["rq1_recovery", "rq1_saliency", "rq1_auc", "rq2_relevance", "rq2_grounding"]
+TESTED += ["rq3_emergence"]
 
 
 rule merge_table:
@@ -51,7 +51,7 @@ rule summarise:
 
 rule test_claims:
     input:
-        **{name: table(name) for name in JUDGED},
+        **{name: table(name) for name in TESTED},
     output:
         "<results>/tables/claims.tsv",
     log:
@@ -65,6 +65,6 @@ rule test_claims:
     params:
         samplings=lookup(dpath="samplings", within=config),
         statistics=lookup(dpath="statistics", within=config),
-        code=code("statistics.claims", tables=tuple(JUDGED)),
+        code=code("statistics.claims", tables=tuple(TESTED)),
     script:
         "../scripts/test_claims.py"

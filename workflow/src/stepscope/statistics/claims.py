@@ -1,4 +1,4 @@
-"""The paper's claims, judged by the study's own tables."""
+"""The paper's claims, tested on the study's own tables."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -81,11 +81,11 @@ def claims_table(
 ) -> pd.DataFrame:
     """claims.tsv: every claim by every statistic that the tables hold, per model and dataset.
 
-    `measured` holds tables by name, `samplings` the kind of each sampling. All but R3b are judged
+    `measured` holds tables by name, `samplings` the kind of each sampling. All but R3b are tested
     on the first sampling of kind uniform, or the study's first.
     """
     uniform = [name for name, kind in samplings.items() if kind == "uniform"]
-    judged, *_ = uniform or samplings
+    sampling, *_ = uniform or samplings
     frames = []
     units = measured["rq1_recovery"][["model", "dataset"]].drop_duplicates()
     for model, dataset in units.itertuples(index=False):
@@ -93,7 +93,9 @@ def claims_table(
             name: frame[(frame["model"] == model) & (frame["dataset"] == dataset)]
             for name, frame in measured.items()
         }
-        of_sampling = {name: frame[frame["sampling"] == judged] for name, frame in of_unit.items()}
+        of_sampling = {
+            name: frame[frame["sampling"] == sampling] for name, frame in of_unit.items()
+        }
         words = of_unit["rq2_relevance"]
         kinds = {"rq2_relevance": words.assign(kind=words["sampling"].map(samplings))}
         findings = [
