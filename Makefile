@@ -1,11 +1,13 @@
-# `make` sets up and runs the default study; `make test` sets up and runs every check.
-# Needs Python 3.11, make and git; everything is installed into .venv.
+# `make` sets up and runs the default study; `make check` looks at the code in a minute or two,
+# `make test` runs every check. Needs Python 3.11, make and git; everything goes into .venv.
 PYTHON ?= python3.11
 BIN := .venv/bin
 LOCK := envs/requirements.lock
 export PATH := $(CURDIR)/$(BIN):$(PATH)
+# What depends on the same target runs side by side: types beside tests.
+MAKEFLAGS += --jobs=2
 
-.PHONY: run setup test
+.PHONY: run setup lint types units check test
 run: setup
 	snakemake --quiet rules progress host -- estimate
 	snakemake all
@@ -18,9 +20,20 @@ setup:
 		$(BIN)/python -m pip install --disable-pip-version-check --quiet -r $(LOCK) && \
 		cp $(LOCK) .venv/installed.lock; }
 
-test: setup
+lint: setup
 	ruff check .
 	ruff format --check .
 	snakefmt --check Snakefile workflow
+
+types: setup
+	mypy
+
+# Tests that load no model.
+units: setup
+	pytest tests/unit -m "not model"
+
+check: lint types units
+
+test: lint types
 	snakemake --lint
 	pytest

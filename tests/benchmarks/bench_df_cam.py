@@ -14,7 +14,7 @@ def main() -> None:
         latents = step.latent[None].to(denoiser.device).requires_grad_()
         denoiser.guided(denoiser.outputs(latents, step)).sum().backward()
 
-    found = timing.seconds(
+    seconds = timing.seconds(
         {
             "forward and backward": bare,
             "df_cam": lambda: df_cam(denoiser, step),
@@ -24,8 +24,8 @@ def main() -> None:
             "information": lambda: word_information(denoiser, step),
         }
     )
-    for name, time in found.items():
-        ratio = time / found["forward and backward"]
+    for name, time in seconds.items():
+        ratio = time / seconds["forward and backward"]
         bound = " (at most 1.50)" if name.startswith("df_cam") and "word" not in name else ""
         print(f"{name}: {1000 * time:.0f} ms, {ratio:.2f} of a guided forward and backward{bound}")
 

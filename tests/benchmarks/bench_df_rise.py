@@ -20,7 +20,7 @@ def main() -> None:
         for _ in range(MASKS // BLOCK):
             unet(rows, step.timestep, encoder_hidden_states=text)
 
-    found = timing.seconds(
+    seconds = timing.seconds(
         {
             "bare": bare,
             "df_rise": lambda: df_rise(denoiser, step, masks=MASKS, block=BLOCK),
@@ -29,8 +29,8 @@ def main() -> None:
             ),
         }
     )
-    for name, time in found.items():
-        rate, ratio = MASKS / time, found["bare"] / time
+    for name, time in seconds.items():
+        rate, ratio = MASKS / time, seconds["bare"] / time
         print(f"{name}: {rate:.0f} masks/s, {ratio:.2f} of the bare call (at least 0.90)")
 
 

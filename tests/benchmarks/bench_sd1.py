@@ -111,10 +111,11 @@ def on_disk(trace: Trace) -> tuple[int, int]:
     """Bytes of a one-sample trace's arrays, and of the store that they make."""
     arrays = stored_arrays(trace, "float16")
     record = {"prompt": PROMPT, "prompt_id": "benchmark"}
-    told = sample_attributes(trace, [(record, SEED)])
+    attributes = sample_attributes(trace, [(record, SEED)])
     with tempfile.TemporaryDirectory() as folder:
         store = Path(folder) / "trace.zarr"
-        parts.write_in_parts(str(store), f"{folder}/partial", "key", 1, lambda _: (arrays, told))
+        made = arrays, attributes
+        parts.write_in_parts(str(store), f"{folder}/partial", "key", 1, lambda _: made)
         stored = sum(path.stat().st_size for path in store.rglob("*") if path.is_file())
     return sum(values.nbytes for name, values in arrays.items() if "/" in name), stored
 
@@ -160,7 +161,7 @@ def main() -> None:
     )
 
     expected = trace_size.trace_bytes(
-        trace_size.of_configs(trace_size.STABLE_DIFFUSION_1, trace_size.KEYS, None, None),
+        trace_size.stable_diffusion_1(),
         steps=STEPS,
         rows=trace_size.tokens(PROMPT),
         order=pipeline.scheduler.config.solver_order,
@@ -171,8 +172,8 @@ def main() -> None:
     print(f"trace of {STEPS} steps: {size / expected:.3f} of the estimate (0.90 to 1.10), ", end="")
     print(f"{size / 1e6:.2f} MB, {stored / 1e6:.2f} MB on disk")
 
-    where = devices.device()
-    with memory.Peak(where) as peak:
+    device = devices.device()
+    with memory.Peak(device) as peak:
         decoding = picture(pipeline)
     print(f"a decoded picture: {decoding:.2f} s")
     process = psutil.Process().memory_info().rss
@@ -183,15 +184,16 @@ def main() -> None:
     print(f"at its peak, {(process + peak.bytes) / 1e9:.2f} GB in all")
     if "--save" in sys.argv:
         threads = torch.get_num_threads()
-        kind = "GPU" if where.type == "cuda" else f"CPU with {threads} thread{'s' * (threads > 1)}"
-        told = {
+        cpu = f"CPU with {threads} threads" if threads > 1 else "CPU with 1 thread"
+        kind = "GPU" if device.type == "cuda" else cpu
+        shipped = {
             "label": f"Stable Diffusion 1 at 512 px, float32, random weights, on a {kind}",
             "rate": rounded(1 / guided),
             "decoding": rounded(1 / decoding),
             "parameters": parameters,
             "sample": peak.bytes,
         }
-        SHIPPED.write_text(json.dumps(told, indent=1) + "\n")
+        SHIPPED.write_text(json.dumps(shipped, indent=1) + "\n")
 
 
 if __name__ == "__main__":

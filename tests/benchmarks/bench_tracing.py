@@ -30,9 +30,11 @@ def main() -> None:
             output_type="latent",
         )
 
-    found = timing.seconds({"plain": bare, "traced": lambda: trace_prompts(pipeline, **arguments)})
-    for name, time in found.items():
-        ratio = time / found["plain"]
+    seconds = timing.seconds(
+        {"plain": bare, "traced": lambda: trace_prompts(pipeline, **arguments)}
+    )
+    for name, time in seconds.items():
+        ratio = time / seconds["plain"]
         print(f"{name}: {COUNT / time:.2f} samples/s, {ratio:.2f} of plain (at most 1.15)")
 
 

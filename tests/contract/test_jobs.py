@@ -7,12 +7,13 @@ import pandas as pd
 import pytest
 import torch
 
-from stepscope.methods.explain import denoiser_of, explain
+from stepscope.diffusion.denoiser import Denoiser
+from stepscope.methods.explain import explain
 from stepscope.methods.method import parameters_of
 from stepscope.models import pipelines
 from stepscope.scores import games
 from stepscope.store.maps import flat, open_dataset, read_errors, read_maps
-from stepscope.store.traces import open_trace, read_step
+from stepscope.store.traces import open_trace, read_step, replay_settings
 from stepscope.table_registry import TABLES
 from stepscope.tracing.generate import generate
 from support import tiny, tiny_judges
@@ -92,12 +93,13 @@ def test_maps_have_the_traces_axes_and_say_what_they_are(folder, method):
         assert values.shape[:2] == (3, 3)
         assert values.shape[-2:] == (16, 20)
         assert list(values["prompt_id"].values) == ["cat", "cat", "two"]
-        known = np.isfinite(values).any([d for d in values.dims if d not in ("sample", "step")])
+        within = [axis for axis in values.dims if axis not in ("sample", "step")]
+        computed = np.isfinite(values).any(within)
         expected = np.zeros((3, 3), dtype=bool)
         samples = [0, 2] if entry.get("samples") == 2 else [0, 1, 2]
         for step in entry.get("steps", [1, 2, 3]):
             expected[samples, step - 1] = True
-        np.testing.assert_array_equal(known, expected)
+        np.testing.assert_array_equal(computed, expected)
     for name, values in flat(maps).items():
         assert values.dims == ("sample", "step", "y", "x"), name
     assert set(read_errors(path)) == ({"df_rise"} if method == "df_rise" else set())
@@ -166,7 +168,8 @@ def test_a_method_without_maps_at_the_played_steps_has_no_rows(folder, monkeypat
 
 def test_a_stored_step_is_explained_like_one_in_memory(folder):
     tree = open_trace(str(folder / "traces.zarr"))
-    denoiser = denoiser_of(tree, pipelines.load({"folder": str(folder / "pipeline")}))
+    pipeline = pipelines.load({"folder": str(folder / "pipeline")})
+    denoiser = Denoiser(pipeline, **replay_settings(tree))
     step = dataclasses.replace(read_step(tree, 0, 2), mask=torch.ones(16, 20))
     function, parameters = parameters_of(METHODS["df_rise"] | {"score": "region"})
     everywhere = function(denoiser, step, **parameters)[""][0]

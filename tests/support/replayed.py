@@ -7,6 +7,7 @@ import torch
 from scipy.stats import rankdata
 
 from stepscope.diffusion.denoiser import Denoiser
+from stepscope.diffusion.planted import Wrapped
 from stepscope.tracing.call import trace_prompts
 from stepscope.tracing.trace import steps_of
 from support import tiny
@@ -35,15 +36,15 @@ def replay(kind="tiny_sd1", prompt="a red cat above the dog", guidance=4.0):
     return denoiser, steps_of(trace, 0, prompt_id="tiny")
 
 
-class SeesOnly(Denoiser):
+class SeesOnly(Wrapped):
     """The real model, blind to the latent outside a region (h, w)."""
 
     def __init__(self, denoiser, region):
-        self.__dict__.update(denoiser.__dict__)
+        super().__init__(denoiser)
         self.region = region
 
-    def outputs(self, latents, step, conditioning=None):
-        return super().outputs(latents * self.region, step, conditioning)
+    def outputs(self, latents, step, conditioning=None, **options):
+        return self.inner.outputs(latents * self.region, step, conditioning, **options)
 
 
 def corner():

@@ -15,6 +15,6 @@ with joblog(snakemake.log[0]):
         traces=snakemake.input.traces,
         previews=snakemake.input.previews,
         model=snakemake.params.model,
-        families=snakemake.params.families,
+        concept_families=snakemake.params.families,
         keys={name: snakemake.wildcards[name] for name in ("model", "dataset", "sampling")},
     )

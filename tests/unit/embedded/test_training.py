@@ -2,23 +2,15 @@ import numpy as np
 import open_clip
 import pytest
 import torch
+from diffusers import AutoencoderKL
 from torch import nn
 
 from stepscope.embedded import scenes
-from stepscope.embedded.training import (
-    clip,
-    diffusion,
-    judge_pictures,
-    loop,
-    quality,
-    segmenter,
-    vae,
-)
-from stepscope.embedded.training.clip import targets
-from stepscope.embedded.training.diffusion import MAX_TOKENS, build_tokenizer, caption_words
-from stepscope.embedded.training.muon import optimizers_for, orthogonalised
-from stepscope.embedded.training.segmenter import label_map, mean_iou
-from stepscope.embedded.training.vae import AutoencoderKL, encode
+from stepscope.embedded.training import clip, diffusion, loop, pipeline, quality, segmenter, vae
+from stepscope.embedded.training.conversion import encode
+from stepscope.embedded.training.judges import by_log_snr
+from stepscope.embedded.training.muon import Muon, optimizers_for
+from stepscope.embedded.training.tokenizer import MAX_TOKENS, build_tokenizer, caption_words
 
 COMMON = {"seed": 0, "checkpoint_minutes": 5}
 QUALITY = {"prompts": 2, "steps": 2, "guidance": 4.0}
@@ -61,14 +53,14 @@ def trained(tmp_path_factory):
         ema_decay=0.9,
         bfloat16=False,
     )
-    judge = {"pool": 8, "predicted": 4, "steps": 2, "finetune_steps": 2, "batch": 4}
-    judge |= {"finetune_rate": 0.5, "test_scenes": 8} | RATES
+    judged = {"pool": 8, "predicted": 4, "steps": 2, "finetune_steps": 2, "batch": 4}
+    judged |= {"finetune_rate": 0.5, "test_scenes": 8} | RATES
     clip.train(
         root / "clip",
         root / "state",
         root / "pipeline",
         **COMMON,
-        **judge,
+        **judged,
         embed_dim=32,
         vision_layers=[1, 1, 1, 1],
         vision_width=8,
@@ -79,15 +71,15 @@ def trained(tmp_path_factory):
         root / "state",
         root / "pipeline",
         **COMMON,
-        **judge,
+        **judged,
         hidden_sizes=[8, 8, 16, 16],
     )
     return root
 
 
 def test_latents_have_unit_variance(trained):
-    vae = AutoencoderKL.from_pretrained(trained / "vae")
-    latents = encode(vae, np.stack([scenes.compose(i).picture for i in range(8)]))
+    model = AutoencoderKL.from_pretrained(trained / "vae")
+    latents = encode(model, np.stack([scenes.compose(i).picture for i in range(8)]))
     assert latents.std().item() == pytest.approx(1, abs=0.25)
 
 
@@ -120,35 +112,33 @@ def test_judges_are_scored_at_every_noise_level_with_the_prompt_and_without(trai
         seen.append(pictures)
         return {"scenes": len(shown)}
 
-    found = judge_pictures.by_log_snr(judge_pictures.load(trained / "pipeline"), 8, 0, score)
-    without = [value for name, value in found.items() if name.endswith(", empty prompt")]
-    assert sum(without) == sum(found.values()) - sum(without) == 8
+    scores = by_log_snr(pipeline.load(trained / "pipeline"), 8, 0, score)
+    without = [value for name, value in scores.items() if name.endswith(", empty prompt")]
+    assert sum(without) == sum(scores.values()) - sum(without) == 8
     half = len(without)
     assert not np.array_equal(np.concatenate(seen[:half]), np.concatenate(seen[half:]))
 
 
-def test_the_judges_call_composed_scenes_right_where_a_perfect_label_map_is_given():
-    shown = judge_pictures.held_out_prompts(6, 0)
-    labels = np.stack([label_map(s) for s in shown])
+def test_composed_scenes_are_judged_right_by_a_perfect_label_map():
+    shown = pipeline.held_out_prompts(6, 0)
+    labels = np.stack([segmenter.label_map(scene) for scene in shown])
     assert quality.judged_by_segmenter(labels, shown).all()
     assert not quality.judged_by_segmenter(np.zeros_like(labels), shown).any()
-    assert mean_iou(labels, labels) == 1
+    assert segmenter.mean_iou(labels, labels) == 1
 
 
 def test_an_unknown_word_is_several_tokens_and_a_caption_word_is_one(tmp_path):
     tokenizer = build_tokenizer(tmp_path)
-    assert all(len(tokenizer.tokenize(w)) == 1 for w in caption_words())
+    assert all(len(tokenizer.tokenize(word)) == 1 for word in caption_words())
     assert len(tokenizer.tokenize("zebra")) > 1
-    longest = max(
-        len(tokenizer(scenes.describe(scenes.compose(i).spec)[0]).input_ids) for i in range(100)
-    )
-    assert longest <= MAX_TOKENS
+    captions = [scenes.caption(scenes.compose(i).spec) for i in range(100)]
+    assert max(map(len, tokenizer(captions).input_ids)) <= MAX_TOKENS
 
 
 def test_concept_targets_are_distributions_over_what_is_shown():
     for seed in range(20):
         scene = scenes.compose(seed)
-        target = targets(scene)
+        target = clip.targets(scene)
         assert target["object"].sum() == pytest.approx(1)
         assert target["relation"].sum() == (scene.relation is not None)
 
@@ -195,8 +185,22 @@ def test_a_resumed_run_ends_with_the_same_bits(tmp_path, monkeypatch):
     assert curves[0] == curves[1]
 
 
-def test_muon_update_is_nearly_orthogonal():
-    matrix = torch.randn(6, 20, generator=torch.Generator().manual_seed(0))
-    values = torch.linalg.svdvals(orthogonalised(matrix))
+def test_muon_moves_a_convolution_by_a_nearly_orthogonal_matrix_of_adamws_size():
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Conv2d(4, 6, 3))
+    weight = module[0].weight
+    before = weight.detach().clone()
+    muon, adamw = optimizers_for(module, 1e-2, 1e-3)
+    assert isinstance(muon, Muon)
+    assert [parameter.ndim for parameter in adamw.param_groups[0]["params"]] == [1]  # the bias
+    weight.grad = torch.randn_like(weight)
+    muon.step()
+    moved = (before * (1 - 1e-2 * 0.01) - weight.detach()).flatten(1)
+    values = torch.linalg.svdvals(moved / (1e-2 * 0.2 * max(moved.shape) ** 0.5))
     assert values.min() > 0.5
     assert values.max() < 1.3
+
+
+def test_without_a_rate_for_muon_all_is_left_to_adamw():
+    (adamw,) = optimizers_for(nn.Linear(3, 3), 0, 1e-3)
+    assert isinstance(adamw, torch.optim.AdamW)

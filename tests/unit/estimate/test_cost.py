@@ -49,29 +49,29 @@ def work(**wildcards):
 
 
 def test_calls_of_each_kind_of_job():
-    assert work().calls("generate") == 4 * 20
-    assert work(method="df_rise").calls("explain") == 2 * 3 * 501
+    assert work().needs("generate").calls == 4 * 20
+    assert work(method="df_rise").needs("explain").calls == 2 * 3 * 501
     # DF-RISE and its variant, and the two baselines
     for method in ("df_rise", "baselines"):
-        assert work(method=method).calls("play_games") == 3 * 2 * (3 + 2 * 15 * 2)
-        assert work(method=method, batch="1").calls("play_games") == 1 * 2 * (3 + 2 * 15 * 2)
+        assert work(method=method).needs("play_games").calls == 3 * 2 * (3 + 2 * 15 * 2)
+        assert work(method=method, batch="1").needs("play_games").calls == 1 * 2 * (3 + 2 * 15 * 2)
     inverted = CONFIG | {"datasets": {"scenes": {"trace": "invert"}}}
-    assert cost.Work(inverted, PROMPTS, HERE, MODEL).calls("generate") == 4 * (20 * 6 + 2)
-    assert work().calls("decode") == 0
+    assert cost.Work(inverted, PROMPTS, HERE, MODEL).needs("generate").calls == 4 * (20 * 6 + 2)
+    assert work().needs("decode").calls == 0
 
 
 def test_pictures_of_each_kind_of_job():
-    assert work().pictures("decode") == 4 * (3 * 20 + 1)
-    played = work(method="df_rise")
-    assert played.pictures("play_games") == played.calls("play_games") > 0
-    assert played.pictures("explain") == work().pictures("generate") == 0
+    assert work().needs("decode").pictures == 4 * (3 * 20 + 1)
+    job = work(method="df_rise")
+    assert job.needs("play_games").pictures == job.needs("play_games").calls > 0
+    assert job.needs("explain").pictures == work().needs("generate").pictures == 0
 
 
 def test_total_adds_start_up_and_calls():
     plan = [("generate", HERE), ("merge_table", {"table": "rq1_auc"})]
     jobs, calls, pictures, hours, gigabytes, files = cost.total(plan, CONFIG, PROMPTS, {"m": MODEL})
     assert (jobs, calls, pictures) == (2, 80, 0)
-    assert hours * 3600 == pytest.approx(sum(cost.START_UP) + 80 / 100)
+    assert hours * 3600 == pytest.approx(cost.LOADED + cost.BARE + 80 / 100)
     # each: 21 latents, 2 x 20 outputs, 20 of history; 20 clean predictions; "a red cat" and 3 more
     traced = 2 * (1024 * (21 + 40 + 20) + 2 * 24 * 32) + 2 * 20 * (1024 + 6 * (256 + 64))
     assert gigabytes == pytest.approx(4 * traced / 1e9)
@@ -79,7 +79,7 @@ def test_total_adds_start_up_and_calls():
     plan = [("decode", HERE)]
     _, calls, pictures, hours, *_ = cost.total(plan, CONFIG, PROMPTS, {"m": MODEL})
     assert (calls, pictures) == (0, 4 * 61)
-    assert hours * 3600 == pytest.approx(cost.START_UP[0] + 4 * 61 / 50)
+    assert hours * 3600 == pytest.approx(cost.LOADED + 4 * 61 / 50)
 
 
 def test_dry_run_is_read():
@@ -87,30 +87,30 @@ def test_dry_run_is_read():
         "rule generate:\n    output: a.zarr\n    wildcards: model=m, dataset=d\n\n"
         "localrule all:\n    input: a\n    jobid: 0\n"
     )
-    found = [(rule, cost._wildcards(block)) for rule, block in cost.JOB.findall(printed)]
-    assert found == [("generate", {"model": "m", "dataset": "d"}), ("all", {})]
+    jobs = [(rule, cost._wildcards(block)) for rule, block in cost.JOB.findall(printed)]
+    assert jobs == [("generate", {"model": "m", "dataset": "d"}), ("all", {})]
     assert re.match(cost.JOB, printed)
 
 
 def test_a_model_that_is_not_at_hand_has_shipped_figures_labelled_so(tmp_path, monkeypatch):
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
     spec = {"repo": "acme/large", "revision": "0" * 40, "dtype": "float16"}
-    found = measure(spec, CONFIG)
+    measured = measure(spec, CONFIG)
     shipped = json.loads(SHIPPED.read_text())
-    assert found["label"].startswith("shipped, not measured: Stable Diffusion 1 at 512 px")
-    assert "CPU" in found["label"]
-    assert found["rate"] == shipped["rate"]
-    assert found["decoding"] == shipped["decoding"]
-    assert found["geometry"].latent == (4, 64, 64)
-    assert found["weights"] == 2 * shipped["parameters"]
-    assert found["sample"] == shipped["sample"] / 2
+    assert measured["label"].startswith("shipped, not measured: Stable Diffusion 1 at 512 px")
+    assert "CPU" in measured["label"]
+    assert measured["rate"] == shipped["rate"]
+    assert measured["decoding"] == shipped["decoding"]
+    assert measured["geometry"].latent == (4, 64, 64)
+    assert measured["weights"] == 2 * shipped["parameters"]
+    assert measured["sample"] == shipped["sample"] / 2
 
 
 def test_a_model_at_hand_is_measured(tmp_path):
     tiny.tiny_sd1(tmp_path)
     spec = {"folder": str(tmp_path), "dtype": "float32"}
-    found = measure(spec, CONFIG | {"storage": CONFIG["storage"] | {"forward_batch": "auto"}})
-    assert found["label"] == "measured: 16 traced calls on cpu"
-    assert found["geometry"] == GEOMETRY
-    assert found["rate"] > 1
-    assert found["decoding"] > 1
+    measured = measure(spec, CONFIG | {"storage": CONFIG["storage"] | {"forward_batch": "auto"}})
+    assert measured["label"] == "measured: 16 traced calls on cpu"
+    assert measured["geometry"] == GEOMETRY
+    assert measured["rate"] > 1
+    assert measured["decoding"] > 1

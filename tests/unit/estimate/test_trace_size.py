@@ -3,6 +3,9 @@
 import pytest
 
 from stepscope.estimate import trace_size
+from stepscope.models.families.pixart import PixArt
+from stepscope.models.families.registry import family_of
+from stepscope.models.families.sd3 import SD3
 from stepscope.tracing.call import trace_prompts
 from stepscope.tracing.generate import stored_arrays
 from support import tiny
@@ -26,7 +29,7 @@ def test_estimate_is_what_the_arrays_weigh(tmp_path, make, order, size):
         scheduler={"name": "dpmsolver++", "order": order},
         roles=[{}],
     )
-    found = trace_size.of_folder(tmp_path, [tiny.LENGTH], *size)
+    found = trace_size.of_folder(tmp_path, type(family_of(pipeline)), [tiny.LENGTH], *size)
     assert found.latent == tuple(trace.latents.shape[2:])
     assert set(found.grids) == set(trace.attention)
     assert trace_size.tokens(PROMPT) == len(trace.token_text[0])
@@ -43,11 +46,11 @@ def test_estimate_is_what_the_arrays_weigh(tmp_path, make, order, size):
 
 
 def test_stable_diffusion_1_at_its_own_size_and_another():
-    own = trace_size.of_configs(trace_size.STABLE_DIFFUSION_1, trace_size.KEYS, None, None)
+    own = trace_size.stable_diffusion_1()
     assert own.latent == (4, 64, 64)
     assert own.grids == ((64, 64), (32, 32), (16, 16), (8, 8))
     assert own.conditioning == 2 * 77 * 768
-    wide = trace_size.of_configs(trace_size.STABLE_DIFFUSION_1, trace_size.KEYS, 512, 768)
+    wide = trace_size.stable_diffusion_1(512, 768)
     assert wide.latent == (4, 64, 96)
     assert wide.grids[-1] == (8, 12)
 
@@ -61,7 +64,7 @@ def test_transformers():
         "in_channels": 4,
         "caption_channels": 4096,
     }
-    found = trace_size.of_configs({"vae": vae, "transformer": pixart}, [300], None, 512)
+    found = trace_size.of_configs({"vae": vae, "transformer": pixart}, PixArt, [300], None, 512)
     assert found == trace_size.Geometry((4, 128, 64), 8, ((64, 32),), 2 * 300 * 4097, 1)
     sd3 = {
         "_class_name": "SD3Transformer2DModel",
@@ -72,12 +75,12 @@ def test_transformers():
         "caption_projection_dim": 1536,
         "pooled_projection_dim": 2048,
     }
-    found = trace_size.of_configs({"vae": vae, "transformer": sd3}, [77, 256], None, None)
+    found = trace_size.of_configs({"vae": vae, "transformer": sd3}, SD3, [77, 256], None, None)
     assert found == trace_size.Geometry((16, 128, 128), 8, ((64, 64),), 2 * (333 * 4096 + 2048), 2)
 
 
 def test_half_precision_halves_what_replay_needs_but_bfloat16_is_kept_as_float32():
-    own = trace_size.of_configs(trace_size.STABLE_DIFFUSION_1, trace_size.KEYS, None, None)
+    own = trace_size.stable_diffusion_1()
     size = {
         dtype: trace_size.trace_bytes(
             own, steps=20, rows=12, order=1, dtype=dtype, derived="float16"

@@ -9,8 +9,7 @@ import pytest
 import torch
 from diffusers import UNet2DConditionModel
 
-from stepscope.diffusion.denoiser import Denoiser
-from stepscope.diffusion.planted import ConstantDenoiser, CopyingDenoiser, GatedDenoiser
+from stepscope.diffusion.planted import ConstantDenoiser, CopyingDenoiser, GatedDenoiser, Wrapped
 from stepscope.methods import baselines
 from stepscope.methods.df_cam import class_activation, df_cam, df_cam_word
 from stepscope.models.families.unet import UNet
@@ -71,14 +70,14 @@ def test_halves_are_mixed_only_for_the_raw_sum():
     )
 
 
-class WritesFeature(Denoiser):
+class WritesFeature(Wrapped):
     """The real model, in which a word writes a feature into one layer, in a region (h, w) of it.
 
     A gate behind the network would not do: weights that are spatial means cannot see it.
     """
 
     def __init__(self, denoiser, text, layer, region, strength=4.0):
-        self.__dict__.update(denoiser.__dict__)
+        super().__init__(denoiser)
         self.text, self.layer = text, denoiser.family.layers()[layer]
         self.region, self.strength = region, strength
 
@@ -86,15 +85,15 @@ class WritesFeature(Denoiser):
         there = float(self.text not in [word.text for word in words])
         return super().without(step, *words) | {"written": torch.tensor([0.0, there])}
 
-    def outputs(self, latents, step, conditioning=None):
-        given = dict(self.without(step) if conditioning is None else conditioning)
-        there = given.pop("written").expand(len(latents), 2)
-        there = (there if self.guidance > 1 else there[:, 1:]).T.flatten()
+    def outputs(self, latents, step, conditioning=None, *, prompt_only=False):
+        conditioning = dict(self.without(step) if conditioning is None else conditioning)
+        there = conditioning.pop("written").expand(len(latents), 2)
+        there = (there if self.guidance > 1 and not prompt_only else there[:, 1:]).T.flatten()
         handle = self.layer.register_forward_hook(
             lambda module, inputs, output: self.write(output, there), prepend=True
         )
         try:
-            return super().outputs(latents, step, given)
+            return super().outputs(latents, step, conditioning, prompt_only=prompt_only)
         finally:
             handle.remove()
 
@@ -108,11 +107,11 @@ def test_the_region_where_a_word_writes_a_feature_is_found():
     layer = "up_blocks.0.resnets.0"  # 8 x 8
     planted = WritesFeature(denoiser, "cat", layer, corner()[::2, ::2])
     own = list(denoiser.family.layers()).index(layer)
-    found = [auroc(df_cam(planted, step).maps[own], corner()) for step in steps]
-    summed = [auroc(df_cam_word(planted, step)[0], corner()) for step in steps]
+    of_layer = [auroc(df_cam(planted, step).maps[own], corner()) for step in steps]
+    of_word = [auroc(df_cam_word(planted, step)[0], corner()) for step in steps]
     chance = [auroc(map_, corner()) for map_ in baselines.random(0, "tiny", 0, (4, 16, 16))]
-    assert np.mean(found) > 0.75
-    assert np.mean(summed) > 0.65
+    assert np.mean(of_layer) > 0.75
+    assert np.mean(of_word) > 0.65
     assert max(chance) < 0.6
 
 

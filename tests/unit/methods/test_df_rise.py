@@ -132,9 +132,9 @@ def test_the_region_where_a_word_acts_is_found_in_what_the_prompt_adds():
     region = corner()
     gated = GatedDenoiser(denoiser, "cat", region=region)
     map_, _ = df_rise(gated, steps[1], quantity="prompt", masks=200)[""]
-    found = auroc(map_, region)
-    assert found > 0.65
-    assert found > auroc(baselines.random(0, "tiny", 0, (16, 16)), region)
+    score = auroc(map_, region)
+    assert score > 0.65
+    assert score > auroc(baselines.random(0, "tiny", 0, (16, 16)), region)
 
 
 @pytest.mark.parametrize("score", ["pixel", "mean"])
@@ -171,6 +171,6 @@ def test_v_prediction_is_compared_as_noise():
     denoiser, steps = replay("tiny_sd2")
     step = steps[1]
     latents = step.latent[None]
-    given = predictions(denoiser, latents, step)("noise")
+    noise = predictions(denoiser, latents, step)("noise")
     guided = denoiser.guided(denoiser.outputs(latents, step))
-    torch.testing.assert_close(given, denoiser.noise(latents, guided, step))
+    torch.testing.assert_close(noise, denoiser.noise(latents, guided, step))

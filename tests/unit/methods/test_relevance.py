@@ -15,11 +15,12 @@ from stepscope.methods.relevance import relevance
 from stepscope.methods.relevance_rules import (
     Call,
     Relevance,
+    along,
     normalised,
     text_relevance,
-    through_blocks,
     through_joint,
 )
+from stepscope.models.families.architecture import Passage
 from support.replayed import auroc, corner, replay
 
 KINDS = ["tiny_sd1", "tiny_sd2", "tiny_xl", "tiny_pixart", "tiny_sd3"]
@@ -150,13 +151,13 @@ def test_relevance_is_a_map_a_word_and_repeatable(kind):
 def test_relevance_visits_attention_in_forward_order(monkeypatch):
     denoiser, steps = replay()
     seen = []
-    original = relevance_rules.through_unet
+    original = relevance_rules.along
 
-    def through(unet, calls, sizes, words):
+    def along(passages, calls, *others):
         seen.extend(call.module for call in calls)
-        return original(unet, calls, sizes, words)
+        return original(passages, calls, *others)
 
-    monkeypatch.setattr("stepscope.methods.relevance.through_unet", through)
+    monkeypatch.setattr("stepscope.methods.relevance.along", along)
     relevance(denoiser, steps[1])
     names = {module: name for name, module in denoiser.network.named_modules()}
     blocks = [names[module].split(".")[0] for module in seen]
@@ -193,11 +194,19 @@ def test_joint_rules_by_hand():
     torch.testing.assert_close(again.text, torch.tensor([[1.2]]))
 
 
+def test_attention_outside_the_passages_is_refused():
+    call = Call(torch.nn.Identity(), True, torch.ones(1, 2))
+    with pytest.raises(ValueError, match="attention outside its blocks"):
+        along([Passage()], [call], {}, (1, 1), torch.zeros(2, 2))
+
+
 def test_rules_along_blocks_are_the_rules_of_each_call():
     words = torch.zeros(2, 2)
     weights = torch.tensor([[0.2, 0.4], [0.0, 0.6]])
     mixing = torch.tensor([[0.0, 0.5], [0.0, 0.0]])
-    state = through_blocks([Call(None, True, weights), Call(None, False, mixing)], (1, 2), words)
+    first, second = torch.nn.Identity(), torch.nn.Identity()
+    calls = [Call(first, True, weights), Call(second, False, mixing)]
+    state = along([Passage(attention=frozenset([first, second]))], calls, {}, (1, 2), words)
     torch.testing.assert_close(state.text, torch.tensor([[0.2, 0.7], [0.0, 0.6]]))
 
 

@@ -38,10 +38,10 @@ def test_phrases_are_asked_once_and_relations_never():
 
 @pytest.mark.parametrize("count", [1, 2])
 def test_masks_are_probabilities_at_the_size_of_the_picture(segmenter, picture, count):
-    some = prompt(WORDS[: 4 if count == 1 else None])
-    found = clipseg.by_text(*segmenter, some, picture)
-    assert sorted(found) == [1, 5, 6, 8][: 1 if count == 1 else None]
-    for mask in found.values():
+    words = prompt(WORDS[: 4 if count == 1 else None])
+    masks = clipseg.by_text(*segmenter, words, picture)
+    assert sorted(masks) == [1, 5, 6, 8][: 1 if count == 1 else None]
+    for mask in masks.values():
         assert mask.shape == (64, 48)
         assert mask.dtype == np.float32
         assert ((mask > 0) & (mask < 1)).all()
@@ -49,10 +49,10 @@ def test_masks_are_probabilities_at_the_size_of_the_picture(segmenter, picture, 
 
 
 def test_a_mask_is_what_the_model_says_of_its_phrase(segmenter, picture):
-    found = clipseg.by_text(*segmenter, prompt(), picture)
-    np.testing.assert_array_equal(found[1], found[8])
-    np.testing.assert_array_equal(found[5], found[6])
-    assert not np.allclose(found[1], found[5])
+    masks = clipseg.by_text(*segmenter, prompt(), picture)
+    np.testing.assert_array_equal(masks[1], masks[8])
+    np.testing.assert_array_equal(masks[5], masks[6])
+    assert not np.allclose(masks[1], masks[5])
     model, processor = segmenter
     inputs = processor(text=["red ball"], images=[picture], return_tensors="pt")
     with torch.inference_mode():
@@ -67,9 +67,9 @@ def test_words_without_a_role_are_not_asked(segmenter, picture):
 
 def test_a_relation_has_no_region_and_the_background_is_the_rest(segmenter, picture):
     words = prompt([("cat", "subject"), ("on", "relation"), ("blue", "background")])
-    found = fill(words, clipseg.by_text(*segmenter, words, picture), (64, 48))
-    assert np.isnan(found[1]).all()
-    np.testing.assert_allclose(found[2], 1 - found[0])
+    masks = fill(words, clipseg.by_text(*segmenter, words, picture), (64, 48))
+    assert np.isnan(masks[1]).all()
+    np.testing.assert_allclose(masks[2], 1 - masks[0])
 
 
 def test_another_model_is_refused_by_name(tmp_path):

@@ -36,12 +36,12 @@ def test_background_and_attributes_follow_the_objects():
         ("a", ""), ("big", "attribute"), ("cat", "subject"), ("on", ""), ("striped", "attribute"),
         ("blue", "background"), ("background", ""),
     )  # fmt: skip
-    found = fill(words, {2: CAT}, SIZE)
-    assert np.isnan(found[[0, 3]]).all()
+    masks = fill(words, {2: CAT}, SIZE)
+    assert np.isnan(masks[[0, 3]]).all()
     for index in (1, 2):
-        np.testing.assert_array_equal(found[index], CAT)
+        np.testing.assert_array_equal(masks[index], CAT)
     for index in (4, 5, 6):
-        np.testing.assert_array_equal(found[index], 1 - CAT)
+        np.testing.assert_array_equal(masks[index], 1 - CAT)
 
 
 def test_either_word_order_gives_the_same_regions():
@@ -49,24 +49,24 @@ def test_either_word_order_gives_the_same_regions():
         ("on", ""), ("striped", "attribute"), ("blue", "background"), ("background", ""),
         ("big", "attribute"), ("cat", "subject"),
     )  # fmt: skip
-    found = fill(words, {5: CAT}, SIZE)
-    np.testing.assert_array_equal(found[1], 1 - CAT)
-    np.testing.assert_array_equal(found[4], CAT)
+    masks = fill(words, {5: CAT}, SIZE)
+    np.testing.assert_array_equal(masks[1], 1 - CAT)
+    np.testing.assert_array_equal(masks[4], CAT)
 
 
 def test_a_relation_has_no_region_and_the_background_is_outside_both_objects():
     words = prompt(
         ("cat", "subject"), ("above", "relation"), ("dog", "object"), ("red", "background")
     )
-    found = fill(words, {0: CAT, 2: DOG}, SIZE)
-    assert np.isnan(found[1]).all()
-    np.testing.assert_array_equal(found[3], 1 - CAT - DOG)
+    masks = fill(words, {0: CAT, 2: DOG}, SIZE)
+    assert np.isnan(masks[1]).all()
+    np.testing.assert_array_equal(masks[3], 1 - CAT - DOG)
 
 
 def test_the_background_is_unknown_while_an_object_is():
     words = prompt(("cat", "subject"), ("unicorn", "object"), ("red", "background"))
-    found = fill(words, {0: CAT}, SIZE)
-    assert np.isnan(found[1:]).all()
+    masks = fill(words, {0: CAT}, SIZE)
+    assert np.isnan(masks[1:]).all()
 
 
 def test_labels_by_word_plural_and_synonym_but_never_for_a_colour():
@@ -75,10 +75,10 @@ def test_labels_by_word_plural_and_synonym_but_never_for_a_colour():
     assert label_of("doors", labels) == 3
     assert label_of("fox", labels) is None
     words = prompt(("orange", "attribute"), ("orange", "subject"), ("box", ""))
-    found = by_segmenter(words, np.full(SIZE, 1), labels)
-    assert sorted(found) == [1, 2]
-    assert found[1].all()
-    assert not found[2].any()
+    masks = by_segmenter(words, np.full(SIZE, 1), labels)
+    assert sorted(masks) == [1, 2]
+    assert masks[1].all()
+    assert not masks[2].any()
 
 
 def test_a_label_for_the_background_takes_nothing_from_the_words_that_describe_it():
@@ -87,10 +87,10 @@ def test_a_label_for_the_background_takes_nothing_from_the_words_that_describe_i
         ("a", ""), ("cat", "subject"), ("on", ""), ("a", ""), ("striped", "attribute"),
         ("blue", "background"), ("background", ""),
     )  # fmt: skip
-    found = fill(words, by_segmenter(words, CAT.astype(int), labels), SIZE)
-    np.testing.assert_array_equal(found[1], CAT)
+    masks = fill(words, by_segmenter(words, CAT.astype(int), labels), SIZE)
+    np.testing.assert_array_equal(masks[1], CAT)
     for index in (4, 5, 6):
-        np.testing.assert_array_equal(found[index], 1 - CAT)
+        np.testing.assert_array_equal(masks[index], 1 - CAT)
 
 
 def test_every_word_with_a_role_has_a_region_in_the_default_study():
@@ -102,19 +102,19 @@ def test_every_word_with_a_role_has_a_region_in_the_default_study():
         spoken = prompt(*((text, role_of.get(text, "")) for text in words(row["prompt"])))
         picture = np.zeros((1, len(labels) + 1), dtype=int)
         picture[0, : len(labels)] = sorted(labels)
-        found = fill(spoken, by_segmenter(spoken, picture, labels), picture.shape)
+        masks = fill(spoken, by_segmenter(spoken, picture, labels), picture.shape)
         for word in spoken:
             if word.role and word.role != "relation":
-                assert np.nansum(found[word.index]) > 0, (row["prompt"], word.text)
+                assert np.nansum(masks[word.index]) > 0, (row["prompt"], word.text)
 
 
 def test_files_are_found_by_word_and_fitted_to_the_picture(tmp_path):
     Image.fromarray((np.kron(CAT, np.ones((2, 2))) * 255).astype(np.uint8)).save(
         tmp_path / "cat.png"
     )
-    found = by_files(prompt(("a", ""), ("Cat", "subject")), str(tmp_path), SIZE)
-    assert list(found) == [1]
-    np.testing.assert_allclose(found[1], CAT)
+    masks = by_files(prompt(("a", ""), ("Cat", "subject")), str(tmp_path), SIZE)
+    assert list(masks) == [1]
+    np.testing.assert_allclose(masks[1], CAT)
 
 
 def test_boxes_are_clipped_joined_and_fitted_to_the_picture(tmp_path):
@@ -125,11 +125,11 @@ def test_boxes_are_clipped_joined_and_fitted_to_the_picture(tmp_path):
         "on": [[0, 0, 1, 0]],
     }
     words = prompt(("Cat", "subject"), ("on", "relation"), ("dog", "object"), ("mat", ""))
-    found = by_boxes(words, str(tmp_path / "1.png"), boxes, SIZE)
-    assert list(found) == [0]  # the others are outside of the picture, without area, or unknown
+    masks = by_boxes(words, str(tmp_path / "1.png"), boxes, SIZE)
+    assert list(masks) == [0]  # the others are outside of the picture, without area, or unknown
     expected = np.zeros(SIZE)
     expected[:2, 0] = expected[5, 5] = 1
-    np.testing.assert_allclose(found[0], expected, atol=1e-6)
+    np.testing.assert_allclose(masks[0], expected, atol=1e-6)
 
 
 def test_a_segmenters_labels_come_at_picture_size(tmp_path):
@@ -144,9 +144,9 @@ def test_a_segmenters_labels_come_at_picture_size(tmp_path):
 
     pictures = np.zeros((3, 16, 16, 3), dtype=np.uint8)
     pictures[:, :, 8:] = 255
-    found = segmented(Halves(), pictures, *normalisation(str(tmp_path)))
-    assert found.shape == (3, 16, 16)
-    np.testing.assert_array_equal(found[0, 0], [0] * 8 + [1] * 8)
+    label_maps = segmented(Halves(), pictures, *normalisation(str(tmp_path)))
+    assert label_maps.shape == (3, 16, 16)
+    np.testing.assert_array_equal(label_maps[0, 0], [0] * 8 + [1] * 8)
 
 
 def test_a_segmenters_own_normalisation_is_used(tmp_path):

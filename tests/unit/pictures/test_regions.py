@@ -12,9 +12,9 @@ SIZE = (6, 6)
 @pytest.mark.parametrize("size", [(3, 3), (2, 4), (4, 5), (6, 6), (9, 12)])
 def test_onto_keeps_the_mean_whatever_the_grid(size):
     mask = np.random.default_rng(0).random((2, *SIZE))
-    found = regions.onto(mask, size)
-    assert found.shape == (2, *size)
-    np.testing.assert_allclose(found.mean((1, 2)), mask.mean((1, 2)), rtol=1e-6)
+    cells = regions.onto(mask, size)
+    assert cells.shape == (2, *size)
+    np.testing.assert_allclose(cells.mean((1, 2)), mask.mean((1, 2)), rtol=1e-6)
 
 
 def test_onto_is_the_block_mean_where_cells_divide():
@@ -26,9 +26,9 @@ def test_onto_is_the_block_mean_where_cells_divide():
 def test_objects_of_a_sample_are_the_subject_and_the_object():
     inside = np.zeros((16, 16))
     inside[4:8, 4:8] = 1
-    some = masks(trace(), inside)
-    np.testing.assert_array_equal(regions.object_mask(some)[0], inside)
-    nameless = some.assign_coords(word_role=some["word_role"].where(False, ""))
+    word_masks = masks(trace(), inside)
+    np.testing.assert_array_equal(regions.object_mask(word_masks)[0], inside)
+    nameless = word_masks.assign_coords(word_role=word_masks["word_role"].where(False, ""))
     np.testing.assert_array_equal(regions.object_mask(nameless)[0], 1)  # cat or blue
     named = nameless.assign_coords(
         word_text=nameless["word_text"].where(nameless["word_text"] != "blue", "Background")

@@ -6,13 +6,14 @@ import pandas as pd
 import pytest
 import torch
 import xarray as xr
+from PIL import Image
 
 from stepscope.scores import concepts
 from stepscope.store import tables
 from stepscope.table_registry import TABLES
 from support.synthetic import KEYS, trace
 
-FAMILIES = {
+CONCEPT_FAMILIES = {
     "object": {
         "templates": ["a {}", "the {}"],
         "concepts": ["cat", "dog", "sun"],
@@ -37,11 +38,11 @@ def clip():
 
 def test_the_classifier_is_open_clips(clip):
     model, _, tokenizer = clip
-    found = concepts.classifier(model, tokenizer, ["a {}", "the {}"], ["cat", "dog"])
+    features = concepts.classifier(model, tokenizer, ["a {}", "the {}"], ["cat", "dog"])
     expected = open_clip.build_zero_shot_classifier(
         model, tokenizer, ["cat", "dog"], [lambda c: f"a {c}", lambda c: f"the {c}"]
     )
-    torch.testing.assert_close(found, expected.T)
+    torch.testing.assert_close(features, expected.T)
 
 
 def test_probability_is_a_softmax_and_the_margin_is_to_the_best_other():
@@ -67,8 +68,8 @@ def test_onset_is_where_the_final_concept_stays(top, expected):
 
 def test_named_finds_whole_words_and_phrases():
     prompts = ["a cat next to a bigger dog", "a big cat, on blue", "Big-hat"]
-    found = concepts.named(prompts, ["big", "cat"])
-    assert found.tolist() == [[False, True], [True, True], [True, False]]
+    is_named = concepts.named(prompts, ["big", "cat"])
+    assert is_named.tolist() == [[False, True], [True, True], [True, False]]
     assert concepts.named(prompts, ["next to"]).tolist() == [[True], [False], [False]]
 
 
@@ -91,10 +92,10 @@ def made_concepts():
 
 
 def test_emergence_of_made_curves():
-    found = concepts.emergence(made_concepts(), {"p": "a cat"})
-    assert tuple(found.columns) == TABLES["rq3_emergence"].columns
-    assert set(found["concept"]) == {"cat"}
-    onsets = found.set_index("prediction")
+    frame = concepts.emergence(made_concepts(), {"p": "a cat"})
+    assert tuple(frame.columns) == TABLES["rq3_emergence"].columns
+    assert set(frame["concept"]) == {"cat"}
+    onsets = frame.set_index("prediction")
     assert onsets.loc["guided", "onset_step"] == 2
     assert onsets.loc["e_u", ["onset_step", "onset_timestep", "onset_log_snr"]].tolist() == [
         3,
@@ -105,9 +106,9 @@ def test_emergence_of_made_curves():
 
 
 def test_any_of_several_named_concepts_counts_for_an_onset():
-    found = concepts.emergence(made_concepts(), {"p": "a cat next to a dog"})
-    assert set(found["concept"]) == {"cat"}
-    assert (found["onset_step"] == 1).all()  # the cat or the dog is always on top
+    frame = concepts.emergence(made_concepts(), {"p": "a cat next to a dog"})
+    assert set(frame["concept"]) == {"cat"}
+    assert (frame["onset_step"] == 1).all()  # the cat or the dog is always on top
     # a picture that shows what its prompt does not name is held to what it shows
     other = concepts.emergence(made_concepts(), {"p": "a dog"}).set_index("prediction")
     assert other.loc["guided", "onset_step"] == 2
@@ -126,7 +127,7 @@ def test_the_probe_reads_every_stored_prediction(clip, missing):
         coords,
         attrs={"missing": missing},
     )
-    frame = concepts.probe(previews, ["a big cat", "a cat"], clip, FAMILIES, KEYS)
+    frame = concepts.probe(previews, ["a big cat", "a cat"], clip, CONCEPT_FAMILIES, KEYS)
     assert tuple(frame.columns) == TABLES["rq3_concepts"].columns
     predictions = 3 - len(missing)
     assert len(frame) == 2 * 3 * predictions * 3 + 1 * 3 * predictions * 2
@@ -134,8 +135,6 @@ def test_the_probe_reads_every_stored_prediction(clip, missing):
     total = frame.groupby(["seed", "step", "prediction", "family"])["probability"].sum()
     np.testing.assert_allclose(total, 1)
     model, preprocess, tokenizer = clip
-    from PIL import Image
-
     image = preprocess(Image.fromarray(pictures[1, 2, 2]))[None]
     with torch.inference_mode():
         cosine = torch.nn.functional.normalize(model.encode_image(image), dim=-1)

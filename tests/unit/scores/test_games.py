@@ -12,7 +12,7 @@ from stepscope.scores import games
 from support.replayed import SeesOnly, corner, replay
 
 
-def read(pictures):
+def cell_colours(pictures):
     """Colours of 8 x 8 cells as a picture's features."""
     return torch.nn.functional.adaptive_avg_pool2d(pictures, 8).flatten(1)
 
@@ -65,7 +65,7 @@ def test_a_perfect_ranking_beats_a_random_one():
             return output
 
     sighted = Explained(denoiser, region)
-    curves = games.play_step(sighted, steps[1], maps, read)
+    curves = games.play_step(sighted, steps[1], maps, cell_colours)
     assert curves.shape == (3, 2, 2, 17)
     distance, cosine = games.auc(curves[:, :, 0]), games.auc(curves[:, :, 1])
     assert distance[0, 0] > distance[1, 0] > distance[2, 0]  # deletion: high is good
@@ -77,23 +77,23 @@ def test_a_perfect_ranking_beats_a_random_one():
 def test_ends_are_shared_and_batches_do_not_matter():
     denoiser, steps = replay()
     maps = baselines.random(0, "tiny", 0, (2, 16, 16))
-    curves = games.play_step(denoiser, steps[2], maps, read, batch=64)
+    curves = games.play_step(denoiser, steps[2], maps, cell_colours, batch=64)
     np.testing.assert_array_equal(curves[0][..., [0, -1]], curves[1][..., [0, -1]])
     assert (curves[:, 0, 0, 0] == 0).all()  # nothing deleted
     assert (curves[:, 1, 0, -1] == 0).all()  # all inserted
     np.testing.assert_allclose(curves[:, :, 1][:, [0, 1], [0, -1]], 1, atol=1e-6)
-    other = games.play_step(denoiser, steps[2], maps, read, batch=7)
+    other = games.play_step(denoiser, steps[2], maps, cell_colours, batch=7)
     np.testing.assert_allclose(curves, other, atol=1e-4)
-    again = games.play_step(denoiser, steps[2], maps, read, batch=64)
+    again = games.play_step(denoiser, steps[2], maps, cell_colours, batch=64)
     np.testing.assert_array_equal(curves, again)
 
 
 def test_steps_are_stateless():
     denoiser, steps = replay()
     maps = baselines.random(0, "tiny", 0, (1, 16, 16))
-    first = games.play_step(denoiser, steps[1], maps, read)
-    games.play_step(denoiser, steps[3], maps, read)
-    np.testing.assert_array_equal(first, games.play_step(denoiser, steps[1], maps, read))
+    first = games.play_step(denoiser, steps[1], maps, cell_colours)
+    games.play_step(denoiser, steps[3], maps, cell_colours)
+    np.testing.assert_array_equal(first, games.play_step(denoiser, steps[1], maps, cell_colours))
 
 
 def test_the_blind_model_still_depends_on_its_latent_only_through_the_step():
@@ -104,7 +104,7 @@ def test_the_blind_model_still_depends_on_its_latent_only_through_the_step():
             return output
 
     maps = baselines.random(0, "tiny", 0, (1, 16, 16))
-    curves = games.play_step(Explained(denoiser), steps[1], maps, read)
+    curves = games.play_step(Explained(denoiser), steps[1], maps, cell_colours)
     np.testing.assert_allclose(curves[:, :, 0], 0, atol=1e-9)
 
 
@@ -138,8 +138,8 @@ def test_pictures_are_read_as_open_clip_reads_them(size):
     picture = torch.nn.functional.interpolate(smooth, size=size, mode="bilinear")
     picture = (picture * 255).round() / 255
     expected = preprocess(Image.fromarray((picture[0] * 255).byte().permute(1, 2, 0).numpy()))
-    found = games.clip_features(Model())(picture)[0]
-    torch.testing.assert_close(found, expected, atol=0.02, rtol=0)
+    (features,) = games.clip_features(Model())(picture)
+    torch.testing.assert_close(features, expected, atol=0.02, rtol=0)
 
 
 def test_baselines_are_seeded_centred_and_follow_edges():

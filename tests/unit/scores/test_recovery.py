@@ -57,7 +57,7 @@ def test_an_empty_region_and_a_missing_mask_are_not_scored():
 
 def test_the_table_has_a_row_per_sample_step_region_and_band():
     tree = trace(samples=2, steps=4, side=8)
-    frame = recovery.table(tree, masks(tree, np.kron(np.eye(2), np.ones((8, 8)))), KEYS)
+    frame = recovery.recovery_table(tree, masks(tree, np.kron(np.eye(2), np.ones((8, 8)))), KEYS)
     assert tuple(frame.columns) == TABLES["rq1_recovery"].columns
     assert len(frame) == 2 * 4 * 3 * 3
     rows = frame[(frame["step"] == 3) & (frame["region"] == "object")]

@@ -29,7 +29,7 @@ def crossed(columns, **axes):
 
 
 def study(effect, seed=0):
-    """Tables of a study in which every claim holds by ``effect``, plus noise."""
+    """Tables of a study in which every claim holds by `effect`, plus noise."""
     rng = np.random.default_rng(seed)
     who = {"prompt_id": [f"p{i:02}" for i in range(PROMPTS)], "seed": range(SEEDS)}
     when = {"step": range(1, STEPS + 1)}
@@ -37,11 +37,11 @@ def study(effect, seed=0):
     def noise(frame):
         return 0.5 * rng.normal(size=len(frame))
 
-    found = {}
+    measured = {}
     maps = crossed("rq1_saliency", **who, step=[2, 6, 11], method=["df_rise", "random"])
     maps["semantic_mass"] = 1 - effect * 0.2 * maps["log_snr"] + noise(maps)
     maps["detail_correlation"] = effect * 0.2 * maps["log_snr"] + noise(maps)
-    found["rq1_saliency"] = maps
+    measured["rq1_saliency"] = maps
     trace = crossed(
         "rq1_recovery",
         **who,
@@ -56,7 +56,7 @@ def study(effect, seed=0):
     wobble = np.broadcast_to(jitter[:, :, None], (PROMPTS, SEEDS, STEPS, 3, 2)).ravel()
     trace["recovered"] = np.exp(-((trace["log_snr"] + 2 - when_recovered - wobble) ** 2) / 2)
     trace.loc[trace["step"] == 1, "recovered"] = np.nan
-    found["rq1_recovery"] = trace
+    measured["rq1_recovery"] = trace
     games = crossed(
         "rq1_auc",
         **who,
@@ -67,7 +67,7 @@ def study(effect, seed=0):
     games["similarity"] = games["method"].map({"df_rise": "structure"}).fillna("")
     sign = games["game"].map({"deletion": 1, "insertion": -1}) * (games["method"] == "df_rise")
     games["auc_distance"] = 3 + effect * sign + noise(games)
-    found["rq1_auc"] = games
+    measured["rq1_auc"] = games
     words = crossed("rq2_relevance", **who, **when, word_index=range(4), method=["relevance"])
     words["role"] = words["word_index"].map({i: role for i, (_, role) in enumerate(WORDS)})
     shape = (PROMPTS, SEEDS, STEPS, 4)
@@ -76,15 +76,15 @@ def study(effect, seed=0):
     words["relevance"] = np.exp(2 * abs(effect) * own + other).ravel()
     sign = words["role"].map({"subject": 1.0, "object": -1.0}).fillna(0)  # over the steps
     words["relevance"] *= np.exp(0.3 * effect * sign * words["log_snr"])
-    found["rq2_relevance"] = words
+    measured["rq2_relevance"] = words
     share = tables.share(words).to_numpy().reshape(shape)
-    found["rq2_relevance"] = pd.concat([words, *resampled(words, effect, rng)])
+    measured["rq2_relevance"] = pd.concat([words, *resampled(words, effect, rng)])
     regions = crossed("rq2_grounding", **who, **when, word_index=[0, 2, 3], method=["df_cam_word"])
     regions["role"] = regions["word_index"].map({i: role for i, (_, role) in enumerate(WORDS)})
     wobble = gaussian_filter1d(rng.normal(size=(PROMPTS, SEEDS, STEPS, 3)), 2, axis=2)
     mass = effect * share[..., [0, 2, 3]] + 0.1 * wobble
     regions["mass"] = mass.ravel()
-    found["rq2_grounding"] = regions
+    measured["rq2_grounding"] = regions
     onsets = crossed(
         "rq3_emergence",
         **who,
@@ -92,8 +92,8 @@ def study(effect, seed=0):
         family=["object", "relation", "texture"],
     )
     onsets["onset_log_snr"] = effect * (onsets["family"] == "texture") + noise(onsets)
-    found["rq3_emergence"] = onsets
-    return found
+    measured["rq3_emergence"] = onsets
+    return measured
 
 
 def resampled(words, effect, rng):
@@ -111,7 +111,7 @@ def resampled(words, effect, rng):
         at = when[0] + (when - when[0]) / 2 if kind == "early" else (when + when[-1]) / 2
         at = np.concatenate([when[:1], at[1:]])  # all begin with pure noise
         read = interp1d(when, curves, axis=1)(at) + 0.05 * rng.normal(size=curves.shape)
-        change = effect * sign * (kind == "early")
+        change = effect * sign if kind == "early" else 0
         yield words.assign(
             sampling=name,
             log_snr=np.broadcast_to(at[None, :, None], curves.shape).ravel(),
@@ -120,23 +120,23 @@ def resampled(words, effect, rng):
 
 
 def verdicts(effect, seed=0):
-    found = claims.claims_table(study(effect, seed), **SETTINGS)
-    assert tuple(found.columns) == CLAIMS
-    return found
+    table = claims.claims_table(study(effect, seed), **SETTINGS)
+    assert tuple(table.columns) == CLAIMS
+    return table
 
 
 def test_planted_effects_are_supported_and_all_claims_are_there():
-    found = verdicts(1.0)
-    assert list(dict.fromkeys(found["claim"])) == list(claims.STATEMENTS)
-    tested = found[found["verdict"] != "not_testable"]
+    table = verdicts(1.0)
+    assert list(dict.fromkeys(table["claim"])) == list(claims.STATEMENTS)
+    tested = table[table["verdict"] != "not_testable"]
     assert tested.groupby("claim").size().to_dict() == MEASURED
     assert (tested["verdict"] == "supported").all(), tested[["statistic", "verdict", "p_value"]]
     assert (tested["n"] == PROMPTS).all()
 
 
 def test_what_the_study_lacks_is_said_with_its_reason():
-    found = verdicts(1.0)
-    lacking = found[found["verdict"] == "not_testable"]
+    table = verdicts(1.0)
+    lacking = table[table["verdict"] == "not_testable"]
     assert lacking["reason"].str.len().gt(10).all()
     assert lacking[["estimate", "p_value"]].isna().all(axis=None)
     assert set(lacking["claim"]) == {"R1b", "R1c", "R3a"}
@@ -144,25 +144,25 @@ def test_what_the_study_lacks_is_said_with_its_reason():
 
 
 def test_opposite_effects_are_contradicted():
-    found = verdicts(-1.0)
-    tested = found[found["verdict"] != "not_testable"].set_index("statistic")["verdict"]
+    table = verdicts(-1.0)
+    tested = table[table["verdict"] != "not_testable"].set_index("statistic")["verdict"]
     opposed = tested[~tested.index.str.contains("other words'|other prompts'")]
     assert (opposed == "contradicted").all()
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_noise_is_undecided(seed):
-    found = verdicts(0.0, seed)
-    tested = found[found["verdict"] != "not_testable"]
+    table = verdicts(0.0, seed)
+    tested = table[table["verdict"] != "not_testable"]
     assert (tested["verdict"] == "undecided").all()
 
 
 def test_tables_without_rows_leave_claims_untestable():
     empty = {name: frame.iloc[:0] for name, frame in study(1.0).items()}
     empty["rq1_recovery"] = study(1.0)["rq1_recovery"].iloc[:1]
-    found = claims.claims_table(empty, **SETTINGS)
-    assert (found["verdict"] == "not_testable").all()
-    assert set(found["claim"]) == set(claims.STATEMENTS)
+    table = claims.claims_table(empty, **SETTINGS)
+    assert (table["verdict"] == "not_testable").all()
+    assert set(table["claim"]) == set(claims.STATEMENTS)
 
 
 @pytest.mark.parametrize(
@@ -181,14 +181,16 @@ def test_verdicts(expected, low, high, p, answer):
 
 
 def test_gaps_leave_out_a_word_or_a_step_not_the_claim():
-    found = study(1.0)
-    words = found["rq2_relevance"]
+    measured = study(1.0)
+    words = measured["rq2_relevance"]
     gone = (words["prompt_id"] == "p00") & (words["seed"] == 1) & (words["step"] == 3)
-    found["rq2_relevance"] = words[~gone & ~((words["prompt_id"] == "p01") & (words["seed"] == 0))]
-    regions = found["rq2_grounding"]
+    measured["rq2_relevance"] = words[
+        ~gone & ~((words["prompt_id"] == "p01") & (words["seed"] == 0))
+    ]
+    regions = measured["rq2_grounding"]
     regions.loc[regions["step"] == 5, "mass"] = np.nan
     regions.loc[regions["word_index"] == 0, "mass"] = np.nan
-    rows = claims.claims_table(found, **SETTINGS).set_index("claim")
+    rows = claims.claims_table(measured, **SETTINGS).set_index("claim")
     assert set(rows.loc["R2a", "verdict"]) == {"supported"}
     assert set(rows.loc["R2a", "n"]) == {PROMPTS - 1, PROMPTS - 2}  # one prompt has other steps
     assert rows.loc["R2b", "verdict"] == "supported"

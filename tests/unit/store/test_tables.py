@@ -19,10 +19,10 @@ FRAME = pd.DataFrame(
 def test_words_stay_words_and_empty_numbers_are_missing(tmp_path):
     path = str(tmp_path / "a.tsv")
     tables.write(path, FRAME)
-    found = tables.read(path)
-    assert found["word"].tolist() == ["nan", "null", ""]
-    assert found["word_index"].tolist() == [0, 1, 2]
-    np.testing.assert_allclose(found["relevance"], FRAME["relevance"], rtol=1e-7)
+    frame = tables.read(path)
+    assert frame["word"].tolist() == ["nan", "null", ""]
+    assert frame["word_index"].tolist() == [0, 1, 2]
+    np.testing.assert_allclose(frame["relevance"], FRAME["relevance"], rtol=1e-7)
     assert tables.read(path, ["word"]).columns.tolist() == ["word"]
 
 

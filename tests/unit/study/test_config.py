@@ -1,19 +1,13 @@
-"""The configuration's checks and the digests that decide what runs again."""
-
-from pathlib import Path
+"""The configuration's defaults and checks, and that the shipped studies pass them."""
 
 import pytest
-import torch
 import yaml
-from safetensors.torch import save_file
 
-from stepscope.study import digests
 from stepscope.study.config import check, check_folders, check_pictures, check_references
 from stepscope.study.datasets import prompt_table
-from stepscope.study.method_checks import check_guidance, check_methods, is_distilled
+from stepscope.study.method_checks import check_methods
+from support.package import ROOT, source
 
-ROOT = Path(__file__).parents[3]
-SOURCE = ROOT / "workflow/src"
 SCHEMA = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
 
 
@@ -26,11 +20,6 @@ def small() -> dict:
         "explain": {"mine": {"function": "own:map"}},
         "probe": {"families": {"colour": {"concepts": ["red", "blue"]}}},
     }
-
-
-def source(name: str) -> str | None:
-    path = SOURCE / name
-    return path.read_text() if path.exists() else None
 
 
 def test_defaults_are_filled_at_every_depth():
@@ -66,27 +55,6 @@ def test_every_source_of_prompts(entry):
 )
 def test_every_source_of_masks(entry):
     check(small() | {"ground": entry}, SCHEMA, "mine.yaml")
-
-
-@pytest.mark.parametrize(
-    ("given", "message"),
-    [
-        ({"masks": "many"}, "masks: 'many' is not of type int."),
-        ({"masks": True}, "masks: True is not of type int."),
-        ({"masks": 20.5}, "masks: 20.5 is not of type int."),
-        ({"keep": "half"}, "keep: 'half' is not of type float."),
-        ({"similarity": 1}, "similarity: 1 is not of type str."),
-        ({"variants": "paper"}, "variants: 'paper' is not of type Sequence[str]."),
-        ({"variants": ["paper", 1]}, "variants: ['paper', 1] is not of type Sequence[str]."),
-    ],
-)
-def test_values_of_a_methods_parameters_have_their_types(given, message):
-    entry = {"function": "stepscope.methods.df_rise:df_rise", "samplings": None, "steps": [1]}
-    fits = {"masks": 20, "keep": 1, "variants": ["paper"]}
-    check_methods({"df_rise": entry | fits}, source, "mine.yaml")
-    with pytest.raises(ValueError, match="mine.yaml: explain/df_rise/") as caught:
-        check_methods({"df_rise": entry | given}, source, "mine.yaml")
-    assert str(caught.value) == f"mine.yaml: explain/df_rise/{message}"
 
 
 def test_a_folder_that_does_not_exist_is_named_with_its_key():
@@ -200,37 +168,6 @@ def test_references(entry, message):
         check_references(config, "mine.yaml")
 
 
-def test_parameter_that_a_method_does_not_take():
-    text = "def df_rise(denoiser, step, masks=500, *, seed=0): ..."
-    explain = {"df_rise": {"function": "stepscope.methods.df_rise:df_rise", "mask": 3}}
-    with pytest.raises(ValueError, match="explain/df_rise/mask: .*did you mean masks"):
-        check_methods(explain, lambda name: text, "c.yaml")
-    explain = {"df_rise": {"function": "stepscope.methods.df_rise:df_ris"}}
-    with pytest.raises(ValueError, match="stepscope.methods.df_rise has no function 'df_ris'"):
-        check_methods(explain, lambda name: text, "c.yaml")
-
-
-@pytest.mark.parametrize(
-    ("entry", "message"),
-    [
-        (
-            {"function": "stepscope.methods.df_cam:df_cam"},
-            "there is one; leave it out, or set its target",
-        ),
-        ({"function": "stepscope.methods.df_cam:df_cam", "target": "norm"}, ""),
-        ({"function": "stepscope.methods.relevance:relevance"}, "there is one; leave it out.$"),
-        ({"function": "stepscope.methods.cross_attention:cross_attention"}, ""),
-        ({"function": "own:map"}, ""),
-    ],
-)
-def test_methods_that_compare_halves_need_two(entry, message):
-    if not message:
-        check_guidance({"m": entry}, source, "c.yaml", "there is one")
-        return
-    with pytest.raises(ValueError, match=f"^c.yaml: explain/m: .*{message}"):
-        check_guidance({"m": entry}, source, "c.yaml", "there is one")
-
-
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -251,117 +188,3 @@ def test_pictures_are_there_and_can_be_inverted(change, message):
         return
     with pytest.raises(ValueError, match=f"^c.yaml: datasets/d/trace: {message}"):
         check_pictures(config, prompts, "c.yaml")
-
-
-def test_a_distilled_model_is_known_by_its_config(tmp_path):
-    assert not is_distilled(tmp_path)
-    (tmp_path / "unet").mkdir()
-    config = tmp_path / "unet" / "config.json"
-    config.write_text('{"time_cond_proj_dim": null}')
-    assert not is_distilled(tmp_path)
-    config.write_text('{"time_cond_proj_dim": 256}')
-    assert is_distilled(tmp_path)
-
-
-MODULES = {
-    "stepscope/__init__.py": "FACE = 1\n",
-    "stepscope/p/__init__.py": "",
-    "stepscope/p/a.py": "from stepscope.p import b\nx = 1\n",
-    "stepscope/p/b.py": "y = 2\n",
-    "stepscope/q/__init__.py": "",
-    "stepscope/q/b.py": "z = 3\n",
-}
-
-
-def changed(**files: str) -> str:
-    """Digest of stepscope.p.a when files, with _ for /, have other texts."""
-    names = {name.replace("/", "_").removesuffix(".py"): name for name in MODULES}
-    modules = MODULES | {names[name]: text for name, text in files.items()}
-    return digests.digest(["stepscope.p.a"], modules.get)
-
-
-def test_digest_ignores_comments_layout_and_docstrings_but_not_imported_code():
-    before = changed()
-    text = MODULES["stepscope/p/a.py"]
-    assert changed(stepscope_p_a=f'"""Doc."""\n{text}  # why\n') == before
-    assert changed(stepscope_p_a=text.replace("1", "2")) != before
-    assert changed(stepscope_p_b="y = 3\n") != before
-
-
-def test_digest_follows_dotted_names_to_one_module_of_several_with_the_same_name():
-    before = changed()
-    assert changed(stepscope_q_b="z = 4\n") == before
-    assert changed(stepscope_p___init__="w = 4\n") != before  # it runs when its module is imported
-    assert changed(stepscope___init__="FACE = 2\n") == before  # it only says where things are
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "import stepscope.p.b",
-        "from stepscope.p.b import y",
-        "from . import b",
-        "from .b import y",
-        "from ..p import b",
-        "from ..p.b import y",
-        "def f():\n    from stepscope.p import b",
-    ],
-)
-def test_every_kind_of_import_is_followed(text):
-    modules = MODULES | {"stepscope/p/a.py": text}
-    found = digests.closure(["stepscope.p.a"], modules.get)
-    assert "stepscope/p/b.py" in found
-    assert "stepscope/q/b.py" not in found
-
-
-def test_modules_of_ones_own_are_followed_from_module_to_module():
-    own = {"mine.py": "import helpers.maps", "helpers/maps.py": "x = 1", "helpers/__init__.py": ""}
-    assert digests.closure(["mine"], own.get).keys() == own.keys()
-    assert digests.closure(["torch"], own.get) == {}
-
-
-def test_public_names_lead_to_their_modules():
-    face = {"stepscope/__init__.py": "if T:\n    from stepscope.p.b import y as public\n"}
-    for text in ("from stepscope import public", "import stepscope"):
-        modules = MODULES | face | {"mine.py": text}
-        assert "stepscope/p/b.py" in digests.closure(["mine"], modules.get)
-    assert "stepscope/p/b.py" not in digests.closure(["stepscope.q.b"], modules.get)
-
-
-def test_values_have_digests_by_content():
-    assert digests.of_values() == ""
-    assert digests.of_values({"a": 1}) == digests.of_values({"a": 1}) != digests.of_values({"a": 2})
-
-
-def test_fingerprint_is_of_content_not_of_place_or_time(tmp_path):
-    for name in ("one", "two"):
-        (tmp_path / name / "unet").mkdir(parents=True)
-        (tmp_path / name / "unet" / "w.safetensors").write_bytes(b"x" * 3_000)
-    one, two = digests.fingerprint(tmp_path / "one"), digests.fingerprint(tmp_path / "two")
-    assert one == two
-    digests.fingerprint.cache_clear()
-    (tmp_path / "two" / "unet" / "config.json").write_text("{}")
-    assert digests.fingerprint(tmp_path / "two") != one
-
-
-@pytest.mark.parametrize("whole", [True, False])
-def test_fingerprint_sees_a_change_of_one_layer(tmp_path, monkeypatch, whole):
-    if not whole:  # as of gigabytes
-        monkeypatch.setattr(digests, "SMALL", 1000)
-        monkeypatch.setattr(digests, "ENDS", 100)
-    layers = {f"layer.{i}": torch.full((40, 40), float(i)) for i in range(9)}
-    prints = set()
-    for name, change in (("a", 0), ("b", 0), ("c", 1)):
-        (tmp_path / name).mkdir()
-        edited = layers | {"layer.4": layers["layer.4"] + change}
-        save_file(edited, tmp_path / name / "model.safetensors")
-        prints.add(digests.fingerprint(tmp_path / name))
-    assert len(prints) == 2
-
-
-def test_generation_does_not_depend_on_analyses_or_on_how_prompts_are_read():
-    needed = digests.closure(["stepscope.tracing.generate"], source)
-    names = {path.removeprefix("stepscope/").removesuffix(".py") for path in needed}
-    assert {"tracing/call", "models/families/unet", "store/parts"} <= names
-    assert not names & {"diffusion/denoiser", "tracing/real_pictures", "store/traces"}
-    assert not {name.split("/")[0] for name in names} & {"methods", "scores", "pictures", "study"}

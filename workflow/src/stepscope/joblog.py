@@ -7,24 +7,26 @@ import sys
 import traceback
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from typing import TextIO, TypeVar
 
 from tqdm import tqdm
 
-_terminal = None  # the job's stderr as it was before the redirection; None outside a job
+Item = TypeVar("Item")
+_terminal: TextIO | None = None  # the job's stderr before the redirection; None outside a job
 
 
 @contextmanager
 def joblog(path: str) -> Iterator[None]:
-    """Send stdout, stderr, logging and tracebacks of the block to the file ``path``.
+    """Send stdout, stderr, logging and tracebacks of the block to the file `path`.
 
-    File descriptors are redirected beside ``sys.stdout``, so that what libraries print from C and
+    File descriptors are redirected beside `sys.stdout`, so that what libraries print from C and
     what child processes print arrives too. An exception is logged with its traceback, shown as one
-    line on the terminal and ends the process with status 1.
+    line on the terminal and ends the process with status 1 (SystemExit).
     """
     global _terminal
     sys.stdout.flush()
     sys.stderr.flush()
-    saved = os.dup(1), os.dup(2)
+    stdout, stderr = os.dup(1), os.dup(2)
     root = logging.getLogger()
     level = root.level
     with (
@@ -51,17 +53,18 @@ def joblog(path: str) -> Iterator[None]:
             root.removeHandler(handler)
             root.setLevel(level)
             logging.captureWarnings(False)
-            os.dup2(saved[0], 1)
-            os.dup2(saved[1], 2)
-            for descriptor in saved:
-                os.close(descriptor)
+            os.dup2(stdout, 1)
+            os.dup2(stderr, 2)
+            os.close(stdout)
+            os.close(stderr)
             _terminal = None
 
 
-def bar(items: Iterable, what: str, total: int | None = None) -> Iterator:
-    """Iterate over ``items`` with a progress bar on the terminal and its last line in the log."""
+def bar(items: Iterable[Item], what: str, total: int | None = None) -> Iterator[Item]:
+    """Iterate over `items` with a progress bar on the terminal and its last line in the log."""
     # a bar redraws its line, which only a terminal can show
-    file = io.StringIO() if _terminal is not None and not _terminal.isatty() else _terminal
+    hidden = _terminal is not None and not _terminal.isatty()
+    file = io.StringIO() if hidden else _terminal
     progress = tqdm(items, desc=what, total=total, file=file, leave=False, mininterval=1)
     yield from progress
     if _terminal is not None:

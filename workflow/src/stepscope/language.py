@@ -6,9 +6,8 @@ A Snakefile imports this module, so it uses the standard library alone.
 import re
 import unicodedata
 
-WORD = re.compile(
-    r"\w+(?:[-'\u2019]\w+)*"
-)  # a hyphen or apostrophe stays inside; the rest separates
+# A hyphen or apostrophe stays inside a word; any other sign separates words.
+WORD = re.compile(r"\w+(?:[-'\u2019]\w+)*")
 ROLES = ("subject", "relation", "object", "attribute", "background")
 OBJECTS = ("subject", "object")  # roles of words that name a thing with a region of its own
 

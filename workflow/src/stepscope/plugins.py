@@ -3,11 +3,15 @@
 import importlib
 import os
 import sys
+from typing import Any
 
 
-def resolve(place: str) -> object:
-    """What "package.module:name" names; a module of one's own lies in the working directory."""
+def resolve(reference: str) -> Any:
+    """What "package.module:name" names; a module of one's own lies in the working directory.
+
+    A missing module raises ImportError, a missing name AttributeError.
+    """
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())
-    module, _, name = place.partition(":")
+    module, _, name = reference.partition(":")
     return getattr(importlib.import_module(module), name)

@@ -17,8 +17,8 @@ INTERVAL = ("n", "missing", "estimate", "ci_low", "ci_high")
 class Table:
     """A table of measurements.
 
-    ``question`` is the target that makes it. A row of its summary is about model, dataset, sampling
-    and ``groups``; ``quantities`` are the numbers that are summarised, ``paired`` says whether
+    `question` is the target that makes it. A row of its summary is about model, dataset, sampling
+    and `groups`; `quantities` are the numbers that are summarised, `paired` says whether
     methods are also compared with the baselines.
     """
 
@@ -103,7 +103,11 @@ NUMBERS = {
 # Columns that stay text when a table is read: a prompt may hold the word "nan".
 TEXT = frozenset(
     name
-    for columns in (CLAIMS, ("quantity", "compared"), *(t.columns for t in TABLES.values()))
+    for columns in (
+        CLAIMS,
+        ("quantity", "compared"),
+        *(table.columns for table in TABLES.values()),
+    )
     for name in columns
     if name not in NUMBERS
 )

@@ -1,13 +1,11 @@
 """Prompt tables: what is accepted, and the one sentence that refuses the rest."""
 
-from pathlib import Path
-
 import pytest
 import yaml
 
 from stepscope.study.datasets import prompt_table
+from support.package import ROOT
 
-ROOT = Path(__file__).parents[4]
 HEADER = "prompt_id\tprompt\tseed\tsubject\n"
 
 

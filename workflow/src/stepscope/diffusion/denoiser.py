@@ -4,6 +4,8 @@ import copy
 import math
 import zlib
 from collections.abc import Collection, Mapping
+from functools import partial
+from typing import Any
 
 import torch
 from diffusers import DiffusionPipeline, SchedulerMixin
@@ -25,7 +27,7 @@ class Denoiser:
 
     Nothing is remembered between calls, so steps replay in any order; only the sizes that fit into
     memory are, so that a batch that does not is halved once. Gradients flow wherever the caller
-    enables them. Latents keep the scheduler's scale, as traces store them. ``device`` is where the
+    enables them. Latents keep the scheduler's scale, as traces store them. `device` is where the
     pipeline computed when the denoiser was made.
     """
 
@@ -38,12 +40,12 @@ class Denoiser:
         guidance: int | float,
         guidance_rescale: int | float = 0.0,
     ) -> None:
-        """``scheduler`` None takes the pipeline's own, as it is configured."""
+        """`scheduler` None takes the pipeline's own, as it is configured."""
         self.pipeline = pipeline
         self.family = registry.family_of(pipeline)
         # asked once: both look through every module of the pipeline
         self.device = pipeline._execution_device
-        self._dtype = self.network.dtype
+        self._dtype = self.family.dtype
         self.guidance = guidance
         self.guidance_rescale = guidance_rescale
         config = pipeline.scheduler.config
@@ -65,48 +67,62 @@ class Denoiser:
         return self.family.network
 
     def outputs(
-        self, latents: Latents, step: Step, conditioning: Mapping[str, Tensor] | None = None
+        self,
+        latents: Latents,
+        step: Step,
+        conditioning: Mapping[str, Tensor] | None = None,
+        *,
+        prompt_only: bool = False,
     ) -> Halves:
         """Raw outputs of both guidance halves for latents at a step's noise level and prompt.
 
         Both halves are one call of the network, as in the pipeline: with a batch of the traced
-        shape they equal the traced outputs bit by bit. Without guidance uncond is NaN. A tensor of
-        ``conditioning`` is (2, ...), or (B, 2, ...) where every row has its own. Rows that do not
-        fit into memory together are called in halves, unless gradients need them together.
+        shape they equal the traced outputs bit by bit. Without guidance, and with `prompt_only`,
+        uncond is NaN and costs nothing. A tensor of `conditioning` is (2, ...), or (B, 2, ...)
+        where every row has its own. Rows that do not fit into memory together are called in pieces,
+        unless gradients need them together.
         """
-        given = step.conditioning if conditioning is None else conditioning
         count = len(latents)
-        named = {}
-        for name, tensor in given.items():
+        by_row = {}
+        for name, tensor in (step.conditioning if conditioning is None else conditioning).items():
             # one prompt for all rows (2, ...), or (B, 2, ...): a prompt for each
             alike = tensor.ndim == step.conditioning[name].ndim
-            named[name] = tensor.expand(count, *tensor.shape) if alike else tensor
+            by_row[name] = tensor.expand(count, *tensor.shape) if alike else tensor
 
         def call(rows: range) -> Halves:
-            some = slice(rows.start, rows.stop)
-            each = {name: tensor[some] for name, tensor in named.items()}
-            return self._call(latents[some], step, each)
+            piece = slice(rows.start, rows.stop)
+            of_piece = {name: tensor[piece] for name, tensor in by_row.items()}
+            return self._call(
+                latents[piece], step, of_piece, both=self.guidance > 1 and not prompt_only
+            )
 
         if torch.is_grad_enabled():
             return call(range(count))
         return torch.cat(self.fitting_calls.run(call, range(count)))
 
-    def _call(self, latents: Latents, step: Step, conditioning: Mapping[str, Tensor]) -> Halves:
+    def conditional(
+        self, latents: Latents, step: Step, conditioning: Mapping[str, Tensor] | None = None
+    ) -> Latents:
+        """Raw output for the prompt alone: half of what `outputs` costs."""
+        return self.outputs(latents, step, conditioning, prompt_only=True)[:, 1]
+
+    def _call(
+        self, latents: Latents, step: Step, conditioning: Mapping[str, Tensor], *, both: bool
+    ) -> Halves:
         """One call of the network for B latents and their conditioning (B, 2, ...)."""
-        halves = slice(None) if self.guidance > 1 else slice(1, None)
-        own = {"device": self.device, "dtype": self._dtype}
-        z = self._network_input(latents, step).to(**own)
+        halves = slice(None) if both else slice(1, None)
+        z = self._network_input(latents, step).to(self.device, self._dtype)
         named = {
-            name: tensor[:, halves].transpose(0, 1).flatten(0, 1).to(**own)
+            name: tensor[:, halves].transpose(0, 1).flatten(0, 1).to(self.device, self._dtype)
             for name, tensor in conditioning.items()
         }
         output = self.family.run(
-            torch.cat([z] * len(range(2)[halves])),
+            torch.cat([z, z]) if both else z,
             self._scheduler.timesteps[step.number - 1],
             named,
         )
         output = self.family.predicted(output)
-        if self.guidance > 1:
+        if both:
             return torch.stack(output.chunk(2), 1)
         return torch.stack([torch.full_like(output, torch.nan), output], 1)
 
@@ -119,16 +135,16 @@ class Denoiser:
 
         (batch, channel, y, x) each; one latent may stand beside several outputs.
         """
-        z = self._network_input(_wide(latents.to(output.device)), step)
-        return prediction.noise(z, _wide(output), step.log_snr, self.prediction_type)
+        z = self._network_input(prediction.wide(latents.to(output.device)), step)
+        return prediction.noise(z, prediction.wide(output), step.log_snr, self.prediction_type)
 
     def clean(self, latents: Tensor, output: Tensor, step: Step) -> Tensor:
         """Clean latent x0 that an output stands for, whatever its type, in float32 at least.
 
         (batch, channel, y, x) each; one latent may stand beside several outputs.
         """
-        z = self._network_input(_wide(latents.to(output.device)), step)
-        return prediction.clean(z, _wide(output), step.log_snr, self.prediction_type)
+        z = self._network_input(prediction.wide(latents.to(output.device)), step)
+        return prediction.clean(z, prediction.wide(output), step.log_snr, self.prediction_type)
 
     def advance(
         self,
@@ -139,12 +155,12 @@ class Denoiser:
     ) -> Latents:
         """Latents after the step, by the library's scheduler with the step's own history.
 
-        A scheduler that draws noise (ddpm) takes it from ``generator``, or else adds the same noise
+        A scheduler that draws noise (ddpm) takes it from `generator`, or else adds the same noise
         to every latent, that of the step's prompt_id, seed and number: results then differ by
         their latents alone.
         """
         scheduler = self._at(step)
-        options = {} if generator is None else {"generator": generator}
+        options: dict[str, Any] = {} if generator is None else {"generator": generator}
         if generator is None and samplings.draws_noise(scheduler):
             name = f"{step.prompt_id}/{step.seed}/{step.number}".encode()
             options["generator"] = [
@@ -155,16 +171,16 @@ class Denoiser:
         return scheduler.step(output, timestep, latents, **options, return_dict=False)[0]
 
     def decode(self, latents: Latents) -> Float[Tensor, "batch 3 height width"]:
-        """Pictures in [0, 1] of clean latents; in halves where memory is short, as ``outputs``."""
+        """Pictures in [0, 1] of clean latents; in halves where memory is short, as `outputs`."""
         if torch.is_grad_enabled():
             return autoencoder.decode(self.pipeline, latents)
         return torch.cat(
-            self.fitting_pictures.run(lambda some: autoencoder.decode(self.pipeline, some), latents)
+            self.fitting_pictures.run(partial(autoencoder.decode, self.pipeline), latents)
         )
 
     @torch.no_grad()
     def without(self, step: Step, *words: Word) -> dict[str, Tensor]:
-        """Conditioning with the tokens of ``words`` replaced by padding, positions kept.
+        """Conditioning with the tokens of `words` replaced by padding, positions kept.
 
         Only the cond half changes: the prompt is encoded again by the pipeline's text encoders.
         """
@@ -218,13 +234,13 @@ class Denoiser:
             scheduler.set_begin_index(step.number - 1)
         order = getattr(scheduler.config, "solver_order", 1)
         if hasattr(scheduler, "model_outputs"):
-            known = min(step.number - 1, order)
-            remembered = [None] * order
-            if order > 1:
-                for back in range(1, min(known, order - 1) + 1):
+            steps_known = min(step.number - 1, order)
+            remembered: list[Tensor | None] = [None] * order
+            if step.history is not None:
+                for back in range(1, min(steps_known, order - 1) + 1):
                     remembered[-back] = step.history[-back].to(self.device)[None]
             scheduler.model_outputs = remembered
-            scheduler.lower_order_nums = known
+            scheduler.lower_order_nums = steps_known
         return scheduler
 
     def _network_input(self, latents: Latents, step: Step) -> Latents:
@@ -232,8 +248,3 @@ class Denoiser:
         if not hasattr(scheduler, "scale_model_input"):  # of a flow
             return latents
         return scheduler.scale_model_input(latents, scheduler.timesteps[step.number - 1])
-
-
-def _wide(tensor: Tensor) -> Tensor:
-    """A tensor in float32 at least: sums of halves do not bear half precision."""
-    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))

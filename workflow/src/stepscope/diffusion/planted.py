@@ -5,6 +5,7 @@ runs with its output multiplied by zero, so that hooked methods see its layers a
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -18,23 +19,35 @@ from stepscope.models.words import Word
 WITHOUT = "without:"  # prefix of the conditioning that also lacks the gated word
 
 
-class _Planted(Denoiser):
+class Wrapped(Denoiser):
+    """A denoiser in front of another, whose attributes are its own unless it sets them."""
+
     def __init__(self, denoiser: Denoiser) -> None:
-        self.__dict__.update(denoiser.__dict__)
+        self.inner = denoiser
+
+    def __getattr__(self, name: str) -> Any:
+        """What the inner denoiser has; asked for only what is missing here."""
+        if name == "inner":  # while a copy is made there is none yet
+            raise AttributeError(name)
+        return getattr(self.inner, name)
 
     def _from_noise(
-        self, latents: Latents, eps: Latents, step: Step, conditioning: Mapping[str, Tensor] | None
+        self,
+        latents: Latents,
+        eps: Latents,
+        step: Step,
+        conditioning: Mapping[str, Tensor] | None,
     ) -> Halves:
-        """Both halves predict ``eps``."""
+        """Both halves predict `eps`."""
         z = self._network_input(latents, step)
         output = prediction.output_of(z, eps, step.log_snr, self.prediction_type)
         halves = torch.stack([output, output], 1)
         if torch.is_grad_enabled():
-            halves = halves + 0 * super().outputs(latents, step, conditioning).nan_to_num()
+            halves = halves + 0 * self.inner.outputs(latents, step, conditioning).nan_to_num()
         return halves
 
 
-class GatedDenoiser(_Planted):
+class GatedDenoiser(Wrapped):
     """The real model, in which one word acts only in some steps or only in a region.
 
     e_c' = e_c(without w) + gate (e_c - e_c(without w)): word, time and place are known, and
@@ -49,7 +62,7 @@ class GatedDenoiser(_Planted):
         steps: tuple[int, int] | None = None,
         region: Float[Tensor, "y x"] | None = None,
     ) -> None:
-        """``steps`` (first, last) from 1, both included; ``region`` in [0, 1], latent grid."""
+        """`steps` (first, last) from 1, both included; `region` in [0, 1], latent grid."""
         super().__init__(denoiser)
         self.word_text = word_text
         self.steps = steps
@@ -66,35 +79,41 @@ class GatedDenoiser(_Planted):
         return gate if self.region is None else gate * self.region.to(like)
 
     def without(self, step: Step, *words: Word) -> dict[str, Tensor]:
-        """Conditioning without ``words``, and beside it the one that lacks the gated word too."""
-        plain = super().without(step, *words)
-        both = super().without(step, *words, *self.gated(step))
+        """Conditioning without `words`, and beside it the one that lacks the gated word too."""
+        plain = self.inner.without(step, *words)
+        both = self.inner.without(step, *words, *self.gated(step))
         return plain | {WITHOUT + name: tensor for name, tensor in both.items()}
 
     def outputs(
-        self, latents: Latents, step: Step, conditioning: Mapping[str, Tensor] | None = None
+        self,
+        latents: Latents,
+        step: Step,
+        conditioning: Mapping[str, Tensor] | None = None,
+        *,
+        prompt_only: bool = False,
     ) -> Halves:
         """Raw halves with the gate on the cond half.
 
-        A conditioning that did not come from ``without`` is another prompt's and passes ungated.
+        A conditioning that did not come from `without` is another prompt's and passes ungated.
         """
-        given = self.without(step) if conditioning is None else conditioning
-        plain = {name: value for name, value in given.items() if not name.startswith(WITHOUT)}
+        named = self.without(step) if conditioning is None else conditioning
+        plain = {name: value for name, value in named.items() if not name.startswith(WITHOUT)}
         lacking = {
             name.removeprefix(WITHOUT): value
-            for name, value in given.items()
+            for name, value in named.items()
             if name.startswith(WITHOUT)
         }
         if not lacking:
-            return super().outputs(latents, step, plain)
-        base = super().outputs(latents, step, lacking)[:, 1]
+            return self.inner.outputs(latents, step, plain, prompt_only=prompt_only)
+        base = self.inner.conditional(latents, step, lacking)
         # the full prompt comes last: it is the call whose layers a hooked method looks at
-        uncond, cond = super().outputs(latents, step, plain).unbind(1)
+        halves = self.inner.outputs(latents, step, plain, prompt_only=prompt_only)
+        uncond, cond = halves.unbind(1)
         cond = base + self.gate(step, cond) * (cond - base)
         return torch.stack([uncond, cond], 1)
 
 
-class GaussianDenoiser(_Planted):
+class GaussianDenoiser(Wrapped):
     """The optimal denoiser of latents drawn from one normal distribution; it knows no text.
 
     E[x0 | z] = m + alpha S (alpha^2 S + sigma^2 I)^-1 (z - alpha m), from the eigenvalues of S.
@@ -106,7 +125,7 @@ class GaussianDenoiser(_Planted):
         covariance: Float[Tensor, "size size"],
         denoiser: Denoiser,
     ) -> None:
-        """``covariance`` is that of the flattened latent, size = C h w."""
+        """`covariance` is that of the flattened latent, size = C h w."""
         super().__init__(denoiser)
         self.mean = mean.double()
         values, self.vectors = torch.linalg.eigh(covariance.double())
@@ -122,7 +141,12 @@ class GaussianDenoiser(_Planted):
         return sigma / (alpha**2 * self.values + sigma**2)
 
     def outputs(
-        self, latents: Latents, step: Step, conditioning: Mapping[str, Tensor] | None = None
+        self,
+        latents: Latents,
+        step: Step,
+        conditioning: Mapping[str, Tensor] | None = None,
+        *,
+        prompt_only: bool = False,
     ) -> Halves:
         """Raw halves, both the optimal prediction without text."""
         alpha, _ = prediction.levels(step.log_snr, self.prediction_type)
@@ -133,27 +157,37 @@ class GaussianDenoiser(_Planted):
         return self._from_noise(latents, eps, step, conditioning)
 
 
-class CopyingDenoiser(_Planted):
+class CopyingDenoiser(Wrapped):
     """Predicts its own input as the noise: every prediction contains the latent, none explains."""
 
     def outputs(
-        self, latents: Latents, step: Step, conditioning: Mapping[str, Tensor] | None = None
+        self,
+        latents: Latents,
+        step: Step,
+        conditioning: Mapping[str, Tensor] | None = None,
+        *,
+        prompt_only: bool = False,
     ) -> Halves:
         """Raw halves, both the latent itself."""
         z = self._network_input(latents, step)
         return self._from_noise(latents, z, step, conditioning)
 
 
-class ConstantDenoiser(_Planted):
+class ConstantDenoiser(Wrapped):
     """Predicts the same noise everywhere, whatever it is given."""
 
     def __init__(self, denoiser: Denoiser, value: int | float = 0.0) -> None:
-        """``value`` is the noise predicted at every element."""
+        """`value` is the noise predicted at every element."""
         super().__init__(denoiser)
         self.value = value
 
     def outputs(
-        self, latents: Latents, step: Step, conditioning: Mapping[str, Tensor] | None = None
+        self,
+        latents: Latents,
+        step: Step,
+        conditioning: Mapping[str, Tensor] | None = None,
+        *,
+        prompt_only: bool = False,
     ) -> Halves:
         """Raw halves, both the constant."""
         eps = torch.full_like(latents, self.value)

@@ -1,12 +1,13 @@
 """What a network's output says: guided output, noise and clean latent, on one scale.
 
-Throughout, ``z`` is the latent as the network sees it: z = alpha x0 + sigma eps, and log-SNR =
+Throughout, `z` is the latent as the network sees it: z = alpha x0 + sigma eps, and log-SNR =
 2 log(alpha / sigma). Outputs are of the network's own type: epsilon, v_prediction or sample, for
 which alpha^2 + sigma^2 = 1, or flow (eps - x0), for which alpha + sigma = 1.
 """
 
 import math
 
+import torch
 from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import rescale_noise_cfg
 from jaxtyping import Float
 from torch import Tensor
@@ -53,6 +54,11 @@ def guided(
     return rescale_noise_cfg(mixed, cond, guidance_rescale=rescale) if rescale > 0 else mixed
 
 
+def wide(tensor: Tensor) -> Tensor:
+    """A tensor in float32 at least: sums of halves do not bear half precision."""
+    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
+
+
 def clean(z: Tensor, output: Tensor, log_snr: float, prediction_type: str) -> Tensor:
     """Clean latent x0 that an output stands for; any leading axes."""
     alpha, sigma = levels(log_snr, prediction_type)
@@ -84,7 +90,7 @@ def noise(z: Tensor, output: Tensor, log_snr: float, prediction_type: str) -> Te
 
 
 def output_of(z: Tensor, eps: Tensor, log_snr: float, prediction_type: str) -> Tensor:
-    """Output of a network of this type that predicts the noise ``eps``; inverse of ``noise``."""
+    """Output of a network of this type that predicts the noise `eps`; inverse of `noise`."""
     alpha, sigma = levels(log_snr, prediction_type)
     match prediction_type:
         case "epsilon":

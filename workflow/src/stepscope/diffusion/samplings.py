@@ -33,7 +33,7 @@ def timesteps(sampling: dict) -> list[int] | None:
     """Time steps of a sampling from noisy to clean; None where the scheduler spaces them itself.
 
     Kinds: uniform, early and latter (the paper's exponential sampling, denser at the noisy and at
-    the clean end), custom. ``sampling`` has kind, steps, gamma, timesteps as the kind needs them.
+    the clean end), custom. `sampling` has kind, steps, gamma, timesteps as the kind needs them.
     """
     match sampling["kind"]:
         case "uniform":
@@ -74,12 +74,12 @@ def _remedy(kind: str, steps: int) -> str:
 
 
 def make_scheduler(spec: dict, config: dict, sampling: dict) -> SchedulerMixin:
-    """Scheduler named by ``spec`` with the noise schedule of a model's ``config``.
+    """Scheduler named by `spec` with the noise schedule of a model's `config`.
 
-    ``spec`` is {"name": "dpmsolver++", "order": 1}, or name euler or ddpm. Linear spacing without
+    `spec` is {"name": "dpmsolver++", "order": 1}, or name euler or ddpm. Linear spacing without
     an offset is set whatever the hub's config carries: only this reaches the last log-SNR of the
     paper. First-order DPM-Solver++ is DDIM with eta 0. A model of flow matching gets the solver of
-    that name for flows, with the model's own shift of the noise levels, or none where ``sampling``
+    that name for flows, with the model's own shift of the noise levels, or none where `sampling`
     names the time steps: they are then the ones used.
     """
     name, flow = spec["name"], "beta_start" not in config
@@ -94,8 +94,9 @@ def make_scheduler(spec: dict, config: dict, sampling: dict) -> SchedulerMixin:
             f"({', '.join(FLOW_SCHEDULERS)})."
         )
     for key in spec.keys() - {"name", "order"}:
-        clips = " would clip latents, which are no pictures" * (key in CLIPPING)
-        raise ValueError(f"scheduler/{key}:{clips or ' the key is not known'}.")
+        clips = "would clip latents, which are no pictures"
+        reason = clips if key in CLIPPING else "the key is not known"
+        raise ValueError(f"scheduler/{key}: {reason}.")
     if flow:
         return _flow_scheduler(spec, config, timesteps(sampling) is not None)
     options = {
@@ -117,7 +118,7 @@ def make_scheduler(spec: dict, config: dict, sampling: dict) -> SchedulerMixin:
 
 
 def _flow_scheduler(spec: dict, config: dict, named: bool) -> SchedulerMixin:
-    """Scheduler for a model of flow matching; ``named`` time steps are not shifted."""
+    """Scheduler for a model of flow matching; `named` time steps are not shifted."""
     if config.get("use_dynamic_shifting"):
         raise ValueError(
             "scheduler: the model shifts its noise levels by the picture's size "
@@ -137,18 +138,19 @@ def _flow_scheduler(spec: dict, config: dict, named: bool) -> SchedulerMixin:
     )
 
 
-def check(scheduler: SchedulerMixin, place: str) -> None:
+def check(scheduler: SchedulerMixin, where: str) -> None:
     """Refuse a pipeline's own scheduler whose steps a trace cannot replay, in one sentence."""
     if not isinstance(scheduler, REPLAYED):
-        known = ", ".join(sorted(each.__name__ for each in REPLAYED))
+        replayed = ", ".join(sorted(scheduler.__name__ for scheduler in REPLAYED))
         raise ValueError(
-            f"{place}: the steps of {type(scheduler).__name__} cannot be replayed; set "
-            f"pipeline.scheduler to one of {known}, by its from_config(pipeline.scheduler.config)."
+            f"{where}: the steps of {type(scheduler).__name__} cannot be replayed; set "
+            f"pipeline.scheduler to one of {replayed}, by its "
+            "from_config(pipeline.scheduler.config)."
         )
     for option in CLIPPING:
         if scheduler.config.get(option):
             raise ValueError(
-                f"{place}: the scheduler has {option} on, which clips latents as if they were "
+                f"{where}: the scheduler has {option} on, which clips latents as if they were "
                 "pictures."
             )
 
@@ -163,7 +165,7 @@ def draws_noise(scheduler: SchedulerMixin) -> bool:
 def call_arguments(scheduler: SchedulerMixin, sampling: dict, how: str) -> dict:
     """The arguments of a pipeline call that make it walk through a sampling.
 
-    ``how`` is the argument that the pipeline takes time steps in, "timesteps" or "sigmas".
+    `how` is the argument that the pipeline takes time steps in, "timesteps" or "sigmas".
     """
     chosen = timesteps(sampling)
     if chosen is None:
@@ -179,7 +181,7 @@ def call_arguments(scheduler: SchedulerMixin, sampling: dict, how: str) -> dict:
 
 
 def schedule(scheduler: SchedulerMixin, sampling: dict, device: torch.device | str = "cpu") -> None:
-    """Set a scheduler's time steps to those of a sampling, in place."""
+    """Set a scheduler's time steps to those of a sampling, in where."""
     chosen = timesteps(sampling)
     if chosen is None:
         scheduler.set_timesteps(sampling["steps"], device=device)

@@ -11,10 +11,10 @@ from stepscope.models.words import Word
 class Step:
     """One step of one sample's trace; tensors are on the CPU as they were stored.
 
-    ``latent`` and ``after`` (C, h, w) are in the scheduler's scale; ``outputs`` (2, C, h, w) are
-    the raw [uncond, cond] halves, uncond NaN without guidance; ``conditioning`` has the same
-    halves; ``attention`` is {(h, w): (J, h, w)}; ``mask`` (h, w) the objects' share of each cell's
-    area, or None; ``history`` (order - 1, C, h, w) what a multistep solver remembers, oldest first.
+    `latent` and `after` (C, h, w) are in the scheduler's scale; `outputs` (2, C, h, w) are
+    the raw [uncond, cond] halves, uncond NaN without guidance; `conditioning` has the same
+    halves; `attention` is {(h, w): (J, h, w)}; `mask` (h, w) the objects' share of each cell's
+    area, or None; `history` (order - 1, C, h, w) what a multistep solver remembers, oldest first.
     """
 
     number: int

@@ -26,7 +26,6 @@ TEXTURES = ("plain", "striped", "dotted", "checkered")
 SIZES = ("big", "small")
 RELATIONS = ("above", "next to")
 ORDERS = ("object first", "background first")
-ROLES = ("subject", "relation", "object", "attribute", "background")
 
 BIG, SMALL, PAIRED = 42, 26, 29  # longer side of a sprite in pixels
 PERIOD = 16  # pixels of the textures: four latent cells
@@ -116,20 +115,31 @@ def draw(rng: np.random.Generator, split: str) -> Spec:
 
 def describe(spec: Spec, order: str = ORDERS[0]) -> tuple[str, dict[str, str]]:
     """The caption of `spec` in one word order, and the words that play a role in it."""
+    return caption(spec, order), _roles(spec)
 
-    def noun(words: str) -> str:
-        return f"{'an' if words[0] in 'aeiou' else 'a'} {words}"
 
-    if len(spec.objects) == 2:
-        things = f"{noun(spec.objects[0])} {spec.relation} {noun(spec.objects[1])}"
-        roles = {"subject": spec.objects[0], "relation": spec.relation, "object": spec.objects[1]}
+def caption(spec: Spec, order: str = ORDERS[0]) -> str:
+    """The caption of `spec` in one word order."""
+    subject, *others = spec.objects
+    if others:
+        things = f"{_noun(subject)} {spec.relation} {_noun(*others)}"
     else:
-        things = noun(f"{spec.size} {spec.objects[0]}")
-        roles = {"subject": spec.objects[0]}
-    roles |= {"attribute": spec.texture, "background": spec.colour}
-    place = f"on a {spec.texture} {spec.colour} background"
-    order = ORDERS.index(order)
-    return (f"{things} {place}", f"{place}, {things}")[order], roles
+        things = _noun(f"{spec.size} {subject}")
+    ground = f"on a {spec.texture} {spec.colour} background"
+    captions = f"{things} {ground}", f"{ground}, {things}"
+    return dict(zip(ORDERS, captions, strict=True))[order]
+
+
+def _noun(words: str) -> str:
+    return f"an {words}" if words.startswith(tuple("aeiou")) else f"a {words}"
+
+
+def _roles(spec: Spec) -> dict[str, str]:
+    subject, *others = spec.objects
+    roles = {"subject": subject}
+    if spec.relation is not None:
+        roles |= {"relation": spec.relation, "object": "".join(others)}
+    return roles | {"attribute": spec.texture, "background": spec.colour}
 
 
 @cache
@@ -171,9 +181,9 @@ def paint(spec: Spec, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray,
     boxes = tuple(_layout(spec, rng))
     for i, (name, (y, x, height, width)) in enumerate(zip(spec.objects, boxes, strict=True)):
         rgba = sprite(name, max(height, width))
-        where = np.s_[y : y + height, x : x + width]
-        picture[where] = picture[where] * (1 - rgba[..., 3:]) + rgba[..., :3]
-        coverage[i][where] = rgba[..., 3]
+        box = np.s_[y : y + height, x : x + width]
+        picture[box] = picture[box] * (1 - rgba[..., 3:]) + rgba[..., :3]
+        coverage[i][box] = rgba[..., 3]
     return picture.clip(0, 1), coverage, boxes
 
 

@@ -62,7 +62,7 @@ def sprite(name: str, side: int) -> np.ndarray:
     margin = round(OUTLINE * SUPERSAMPLE)
     width, height = (-(-(n + 2 * margin) // SUPERSAMPLE) for n in inner.size)
     canvas = Image.new("RGBA", (width * SUPERSAMPLE, height * SUPERSAMPLE))
-    canvas.paste(inner, [(a - b) // 2 for a, b in zip(canvas.size, inner.size, strict=True)])
+    canvas.paste(inner, ((canvas.width - inner.width) // 2, (canvas.height - inner.height) // 2))
     halo = canvas.getchannel("A").filter(ImageFilter.MaxFilter(2 * margin + 1))
     white = Image.new("RGBA", canvas.size, "white")
     white.putalpha(halo)

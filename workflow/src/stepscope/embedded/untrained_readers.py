@@ -1,6 +1,6 @@
 """Readers that learn nothing: sprites by matching, background by comparison with the composer's.
 
-They are independent of the trained judges, so that two clocks need not be read by the same one.
+The judges, which are trained, do not depend on them: two clocks need not be read by the same one.
 """
 
 from collections.abc import Sequence
@@ -23,10 +23,10 @@ def _kernels(side: int) -> tuple[Tensor, Tensor, Tensor]:
     for i, name in enumerate(scenes.OBJECTS):
         rgba = sprite(name, side)
         y, x = (side - rgba.shape[0]) // 2, (side - rgba.shape[1]) // 2
-        where = np.s_[y : y + rgba.shape[0], x : x + rgba.shape[1]]
-        alpha[i, 0][where] = rgba[..., 3]
+        rows, columns = slice(y, y + rgba.shape[0]), slice(x, x + rgba.shape[1])
+        alpha[i, 0, rows, columns] = rgba[..., 3]
         # composed pictures hold premultiplied colour over the background; inside, alpha is 1
-        colour[i][(slice(None), *where)] = rgba[..., :3].transpose(2, 0, 1)
+        colour[i, :, rows, columns] = rgba[..., :3].transpose(2, 0, 1)
     flat = colour / np.maximum(alpha, 1e-3)
     energy = (colour * flat).sum((1, 2, 3))
     return torch.from_numpy(alpha), torch.from_numpy(colour), torch.from_numpy(energy)
@@ -51,34 +51,35 @@ def read_objects(
 
     pictures uint8 (n, 64, 64, 3); `sides`: sizes in pixels that the objects may have.
     """
-    found: list[tuple[str, ...]] = []
-    for picture in np.asarray(pictures):
-        best = []  # (error, object, y, x) at the best place of each half of the picture
-        for side in sides:
-            errors = sprite_errors(picture[None], side)[0]
+    return [_best_objects(picture, sides, count) for picture in np.asarray(pictures)]
+
+
+def _best_objects(picture: np.ndarray, sides: Sequence[int], count: int) -> tuple[str, ...]:
+    """Names of the `count` best matching objects of one picture, best first."""
+    errors_of = {side: sprite_errors(picture[None], side)[0] for side in sides}
+    names: list[str] = []
+    taken: list[tuple[float, float]] = []
+    for _ in range(count):
+        candidates = []
+        for side, errors in errors_of.items():
             centres = np.arange(errors.shape[-1]) + side / 2
-            best.append((errors, centres))
-        names: list[str] = []
-        taken: list[tuple[float, float]] = []
-        for _ in range(count):
-            candidates = []
-            for errors, centres in best:
-                free = np.ones(errors.shape[1:], bool)
-                for y, x in taken:
-                    free &= np.hypot(centres[:, None] - y, centres[None] - x) > scenes.SIDE / 4
-                masked = np.where(free, errors, np.inf)
-                i, y, x = np.unravel_index(masked.argmin(), masked.shape)
-                candidates.append((masked[i, y, x], scenes.OBJECTS[i], (centres[y], centres[x])))
-            _, name, place = min(candidates)
-            names.append(name)
-            taken.append(place)
-        found.append(tuple(names))
-    return found
+            free = np.ones(errors.shape[1:], bool)
+            for y, x in taken:
+                free &= np.hypot(centres[:, None] - y, centres[None] - x) > scenes.SIDE / 4
+            masked = np.where(free, errors, np.inf)
+            number, row, column = np.unravel_index(masked.argmin(), masked.shape)
+            place = float(centres[row]), float(centres[column])
+            candidates.append((masked[number, row, column], scenes.OBJECTS[number], place))
+        _, name, place = min(candidates)
+        names.append(name)
+        taken.append(place)
+    return tuple(names)
 
 
 @cache
 def _backdrops() -> tuple[list[tuple[str, str]], np.ndarray]:
-    names = [(c, t) for c in scenes.COLOURS for t in scenes.TEXTURES]
+    """Colour and texture of every backdrop, and the backdrops (n, 64, 64, 3)."""
+    names = [(colour, texture) for colour in scenes.COLOURS for texture in scenes.TEXTURES]
     return names, np.stack([scenes.backdrop(*pair) for pair in names])
 
 
@@ -103,8 +104,8 @@ def read_colour(pictures: np.ndarray) -> list[str]:
     """
     tones = np.stack(
         [
-            [scenes.backdrop(c, t).reshape(-1, 3).mean(0) for t in scenes.TEXTURES]
-            for c in scenes.COLOURS
+            [scenes.backdrop(colour, texture).reshape(-1, 3).mean(0) for texture in scenes.TEXTURES]
+            for colour in scenes.COLOURS
         ]
     )
     border = np.ones((scenes.SIDE, scenes.SIDE), bool)

@@ -5,43 +5,58 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
 from stepscope.estimate import trace_size
 
+if TYPE_CHECKING:  # it imports torch
+    from stepscope.estimate.measure import Measurement
+
 JOB = re.compile(r"^(?:local)?rule (\w+):\n((?:    .*\n)*)", re.MULTILINE)
-START = {
-    "generate",
-    "decode",
-    "ground",
-    "explain",
-    "play_games",
-    "probe",
-}  # rules that load a model
-START_UP = 8.0, 4.0  # seconds before a job with and without a model begins, one CPU thread
+LOADING = {"generate", "decode", "ground", "explain", "play_games", "probe"}  # rules with a model
+# Seconds before a job begins that loads a model, and one that does not, on one CPU thread.
+LOADED, BARE = 8.0, 4.0
+OWN_FILES = 3  # of any job: the table or figure, its log, its benchmark
 COLUMNS = ("target", "jobs", "guided calls", "pictures", "hours", "GB", "files")
 
 
+class Needs(NamedTuple):
+    """What one job needs: guided calls, decoded pictures, and its store's bytes and files.
+
+    Bytes are those before compression; tables hardly count.
+    """
+
+    calls: float = 0
+    pictures: int = 0
+    size: float = 0
+    files: int = 0
+
+
 def estimate(
-    *, targets: list[str], snakefile: str, config: dict, prompts: dict, models: dict
+    *,
+    targets: list[str],
+    snakefile: str,
+    config: dict[str, Any],
+    prompts: dict[str, list[dict[str, Any]]],
+    models: dict[str, dict[str, Any]],
 ) -> str:
     """Table, as text, of what is still to do for each target.
 
-    Jobs come from dry runs, calls from the methods themselves, bytes from the model's geometry,
-    seconds a call, seconds a decoded picture and memory from a probe of 20 calls where a model is
-    at hand. Hours are those of one job at a time.
+    Jobs come from dry runs, calls from the methods themselves, bytes from the model's geometry.
+    Seconds a call, seconds a decoded picture and memory come from a measurement of 20 calls where
+    a model is at hand. Hours are those of one job at a time.
     """
     with ThreadPoolExecutor(2) as pool:
         plans = list(pool.map(lambda target: planned(target, snakefile, config), targets))
     needed = {wildcards["model"] for plan in plans for _, wildcards in plan if "model" in wildcards}
-    measured = {}
+    measured: dict[str, Measurement] = {}
     if needed:
-        from stepscope.estimate.measure import (
-            measure,  # takes seconds to import, and often nothing is left to do
-        )
+        # takes seconds to import, and often nothing is left to do
+        from stepscope.estimate.measure import measure
 
         measured = {name: measure(models[name], config) for name in sorted(needed)}
     rows = [
@@ -54,17 +69,19 @@ def estimate(
         ("{:<9}" + "{:>14}" * 6).format(*COLUMNS),
         *("{:<9}{:>14,}{:>14,.0f}{:>14,}{:>14.2f}{:>14.2f}{:>14,}".format(*row) for row in rows),
         *(
-            f"{name}: {found['rate']:.3g} guided calls and {found['decoding']:.3g} decoded "
-            f"pictures a second, in memory {found['weights'] / 1e9:.2g} GB and "
-            f"{found['sample'] / 1e9:.2g} GB a sample of a forward batch ({found['label']})"
-            for name, found in measured.items()
+            f"{name}: {model['rate']:.3g} guided calls and {model['decoding']:.3g} decoded "
+            f"pictures a second, in memory {model['weights'] / 1e9:.2g} GB and "
+            f"{model['sample'] / 1e9:.2g} GB a sample of a forward batch ({model['label']})"
+            for name, model in measured.items()
         ),
     ]
     return "\n".join(lines)
 
 
-def planned(target: str, snakefile: str, config: dict) -> list[tuple[str, dict[str, str]]]:
-    """(rule, wildcards) of every job that a dry run of ``target`` plans."""
+def planned(
+    target: str, snakefile: str, config: dict[str, Any]
+) -> list[tuple[str, dict[str, str]]]:
+    """(rule, wildcards) of every job that a dry run of `target` plans; ValueError if that fails."""
     with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
         json.dump(config, file)
         file.flush()
@@ -82,95 +99,112 @@ def _wildcards(block: str) -> dict[str, str]:
 
 
 def total(
-    plan: list[tuple[str, dict]], config: dict, prompts: dict, measured: dict
+    plan: list[tuple[str, dict[str, str]]],
+    config: dict[str, Any],
+    prompts: dict[str, list[dict[str, Any]]],
+    measured: Mapping[str, "Measurement"],
 ) -> tuple[int, float, int, float, float, int]:
     """Jobs, guided calls, decoded pictures, hours, GB and files of a plan."""
     calls = seconds = size = 0.0
     pictures = files = 0
     for rule, wildcards in plan:
-        seconds += START_UP[rule not in START]
-        files += 3  # the table or figure, its log, its benchmark
+        seconds += LOADED if rule in LOADING else BARE
+        files += OWN_FILES
         if "model" not in wildcards:
             continue
-        found = measured[wildcards["model"]]
-        work = Work(config, prompts, wildcards, found)
-        needed = work.calls(rule)
-        calls += needed
-        decoded = work.pictures(rule)
-        pictures += decoded
-        seconds += needed / found["rate"] + decoded / found["decoding"]
-        more, count = work.stored(rule)
-        size += more
-        files += count
+        model = measured[wildcards["model"]]
+        job = Work(config, prompts, wildcards, model).needs(rule)
+        calls += job.calls
+        pictures += job.pictures
+        seconds += job.calls / model["rate"] + job.pictures / model["decoding"]
+        size += job.size
+        files += job.files
     return len(plan), calls, pictures, seconds / 3600, size / 1e9, files
 
 
 class Work:
     """What one job computes and stores."""
 
-    def __init__(self, config: dict, prompts: dict, wildcards: dict, model: dict) -> None:
-        """``prompts`` are the study's records by dataset, ``model`` is what ``measure`` found."""
+    def __init__(
+        self,
+        config: dict[str, Any],
+        prompts: dict[str, list[dict[str, Any]]],
+        wildcards: dict[str, str],
+        model: "Measurement",
+    ) -> None:
+        """`prompts` are the study's records by dataset."""
         self.config, self.wildcards, self.model = config, wildcards, model
         self.geometry = model["geometry"]
         rows = prompts[wildcards["dataset"]]
-        mine = [row for row in rows if row["batch"] == wildcards["batch"]]
-        self.words = [len(record["prompt"].split()) for record in mine for _ in record["seeds"]]
-        tokens = max(trace_size.tokens(record["prompt"]) for record in mine)
+        records = [row for row in rows if row["batch"] == wildcards["batch"]]
+        self.words = [len(record["prompt"].split()) for record in records for _ in record["seeds"]]
+        tokens = max(trace_size.tokens(record["prompt"]) for record in records)
         self.rows = tokens * self.geometry.texts
         sampling = config["samplings"][wildcards["sampling"]]
         self.steps = sampling.get("steps") or len(sampling["timesteps"])
 
-    def calls(self, rule: str) -> float:
-        """Guided denoiser calls of a job of this rule."""
-        if rule == "generate":
+    def needs(self, rule: str) -> Needs:
+        """What a job of this rule needs; nothing where the rule neither computes nor stores."""
+        return self._BY_RULE[rule](self) if rule in self._BY_RULE else Needs()
+
+    def _generate(self) -> Needs:
+        count, scheduler = len(self.words), self.config["scheduler"]
+        calls = self.steps
+        if self.config["datasets"][self.wildcards["dataset"]]["trace"] == "invert":
             from stepscope.tracing.real_pictures import ITERATIONS
 
-            invert = self.config["datasets"][self.wildcards["dataset"]]["trace"] == "invert"
-            return len(self.words) * (self.steps * (1 + invert * ITERATIONS) + 2 * invert)
-        if rule == "explain":
-            entry = self.config["explain"][self.wildcards["method"]]
-            words, steps = self._restricted(entry)
-            cost = method_cost(entry)
-            return sum(cost(count) for count in words) * steps
-        if rule == "play_games":
-            words, steps = self._restricted(self.config["games"])
-            moves = 2 * (self.geometry.latent[1] - 1)
-            return len(words) * steps * (3 + moves * self._maps())
-        return 0
+            calls = self.steps * (1 + ITERATIONS) + 2
+        traced = trace_size.trace_bytes(
+            self.geometry,
+            steps=self.steps,
+            rows=self.rows,
+            order=scheduler["order"] if scheduler["name"] == "dpmsolver++" else 1,
+            dtype=self.model["dtype"],
+            derived=self.config["storage"]["derived"],
+        )
+        return Needs(calls=count * calls, size=traced * count, files=40 + 6 * count)
 
-    def pictures(self, rule: str) -> int:
-        """Pictures that a job of this rule decodes."""
-        if rule == "decode":  # by both halves and guided at each step, and the final one
-            return len(self.words) * (3 * self.steps + 1)
-        return self.calls(rule) if rule == "play_games" else 0
+    def _decode(self) -> Needs:
+        count, side = len(self.words), self.config["probe"]["size"]
+        return Needs(
+            pictures=count * (3 * self.steps + 1),  # both halves and guided a step, and the final
+            size=(9 * self.steps + 3) * side**2 * count,
+            files=20 + 2 * count,
+        )
 
-    def stored(self, rule: str) -> tuple[float, int]:
-        """Bytes before compression, and files, of a job's store; tables hardly count."""
+    def _ground(self) -> Needs:
         count, (_, height, width) = len(self.words), self.geometry.latent
-        if rule == "generate":
-            scheduler = self.config["scheduler"]
-            traced = trace_size.trace_bytes(
-                self.geometry,
-                steps=self.steps,
-                rows=self.rows,
-                order=scheduler["order"] if scheduler["name"] == "dpmsolver++" else 1,
-                dtype=self.model["dtype"],
-                derived=self.config["storage"]["derived"],
-            )
-            return traced * count, 40 + 6 * count
-        if rule == "decode":
-            side = self.config["probe"]["size"]
-            return (9 * self.steps + 3) * side**2 * count, 20 + 2 * count
-        if rule == "ground":
-            pixels = height * width * self.geometry.factor**2
-            return 4 * max(self.words) * pixels * count, 20 + count
-        if rule == "explain":
-            entry = self.config["explain"][self.wildcards["method"]]
-            words, steps = self._restricted(entry)
-            return 4 * sum(words) * steps * height * width, 20 + count
-        return 0, 0
+        pixels = height * width * self.geometry.factor**2
+        return Needs(size=4 * max(self.words) * pixels * count, files=20 + count)
 
-    def _restricted(self, entry: dict) -> tuple[list[int], int]:
+    def _explain(self) -> Needs:
+        entry = self.config["explain"][self.wildcards["method"]]
+        words, steps = self._restricted(entry)
+        cost, (_, height, width) = method_cost(entry), self.geometry.latent
+        return Needs(
+            calls=sum(cost(count) for count in words) * steps,
+            size=4 * sum(words) * steps * height * width,
+            files=20 + len(self.words),
+        )
+
+    def _play_games(self) -> Needs:
+        """A game's every call is decoded: three of its start and end, and those of each map."""
+        words, steps = self._restricted(self.config["games"])
+        _, height, _ = self.geometry.latent
+        moves = 2 * (height - 1)
+        calls = len(words) * steps * (3 + moves * self._maps())
+        return Needs(calls=calls, pictures=calls)
+
+    _BY_RULE: ClassVar[Mapping[str, Callable[["Work"], Needs]]] = {
+        "generate": _generate,
+        "decode": _decode,
+        "ground": _ground,
+        "explain": _explain,
+        "play_games": _play_games,
+    }
+
+    def _restricted(self, entry: dict[str, Any]) -> tuple[list[int], int]:
+        """Numbers of words of the samples, and the number of steps, that an entry asks for."""
         return self.words[: entry["samples"]], len(entry["steps"] or range(self.steps))
 
     def _maps(self) -> int:
@@ -179,7 +213,7 @@ class Work:
         return 2 if entry is None else 1 + len(entry.get("variants", ()))
 
 
-def method_cost(entry: dict) -> Callable[[int], float]:
+def method_cost(entry: dict[str, Any]) -> Callable[[int], float]:
     """Guided calls of a method at one step, given the number of words; 1 where it does not say."""
     from stepscope.methods.method import parameters_of
 

@@ -3,6 +3,7 @@
 import json
 import time
 from pathlib import Path
+from typing import Any, TypedDict
 
 import torch
 from diffusers import DiffusionPipeline
@@ -14,21 +15,32 @@ from stepscope.tracing.call import trace_prompts
 
 # For models that are not at hand; written by tests/benchmarks/bench_sd1.py.
 SHIPPED = Path(__file__).with_name("benchmark.json")
-PROBE = 20  # guided calls that measure a model
+CALLS = 20  # guided calls that measure a model
 PATIENCE = 60  # seconds after which fewer must do
 
 
-def measure(spec: dict, config: dict) -> dict:
+class Measurement(TypedDict):
+    """What a model costs: rates a second, bytes in memory, and how they were found out."""
+
+    dtype: str
+    rate: float  # guided calls
+    decoding: float  # decoded pictures
+    geometry: trace_size.Geometry
+    weights: int
+    sample: float  # the peak of a sample, as it is traced and its picture decoded
+    label: str
+
+
+def measure(spec: dict[str, Any], config: dict[str, Any]) -> Measurement:
     """Guided calls and decoded pictures a second, geometry, bytes in memory of a model.
 
-    Those of the weights, and the peak of a sample, as it is traced and its picture decoded.
-
-    A model that was not fetched is taken for Stable Diffusion 1, of which figures are shipped.
+    A model that was not fetched is taken for Stable Diffusion 1, of which figures are shipped. A
+    `folder` without a model raises ValueError.
     """
-    size = config["height"], config["width"]
-    number = 4 if spec["dtype"] == "float32" else 2
+    height, width = config["height"], config["width"]
+    bytes_each = 4 if spec["dtype"] == "float32" else 2
     try:
-        place = folders.folder_of(spec)
+        folder = folders.folder_of(spec)
     except ValueError:
         if "folder" in spec:
             raise
@@ -37,16 +49,14 @@ def measure(spec: dict, config: dict) -> dict:
             "dtype": spec["dtype"],
             "rate": shipped["rate"],
             "decoding": shipped["decoding"],
-            "geometry": trace_size.of_configs(
-                trace_size.STABLE_DIFFUSION_1, trace_size.KEYS, *size
-            ),
-            "weights": shipped["parameters"] * number,
-            "sample": shipped["sample"] * number / 4,
+            "geometry": trace_size.stable_diffusion_1(height, width),
+            "weights": shipped["parameters"] * bytes_each,
+            "sample": shipped["sample"] * bytes_each / 4,
             "label": f"shipped, not measured: {shipped['label']}; no GPU was at hand",
         }
-    pipeline, (_, texts) = pipelines.load(spec), pipelines.load_texts(spec)
+    pipeline, (family, texts) = pipelines.load(spec), pipelines.load_texts(spec)
     together = config["storage"]["forward_batch"]
-    together = min(PROBE, 8 if together == "auto" else together)
+    together = min(CALLS, 8 if together == "auto" else together)
 
     def run(steps: int) -> tuple[float, Tensor]:
         start = time.perf_counter()
@@ -59,22 +69,24 @@ def measure(spec: dict, config: dict) -> dict:
             roles=[{}] * together,
             guidance=config["guidance"],
             negative_prompt=config["negative_prompt"],
-            height=size[0],
-            width=size[1],
+            height=height,
+            width=width,
         )
         return time.perf_counter() - start, trace.latents[:, -1]
 
     with memory.Peak(devices.device()) as peak:
         first, latents = run(2)  # the first call also prepares what later ones use
         decoding_seconds(pipeline, latents)
-    steps = max(2, min(round(PROBE / together), int(2 * PATIENCE / first)))
-    files = folders.check_folder(place, spec.get("variant"))
+    steps = max(2, min(round(CALLS / together), int(2 * PATIENCE / first)))
+    files = folders.check_folder(folder, spec.get("variant"))
     return {
         "dtype": spec["dtype"],
         "rate": together * steps / run(steps)[0],
         "decoding": together / decoding_seconds(pipeline, latents),
-        "geometry": trace_size.of_folder(place, [text.length for text in texts], *size),
-        "weights": folders.parameters(files) * number,
+        "geometry": trace_size.of_folder(
+            folder, family, [text.length for text in texts], height, width
+        ),
+        "weights": folders.parameters(files) * bytes_each,
         "sample": peak.bytes / together,
         "label": f"measured: {together * steps} traced calls on {devices.device().type}",
     }

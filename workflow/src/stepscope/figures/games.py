@@ -28,7 +28,7 @@ def auc(
     `curves` and `areas` are rq1_curves and rq1_auc; of several scores the first distance is drawn.
     Colours are steps; above, a row per method; below, a panel per method and game.
     """
-    bootstrap = {"draws": draws, "confidence": confidence, "seed": seed}
+    bootstrap = plotting.Bootstrap(draws=draws, confidence=confidence, seed=seed)
     distances = areas[areas["auc_distance"].notna()]
     score = (distances if len(distances) else areas)["score"].iloc[0]
     areas, curves = (_labelled(table[table["score"] == score]) for table in (areas, curves))
@@ -56,7 +56,11 @@ def direction(game: str, kind: str) -> str:
 
 
 def _part(
-    title: str, curves: pd.DataFrame, areas: pd.DataFrame, score: str, bootstrap: dict
+    title: str,
+    curves: pd.DataFrame,
+    areas: pd.DataFrame,
+    score: str,
+    bootstrap: plotting.Bootstrap,
 ) -> plotting.Part:
     """Lay out one model and dataset: areas above, a grid of curves below."""
     kind = "distance" if areas["auc_distance"].notna().any() else "similarity"
@@ -66,16 +70,22 @@ def _part(
     heights = [0.7 + 0.26 * len(labels), 2.7 * lines + 0.4]
 
     def draw(figure: SubFigure) -> None:
-        above, below = figure.subfigures(2, 1, height_ratios=heights, hspace=0.03)
+        rows = figure.subfigures(2, 1, squeeze=False, height_ratios=heights, hspace=0.03)
+        above, below = rows.flat
         _areas(above, areas, labels, kind, score, bootstrap)
         _curves(below, curves, labels, columns, bootstrap)
         below.supylabel(f"{SCORES.get(score, score)} to the unperturbed result", fontsize=8)
 
-    return title, draw, (max(7.2, 1.3 * columns + 0.9), sum(heights))
+    return plotting.Part(title, draw, max(7.2, 1.3 * columns + 0.9), sum(heights))
 
 
 def _areas(
-    figure: SubFigure, areas: pd.DataFrame, labels: list, kind: str, score: str, bootstrap: dict
+    figure: SubFigure,
+    areas: pd.DataFrame,
+    labels: list[str],
+    kind: str,
+    score: str,
+    bootstrap: plotting.Bootstrap,
 ) -> None:
     """Draw means with intervals per method and step, prompts as faint dots."""
     value = f"auc_{kind}"
@@ -88,12 +98,20 @@ def _areas(
     for axes, game in zip(panels, GAMES, strict=True):
         for (step, colour), offset in zip(colours.items(), offsets, strict=True):
             rows, dots = (
-                each[(each["game"] == game) & (each["step"] == step)] for each in (table, prompts)
+                frame[(frame["game"] == game) & (frame["step"] == step)]
+                for frame in (table, prompts)
             )
             y = rows["label"].map(labels.index) + offset
-            faint = {"color": colour, "alpha": 0.18, "ms": 2, "mew": 0}
-            places = dots["label"].map(labels.index) + offset
-            axes.plot(dots[value], places, "o", rasterized=len(dots) > 2000, **faint)
+            axes.plot(
+                dots[value],
+                dots["label"].map(labels.index) + offset,
+                "o",
+                rasterized=len(dots) > 2000,
+                color=colour,
+                alpha=0.18,
+                ms=2,
+                mew=0,
+            )
             axes.hlines(y, rows["ci_low"], rows["ci_high"], color=colour, lw=1.4)
             axes.plot(rows["estimate"], y, "o", color=colour, ms=3.5, label=f"step {step}")
         _area_axis(axes, areas[areas["game"] == game], game, kind, score)
@@ -117,7 +135,11 @@ def _area_axis(axes: Axes, areas: pd.DataFrame, game: str, kind: str, score: str
 
 
 def _curves(
-    figure: SubFigure, curves: pd.DataFrame, labels: list, columns: int, bootstrap: dict
+    figure: SubFigure,
+    curves: pd.DataFrame,
+    labels: list[str],
+    columns: int,
+    bootstrap: plotting.Bootstrap,
 ) -> None:
     """Draw the mean curves with bands, a pair of rows (deletion, insertion) per line of methods."""
     last = curves["move"].max()
@@ -130,13 +152,13 @@ def _curves(
         axes.set_visible(False)
     low = min(0, curves["value"].min())
     for row, game in enumerate(GAMES):
-        means, raw = (each[each["game"] == game] for each in (table, curves))
+        means, raw = (frame[frame["game"] == game] for frame in (table, curves))
         random = means[means["label"] == plotting.METHODS["random"]]
         for index, label in enumerate(labels):
             line, column = divmod(index, columns)
             axes = grid[line * len(GAMES) + row, column]
             axes.set_visible(True)
-            _panel(axes, *(each[each["label"] == label] for each in (means, raw)), random)
+            _panel(axes, means[means["label"] == label], raw[raw["label"] == label], random)
             axes.set(xlim=(0, 1), ylim=(low, raw["value"].quantile(0.995)))
             axes.set_xticks([0, 0.5, 1], ["0", "½", "1"])
             axes.set_title(label if row == 0 else "")
@@ -150,8 +172,8 @@ def _curves(
 def _panel(axes: Axes, means: pd.DataFrame, raw: pd.DataFrame, random: pd.DataFrame) -> None:
     """Draw one method and game: a colour per step, raw curves thin, the random map dashed."""
     for step, colour in plotting.step_colours(means["step"]).items():
-        rows, others, some = (each[each["step"] == step] for each in (means, random, raw))
-        lines = some.pivot_table("value", "share", ["prompt_id", "seed"], observed=True)
+        mean, chance, samples = (frame[frame["step"] == step] for frame in (means, random, raw))
+        lines = samples.pivot_table("value", "share", ["prompt_id", "seed"], observed=True)
         axes.plot(lines.index, lines.iloc[:, :RAW], color=colour, lw=0.3, alpha=0.2)
-        axes.plot(others["share"], others["estimate"], color=colour, lw=0.8, ls=(0, (3, 2)))
-        plotting.line(axes, rows["share"], rows, color=colour)
+        axes.plot(chance["share"], chance["estimate"], color=colour, lw=0.8, ls=(0, (3, 2)))
+        plotting.line(axes, mean["share"], mean, color=colour)

@@ -5,6 +5,7 @@ import logging
 import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any, NamedTuple, TypedDict
 
 import matplotlib as mpl
 import numpy as np
@@ -22,10 +23,11 @@ from stepscope.statistics import inference
 logging.getLogger("fontTools").setLevel(logging.WARNING)  # it logs every glyph of a PDF
 STYLE = Path(__file__).with_name("style.mplstyle")
 PALETTE = seaborn.color_palette("colorblind")  # told apart under the common deficiencies
+BLUE, ORANGE, GREEN, VERMILION, *_ = PALETTE
 GREY = "0.55"
-Part = tuple[str, Callable[[SubFigure], None], tuple[float, float]]  # title, draw, inches
 UNITS = ["model", "dataset", "sampling"]  # what is never pooled
-STEPS = [*UNITS, "prompt_id", "seed", "step", "log_snr"]  # keys of a table with steps
+SAMPLES = [*UNITS, "prompt_id", "seed"]  # keys of a table of samples
+STEPS = [*SAMPLES, "step", "log_snr"]  # keys of a table with steps
 METHODS = {
     "df_rise": "DF-RISE",
     "df_rise_paper": "DF-RISE, paper",
@@ -41,11 +43,28 @@ METHODS = {
 PREDICTIONS = {"e_u": "empty prompt (e_u)", "e_c": "prompt (e_c)", "guided": "guided"}
 
 
+class Part(NamedTuple):
+    """A part of a figure: what draws it, and its size in inches."""
+
+    title: str
+    draw: Callable[[SubFigure], None]
+    width: float
+    height: float
+
+
+class Bootstrap(TypedDict):
+    """How intervals are drawn: number of draws, confidence in 0..1, seed."""
+
+    draws: int
+    confidence: float
+    seed: int
+
+
 def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
     """Make a figure function draw in the project's style and leave matplotlib's settings alone."""
 
     @functools.wraps(draw)
-    def inner(*args, **kwargs) -> Figure:
+    def inner(*args: Any, **kwargs: Any) -> Figure:
         with mpl.rc_context(fname=STYLE):
             return draw(*args, **kwargs)
 
@@ -60,22 +79,22 @@ def save(figure: Figure, pdf: str, png: str) -> None:
 
 
 def stacked(parts: Sequence[Part]) -> Figure:
-    """Stack parts one above another: (title, draw(subfigure), (width, height) in inches) each."""
-    width = max(size[0] for _, _, size in parts)
-    heights = [size[1] for _, _, size in parts]
+    """Stack parts one above another, as wide as the widest."""
+    width = max(part.width for part in parts)
+    heights = [part.height for part in parts]
     figure = Figure(figsize=(width, sum(heights)), layout="constrained")
     rows = figure.subfigures(len(parts), 1, squeeze=False, height_ratios=heights, hspace=0.02)
-    for row, (title, draw, _) in zip(rows[:, 0], parts, strict=True):
-        if title:
-            row.suptitle(title)
-        draw(row)
+    for row, part in zip(rows.flat, parts, strict=True):
+        if part.title:
+            row.suptitle(part.title)
+        part.draw(row)
     return figure
 
 
 def groups(frame: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
     """Split a table into (title, rows) per model and dataset; a study's only one needs no title."""
-    found = list(frame.groupby(["model", "dataset"], sort=False, observed=True))
-    return [(" · ".join(names) if len(found) > 1 else "", rows) for names, rows in found]
+    units = list(frame.groupby(["model", "dataset"], sort=False, observed=True))
+    return [(" · ".join(map(str, names)) if len(units) > 1 else "", rows) for names, rows in units]
 
 
 def of_group(table: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
@@ -86,9 +105,14 @@ def of_group(table: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
 
 def caption(sample: xr.Dataset, samples: Sequence[xr.Dataset]) -> str:
     """Write a sample's prompt, with its model and dataset where there are several."""
-    names = [f"{each.attrs['model']} · {each.attrs['dataset']}: " for each in (sample, *samples)]
-    place = names[0] if len(set(names)) > 1 else ""
-    return f"{place}“{sample.attrs['prompt']}”"
+    unit = unit_of(sample)
+    prefix = f"{unit}: " if {unit_of(other) for other in samples} - {unit} else ""
+    return f"{prefix}“{sample.attrs['prompt']}”"
+
+
+def unit_of(pictures: xr.Dataset) -> str:
+    """Name the model and the dataset of prompts that pictures come from."""
+    return f"{pictures.attrs['model']} · {pictures.attrs['dataset']}"
 
 
 def compact(table: pd.DataFrame) -> pd.DataFrame:
@@ -110,14 +134,17 @@ def intervals(
     return table[table["n"] > 0]
 
 
-def line(axes: Axes, x: pd.Series, rows: pd.DataFrame, **style) -> None:
+def line(axes: Axes, x: pd.Series, rows: pd.DataFrame, **style: Any) -> None:
     """Draw estimates over x with their interval as a band."""
     axes.plot(x, rows["estimate"], **style)
     axes.fill_between(x, rows["ci_low"], rows["ci_high"], color=style["color"], alpha=0.2, lw=0)
 
 
 def spaced(positions: np.ndarray, share: float) -> np.ndarray:
-    """Choose increasing positions at least `share` of their range apart, both ends among them."""
+    """Choose indices of increasing positions (n,), at least `share` of their range apart.
+
+    Both ends are among them.
+    """
     gap = share * (positions[-1] - positions[0])
     kept = [0]
     for index in range(1, len(positions) - 1):
@@ -203,7 +230,7 @@ def map_bar(method: str, width: float) -> Part:
         axes.set_box_aspect(0.025)
         bar.outline.set_linewidth(0.5)
 
-    return "", draw, (width, 0.55)
+    return Part("", draw, width, 0.55)
 
 
 def wrapped(text: str, width: int) -> str:

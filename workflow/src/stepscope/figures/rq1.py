@@ -9,6 +9,7 @@ import xarray as xr
 from matplotlib.figure import Figure, SubFigure
 
 from stepscope.figures import plotting
+from stepscope.figures.samples import steps_with_map
 
 RECOVERY = [*plotting.STEPS, "region", "band", "recovered"]  # columns read of rq1_recovery
 BANDS = {"low": "low frequencies", "mid": "middle frequencies", "high": "high frequencies"}
@@ -19,43 +20,43 @@ REGIONS = {"object": "object", "border": "border (one latent cell)", "background
 def maps_over_time(samples: Sequence[xr.Dataset], method: str, columns: int = 6) -> Figure:
     """Draw guided predictions at increasing steps, the method's maps over them and the outline.
 
-    A sample (see `pictures.load`) has two rows: predictions above, maps below, its final picture at
-    the right; at most `columns` steps with a map are shown, evenly chosen.
+    A sample (see `samples.load_samples`) has two rows: predictions above, maps below, its final
+    picture at the right; at most `columns` steps with a map are shown, evenly chosen.
     """
     chosen = [_steps(sample, columns) for sample in samples]
     shown = max(map(len, chosen)) + 1
     abreast = 2 if shown <= 4 and len(samples) > 1 else 1
-    size = (abreast * (1.15 * shown + 0.15), 2.75)
+    width = abreast * (1.15 * shown + 0.15)
 
-    def draw(part: slice, figure: SubFigure) -> None:
+    def draw(row: slice, figure: SubFigure) -> None:
         blocks = figure.subfigures(1, abreast, squeeze=False, wspace=0.04)[0]
-        for block, sample, steps in zip(blocks, samples[part], chosen[part], strict=False):
+        for block, sample, steps in zip(blocks, samples[row], chosen[row], strict=False):
             title = f"{plotting.caption(sample, samples)} (seed {sample.attrs['seed']})"
             title = plotting.wrapped(title, 14 * shown)
             block.suptitle(title, x=0.02, ha="left", fontsize=8)
             _strip(block.subplots(2, shown), sample, steps)
 
-    starts = range(0, len(samples), abreast)
-    parts = [("", partial(draw, slice(start, start + abreast)), size) for start in starts]
-    return plotting.stacked([*parts, plotting.map_bar(method, size[0])])
+    rows = [slice(start, start + abreast) for start in range(0, len(samples), abreast)]
+    parts = [plotting.Part("", partial(draw, row), width, 2.75) for row in rows]
+    return plotting.stacked([*parts, plotting.map_bar(method, width)])
 
 
 def _steps(sample: xr.Dataset, columns: int) -> np.ndarray:
     """Choose at most `columns` of the steps with a map, evenly."""
-    known = sample["step"].to_numpy()[np.isfinite(sample["map"]).any(["map_y", "map_x"])]
-    places = np.linspace(0, len(known) - 1, min(columns, len(known)))
-    return known[places.round().astype(int)]
+    steps = steps_with_map(sample)
+    chosen = np.linspace(0, len(steps) - 1, min(columns, len(steps)))
+    return steps[chosen.round().astype(int)]
 
 
 def _strip(grid: np.ndarray, sample: xr.Dataset, steps: np.ndarray) -> None:
     """Draw one sample into two rows of axes."""
     mask, final = sample["mask"].to_numpy(), sample["image"].to_numpy()
-    for axes, step in zip(grid.T, steps, strict=False):
-        at = sample.sel(step=step)
-        image = at["preview"].sel(prediction="guided").to_numpy()
-        plotting.picture(axes[0], image)
-        axes[0].set_title(f"step {step}\nlog-SNR {float(at['log_snr']):+.1f}")
-        plotting.overlaid(axes[1], image, at["map"].to_numpy(), mask)
+    for (above, below), step in zip(grid.T, steps, strict=False):
+        at_step = sample.sel(step=step)
+        image = at_step["preview"].sel(prediction="guided").to_numpy()
+        plotting.picture(above, image)
+        above.set_title(f"step {step}\nlog-SNR {float(at_step['log_snr']):+.1f}")
+        plotting.overlaid(below, image, at_step["map"].to_numpy(), mask)
     for axes in grid[:, len(steps) : -1].flat:
         axes.set_visible(False)
     for axes in grid[:, -1]:
@@ -72,7 +73,7 @@ def recovery(table: pd.DataFrame, draws: int, confidence: float, seed: int) -> F
 
     Regions are colours, frequency bands columns, samplings rows; bands are bootstrap intervals.
     """
-    bootstrap = {"draws": draws, "confidence": confidence, "seed": seed}
+    bootstrap = plotting.Bootstrap(draws=draws, confidence=confidence, seed=seed)
 
     def draw(rows: pd.DataFrame, figure: SubFigure) -> None:
         samplings = plotting.listed(rows["sampling"])
@@ -95,21 +96,23 @@ def recovery(table: pd.DataFrame, draws: int, confidence: float, seed: int) -> F
 
     return plotting.stacked(
         [
-            (title, partial(draw, rows), (7.2, 1.75 * rows["sampling"].nunique() + 0.9))
+            plotting.Part(title, partial(draw, rows), 7.2, 1.75 * rows["sampling"].nunique() + 0.9)
             for title, rows in plotting.groups(plotting.compact(table))
         ]
     )
 
 
-def _recovered(line: np.ndarray, rows: pd.DataFrame, sampling: str, bootstrap: dict) -> pd.Series:
+def _recovered(
+    line: np.ndarray, rows: pd.DataFrame, sampling: str, bootstrap: plotting.Bootstrap
+) -> pd.Series:
     """Draw one sampling's row of panels, a band each; return the numbers of prompts behind them."""
     by = ["region", "band", "step", "log_snr"]
     table = plotting.intervals(rows.dropna(subset=["recovered"]), by, "recovered", **bootstrap)
     for axes, band in zip(line, BANDS, strict=True):
         axes.axhline(0, color="0.8", lw=0.6)
-        for (region, label), colour in zip(REGIONS.items(), plotting.PALETTE[:3], strict=True):
-            some = table[(table["band"] == band) & (table["region"] == region)].sort_values("step")
-            plotting.line(axes, some["log_snr"], some, color=colour, marker="o", label=label)
+        for (region, label), colour in zip(REGIONS.items(), plotting.PALETTE, strict=False):
+            steps = table[(table["band"] == band) & (table["region"] == region)].sort_values("step")
+            plotting.line(axes, steps["log_snr"], steps, color=colour, marker="o", label=label)
         plotting.step_axis(axes, rows, share=0.11)
     line[0].set_ylabel(f"{sampling}\nshare of the first\nerror recovered")
     return table["n"]

@@ -1,6 +1,8 @@
 """Figures of RQ2: which words a step works on."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -9,10 +11,27 @@ import xarray as xr
 from matplotlib.figure import Figure, SubFigure
 
 from stepscope.figures import plotting
+from stepscope.figures.samples import steps_with_map
 from stepscope.store import tables
 
 RELEVANCE = [*plotting.STEPS, "word", "word_index", "role", "method", "relevance"]
 DASHES = ["-", (0, (4, 1.5)), (0, (1, 1)), (0, (4, 1, 1, 1)), (0, (6, 2)), (0, (2, 2)), (0, (1, 3))]
+WIDTH = 7.4  # inches
+
+
+@dataclass(frozen=True)
+class Word:
+    """How a word of a prompt is written and drawn; `dash` is a line style of matplotlib."""
+
+    text: str
+    role: str
+    colour: tuple[float, float, float]
+    dash: Any
+
+    @property
+    def label(self) -> str:
+        """The word with its role, if it has one."""
+        return f"{self.text} [{self.role}]" if self.role else self.text
 
 
 @plotting.styled
@@ -26,22 +45,15 @@ def words(
     """Draw each word's share of a step's relevance, the switches of the top word, and maps there.
 
     `relevance` is rq2_relevance, each step divided by its total over words; lines are means over
-    seeds, bands the range between seeds. A sample (see `pictures.load`) has a map per word.
+    seeds, bands the range between seeds. A sample (see `samples.load_samples`) has a map per word.
     """
     parts = []
     for sample in samples:
         keys = [relevance[key] == sample.attrs[key] for key in (*plotting.UNITS, "prompt_id")]
         rows = relevance[np.logical_and.reduce([*keys, relevance["method"] == method])]
-        parts.append(
-            _part(
-                plotting.caption(sample, samples),
-                sample,
-                rows.assign(share=tables.share(rows)),
-                method,
-                columns,
-            )
-        )
-    return plotting.stacked([*parts, plotting.map_bar(map_method, 7.4)])
+        rows = rows.assign(share=tables.share(rows))
+        parts.append(_part(plotting.caption(sample, samples), sample, rows, method, columns))
+    return plotting.stacked([*parts, plotting.map_bar(map_method, WIDTH)])
 
 
 def reigns(mean: pd.DataFrame) -> pd.DataFrame:
@@ -67,49 +79,42 @@ def _part(
         .set_index("step")["log_snr"]
     )
     seeds = rows.set_index(["step", "word_index", "seed"])["share"].unstack(["word_index", "seed"])
-    mean = seeds.T.groupby(level="word_index").mean().T
+    by_word = seeds.T.groupby(level="word_index")
+    low, mean, high = by_word.min().T, by_word.mean().T, by_word.max().T
     switches = reigns(mean.dropna(how="all"))  # a step without relevance has no top word
-    known = np.isfinite(sample["map"]).any([*set(sample["map"].dims) - {"step"}])
-    mapped = switches[known.sel(step=switches["step"].to_numpy()).to_numpy()]
+    mapped = switches[switches["step"].isin(steps_with_map(sample))]
     mapped = mapped.nlargest(columns, "length", keep="first").sort_values("step")
-    colours = {word: colour for word, (_, colour, _) in names.items()}
 
     def draw(figure: SubFigure) -> None:
-        above, below = figure.subfigures(2, 1, height_ratios=[1.75, 1.45], hspace=0.01)
+        above, below = figure.subfigures(
+            2, 1, squeeze=False, height_ratios=[1.75, 1.45], hspace=0.01
+        ).flat
         axes = above.subplots()
-        for word, (label, colour, dash) in names.items():
-            values = seeds[word].reindex(times.index)
-            axes.plot(times, mean[word].reindex(times.index), color=colour, ls=dash, label=label)
-            axes.fill_between(
-                times, values.min(axis=1), values.max(axis=1), color=colour, alpha=0.15, lw=0
-            )
-        for step, word in zip(switches["step"], switches["word_index"], strict=True):
-            axes.axvline(times[step], color=colours[word], lw=0.7, ls=(0, (2, 2)), zorder=0)
+        for index, word in names.items():
+            course, least, most = (of[index].reindex(times.index) for of in (mean, low, high))
+            axes.plot(times, course, color=word.colour, ls=word.dash, label=word.label)
+            axes.fill_between(times, least, most, color=word.colour, alpha=0.15, lw=0)
+        for step, index in zip(switches["step"], switches["word_index"], strict=True):
+            colour = names[index].colour
+            axes.axvline(times[step], color=colour, lw=0.7, ls=(0, (2, 2)), zorder=0)
             axes.plot(
-                times[step],
-                mean.loc[step, word],
-                "o",
-                color=colours[word],
-                ms=5,
-                mec="white",
-                mew=0.8,
+                times[step], mean.loc[step, index], "o", color=colour, ms=5, mec="white", mew=0.8
             )
         plotting.step_axis(axes, rows, share=0.04)
         plotting.log_snr_axis(axes)
         axes.set(ylabel="share of the step's\nrelevance", ylim=(0, None))
         axes.set_xlim(times.min() - 0.1, times.max() + 0.1)
         n = rows["seed"].nunique()
-        title = (
-            f"{plotting.METHODS.get(method, method)}\nmean and range, n = {n} seed{'s' * (n > 1)}"
-        )
+        count = f"n = {n} seeds" if n > 1 else f"n = {n} seed"
+        title = f"{plotting.METHODS.get(method, method)}\nmean and range, {count}"
         above.legend(*axes.get_legend_handles_labels(), loc="outside right center", title=title)
         _maps(below, sample, mapped, names, columns)
 
-    return title, draw, (7.4, 3.45)
+    return plotting.Part(title, draw, WIDTH, 3.45)
 
 
-def _names(rows: pd.DataFrame) -> dict[int, tuple[str, tuple, object]]:
-    """Give each word a label, colour and dash: roles in colour, others grey, repeats numbered."""
+def _names(rows: pd.DataFrame) -> dict[int, Word]:
+    """Give each word a text, colour and dash: roles in colour, others grey, repeats numbered."""
     table = rows.drop_duplicates("word_index").sort_values("word_index")
     texts = table["word"].astype(str)
     colours, greys = iter(plotting.PALETTE * 3), iter(DASHES * 9)
@@ -122,29 +127,32 @@ def _names(rows: pd.DataFrame) -> dict[int, tuple[str, tuple, object]]:
         texts.duplicated(False),
         strict=True,
     ):
-        label = f"{word} ({repeat + 1})" if again else word
+        text = f"{word} ({repeat + 1})" if again else word
         if isinstance(role, str) and role:
-            names[index] = (f"{label} [{role}]", next(colours), "-")
+            names[index] = Word(text, role, next(colours), "-")
         else:
-            names[index] = (label, mpl.colors.to_rgb(plotting.GREY), next(greys))
+            names[index] = Word(text, "", mpl.colors.to_rgb(plotting.GREY), next(greys))
     return names
 
 
 def _maps(
-    figure: SubFigure, sample: xr.Dataset, mapped: pd.DataFrame, names: dict, columns: int
+    figure: SubFigure,
+    sample: xr.Dataset,
+    mapped: pd.DataFrame,
+    names: Mapping[int, Word],
+    columns: int,
 ) -> None:
     """Draw the top word's map where its reign begins, and the final picture after them."""
     *grid, final = figure.subplots(1, columns + 1)[: len(mapped) + 1]
     for axes in figure.axes[len(mapped) + 1 :]:
         axes.set_visible(False)
-    for axes, step, word in zip(grid, mapped["step"], mapped["word_index"], strict=True):
-        at = sample.sel(step=step)
-        image = at["preview"].sel(prediction="guided").to_numpy()
-        saliency = at["map"].isel(word=word, missing_dims="ignore")
+    for axes, step, index in zip(grid, mapped["step"], mapped["word_index"], strict=True):
+        at_step = sample.sel(step=step)
+        image = at_step["preview"].sel(prediction="guided").to_numpy()
+        saliency = at_step["map"].isel(word=index, missing_dims="ignore")
         plotting.overlaid(axes, image, saliency.to_numpy(), sample["mask"].to_numpy())
-        label, colour, _ = names[word]
         axes.set_title(f"step {step}")
-        axes.set_xlabel(label.split(" [")[0], color=colour, fontweight="bold")
+        axes.set_xlabel(names[index].text, color=names[index].colour, fontweight="bold")
     plotting.picture(final, sample["image"].to_numpy())
     final.set_title("final picture")
     final.set_xlabel(f"seed {sample.attrs['seed']}")

@@ -6,14 +6,15 @@ import numpy as np
 import pandas as pd
 import seaborn
 import xarray as xr
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 
 from stepscope.figures import plotting
 from stepscope.statistics import summaries
 
-COLOURS = dict(zip(plotting.PREDICTIONS, [plotting.PALETTE[i] for i in (3, 1, 0)], strict=True))
+COLOURS = {"e_u": plotting.VERMILION, "e_c": plotting.ORANGE, "guided": plotting.BLUE}
 CONCEPTS = [*plotting.STEPS, "prediction", "family", "concept", "probability"]
-ONSETS = [*plotting.STEPS[:5], "prediction", "family", "concept", "onset_log_snr"]
+ONSETS = [*plotting.SAMPLES, "prediction", "family", "concept", "onset_log_snr"]
 
 
 @plotting.styled
@@ -25,7 +26,7 @@ def emergence(
     `concepts` and `onsets` are rq3_concepts and rq3_emergence; families are columns, samplings
     rows, predictions colours.
     """
-    bootstrap = {"draws": draws, "confidence": confidence, "seed": seed}
+    bootstrap = plotting.Bootstrap(draws=draws, confidence=confidence, seed=seed)
     concepts = plotting.compact(concepts)
     return plotting.stacked(
         [
@@ -36,7 +37,7 @@ def emergence(
 
 
 def _part(
-    title: str, concepts: pd.DataFrame, onsets: pd.DataFrame, bootstrap: dict
+    title: str, concepts: pd.DataFrame, onsets: pd.DataFrame, bootstrap: plotting.Bootstrap
 ) -> plotting.Part:
     """Lay out one model and dataset: a row of panels per sampling, the onsets in the last row."""
     families = plotting.listed(onsets["family"])
@@ -76,21 +77,20 @@ def _part(
             f"{count}; onsets: median, quartiles, 5 to 95 %, samples with one / all)",
         )
 
-    return title, draw, (max(5.0, 1.75 * len(families) + 0.9), sum(heights) + 0.8)
+    return plotting.Part(title, draw, max(5.0, 1.75 * len(families) + 0.9), sum(heights) + 0.8)
 
 
-def _probability(axes, rows: pd.DataFrame, chance: float) -> None:
+def _probability(axes: Axes, rows: pd.DataFrame, chance: float) -> None:
     """Draw one sampling and family: a curve per prediction, and the chance level."""
     for prediction, colour in COLOURS.items():
-        some = rows[rows["prediction"] == prediction].sort_values("step")
-        plotting.line(
-            axes, some["log_snr"], some, color=colour, label=plotting.PREDICTIONS[prediction]
-        )
+        steps = rows[rows["prediction"] == prediction].sort_values("step")
+        label = plotting.PREDICTIONS[prediction]
+        plotting.line(axes, steps["log_snr"], steps, color=colour, label=label)
     axes.axhline(chance, color=plotting.GREY, lw=0.8, ls=(0, (3, 2)), label="chance (1 / concepts)")
     axes.set(ylim=(0, 1.02), yticks=[0, 0.5, 1])
 
 
-def _onsets(axes, rows: pd.DataFrame, samplings: list[str]) -> None:
+def _onsets(axes: Axes, rows: pd.DataFrame, samplings: list[str]) -> None:
     """Draw onsets over samples: median, quartiles, 5 to 95 %, per sampling and prediction."""
     seaborn.boxplot(
         onsets_of(rows),
@@ -108,33 +108,36 @@ def _onsets(axes, rows: pd.DataFrame, samplings: list[str]) -> None:
         ax=axes,
     )
     axes.set(ylabel="")
-    at = {"xycoords": ("axes fraction", "data"), "fontsize": 5.5, "va": "center", "ha": "left"}
     for index, sampling in enumerate(samplings):
         for offset, (prediction, colour) in enumerate(COLOURS.items()):
-            some = rows[(rows["sampling"] == sampling) & (rows["prediction"] == prediction)]
-            count = f"{some['onset_log_snr'].notna().sum()}/{len(some)}"
-            y = index + 0.8 * ((offset + 0.5) / len(COLOURS) - 0.5)
-            axes.annotate(count, (1.02, y), color=colour, **at)
+            box = rows[(rows["sampling"] == sampling) & (rows["prediction"] == prediction)]
+            axes.annotate(
+                f"{box['onset_log_snr'].notna().sum()}/{len(box)}",
+                (1.02, index + 0.8 * ((offset + 0.5) / len(COLOURS) - 0.5)),
+                xycoords=("axes fraction", "data"),
+                color=colour,
+                fontsize=5.5,
+                va="center",
+                ha="left",
+            )
 
 
 def onsets_of(rows: pd.DataFrame) -> pd.DataFrame:
     """Select the onsets that there are, with plain text for the groups."""
-    found = rows.dropna(subset="onset_log_snr")
-    return found.astype({"sampling": str, "prediction": str})
+    onsets = rows.dropna(subset="onset_log_snr")
+    return onsets.astype({"sampling": str, "prediction": str})
 
 
 @plotting.styled
 def samplings(pictures: Sequence[xr.Dataset]) -> Figure:
     """Draw the same prompts and seeds under each sampling, above the log-SNR of the steps.
 
-    Each dataset (see `pictures.by_sampling`) holds the pictures of a model and dataset of prompts.
+    Each dataset (see `samples.load_by_sampling`) holds the pictures of a model and dataset of
+    prompts.
     """
-    titles = [
-        f"{each.attrs['model']} · {each.attrs['dataset']}" * (len(pictures) > 1)
-        for each in pictures
-    ]
+    several = len(pictures) > 1
     return plotting.stacked(
-        [_grid(title, each) for title, each in zip(titles, pictures, strict=True)]
+        [_grid(plotting.unit_of(unit) if several else "", unit) for unit in pictures]
     )
 
 
@@ -146,7 +149,8 @@ def _grid(title: str, pictures: xr.Dataset) -> plotting.Part:
     heights = [1.3 * ratio * len(names) + 0.75, 0.85 + 0.2 * len(names)]
 
     def draw(figure: SubFigure) -> None:
-        above, below = figure.subfigures(2, 1, height_ratios=heights, hspace=0.02)
+        rows = figure.subfigures(2, 1, squeeze=False, height_ratios=heights, hspace=0.02)
+        above, below = rows.flat
         grid = above.subplots(len(names), len(prompts), squeeze=False)
         for line, name in zip(grid, names, strict=True):
             for axes, image in zip(
@@ -158,10 +162,10 @@ def _grid(title: str, pictures: xr.Dataset) -> plotting.Part:
             axes.set_title(f"{plotting.wrapped(str(prompt), 20)}\nseed {seed}", fontsize=7)
         _schedules(below.subplots(), pictures["log_snr"], names)
 
-    return title, draw, (1.25 * len(prompts) + 0.5, sum(heights))
+    return plotting.Part(title, draw, 1.25 * len(prompts) + 0.5, sum(heights))
 
 
-def _schedules(axes, log_snr: xr.DataArray, names: list[str]) -> None:
+def _schedules(axes: Axes, log_snr: xr.DataArray, names: list[str]) -> None:
     """Draw a tick per step on the log-SNR axis, a row per sampling, with step numbers."""
     for row, name in enumerate(names):
         values = log_snr.sel(sampling=name).dropna("step")

@@ -1,18 +1,20 @@
 """The samples that the picture figures draw, read from the stores of previews, masks and maps."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from stepscope.pictures import regions
+from stepscope.store.maps import final_picture, read_sample
 
 KEYS = ("model", "dataset", "sampling", "prompt_id", "prompt", "seed")
 
 
 def load_samples(
-    records: Sequence[dict],
+    records: Sequence[Mapping[str, Any]],
     previews: Sequence[str],
     masks: Sequence[str],
     maps: Sequence[str],
@@ -27,7 +29,9 @@ def load_samples(
     """
     samples = []
     for record, *paths in zip(records, previews, masks, maps, strict=True):
-        pictures, mask, saliency = (_sample(path, record) for path in paths)
+        pictures, mask, saliency = (
+            read_sample(path, record["prompt_id"], record["seed"]) for path in paths
+        )
         extra = {"layer", "word"} & set(saliency[method].dims) - ({"word"} if per_word else set())
         with_role = saliency["word_role"] != "" if "word" in extra else True
         values = saliency[method].where(with_role).mean(sorted(extra))
@@ -42,18 +46,22 @@ def load_samples(
     return samples
 
 
-def load_by_sampling(records: Sequence[dict], previews: Sequence[str]) -> list[xr.Dataset]:
+def load_by_sampling(
+    records: Sequence[Mapping[str, Any]], previews: Sequence[str]
+) -> list[xr.Dataset]:
     """Read the final pictures, one dataset per model and dataset of prompts.
 
     image (sampling, prompt, y, x, rgb) u1, log_snr (sampling, step) f8, seed (prompt); `records`
     come sorted by model, dataset and prompt, with every sampling of a prompt together.
     """
 
-    def unit(pair: tuple[dict, str]) -> tuple[str, str]:
-        return pair[0]["model"], pair[0]["dataset"]
+    def unit(pair: tuple[Mapping[str, Any], str]) -> tuple[str, str]:
+        record, _ = pair
+        return record["model"], record["dataset"]
 
-    def prompt(pair: tuple[dict, str]) -> str:
-        return pair[0]["prompt_id"]
+    def prompt(pair: tuple[Mapping[str, Any], str]) -> str:
+        record, _ = pair
+        return record["prompt_id"]
 
     figures = []
     for (model, name), pairs in groupby(zip(records, previews, strict=True), unit):
@@ -65,24 +73,24 @@ def load_by_sampling(records: Sequence[dict], previews: Sequence[str]) -> list[x
     return figures
 
 
+def steps_with_map(sample: xr.Dataset) -> np.ndarray:
+    """Select the steps, int (step,), at which a sample's `map` has a finite value."""
+    values = sample["map"].transpose("step", ...).to_numpy()
+    finite = np.isfinite(values.reshape(len(values), -1)).any(axis=1)
+    return sample["step"].to_numpy()[finite]
+
+
 def _joined(parts: list[xr.Dataset], axis: str) -> xr.Dataset:
     """Join along an axis what has it; a shorter schedule is filled with NaN at its end."""
-    how = {"data_vars": "minimal", "coords": "minimal", "compat": "override", "join": "outer"}
-    return xr.concat(parts, axis, **how)
+    return xr.concat(
+        parts, axis, data_vars="minimal", coords="minimal", compat="override", join="outer"
+    )
 
 
-def _sample(path: str, record: dict) -> xr.Dataset:
-    """Read a record's sample from a store; opened here, as a figure needs no tensor library."""
-    store = xr.open_zarr(path, consolidated=True, chunks=None)
-    chosen = (store["prompt_id"] == record["prompt_id"]) & (store["seed"] == record["seed"])
-    (place,) = np.flatnonzero(chosen)
-    return store.isel(sample=int(place)).load().drop_vars("sample")
-
-
-def _final(record: dict, path: str) -> xr.Dataset:
+def _final(record: Mapping[str, Any], path: str) -> xr.Dataset:
     """Take a sample's final picture and its steps' log-SNR, named by its sampling."""
-    sample = _sample(path, record)
-    image = sample["image"].rename(image_y="y", image_x="x")
+    sample = read_sample(path, record["prompt_id"], record["seed"])
+    image = final_picture(sample)
     final = xr.Dataset(
         {
             "image": image.variable.set_dims(("prompt", *image.dims)),
@@ -90,5 +98,6 @@ def _final(record: dict, path: str) -> xr.Dataset:
         },
         coords={"step": sample["step"].to_numpy(), "seed": ("prompt", [record["seed"]])},
     )
-    place = {"sampling": [record["sampling"]], "prompt": [record["prompt"]]}
-    return final.expand_dims("sampling").assign_coords(place)
+    return final.expand_dims("sampling").assign_coords(
+        sampling=[record["sampling"]], prompt=[record["prompt"]]
+    )

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from diffusers.models.attention_processor import Attention
@@ -23,7 +24,8 @@ class Record:
 @contextmanager
 def image_attention(family: Family) -> Iterator[Record]:
     """Record the attention probabilities of a call with gradients, and each layer's output size."""
-    record, network = Record(), family.network
+    record = Record()
+    network: Any = family.network
     before = network.attn_processors
     processor = KeepProbabilities(record.calls, family.joint)
     network.set_attn_processor(dict.fromkeys(before, processor))
@@ -47,9 +49,9 @@ def image_attention(family: Family) -> Iterator[Record]:
 class KeepProbabilities:
     """Attention processor that computes probabilities as part of the graph and keeps them.
 
-    The library's plain ``AttnProcessor``, or for ``joint`` attention its ``JointAttnProcessor2_0``,
+    The library's plain `AttnProcessor`, or for `joint` attention its `JointAttnProcessor2_0`,
     written out, since fused attention has no probabilities. Whether a call reads the text is seen
-    by ``encoder_hidden_states``: with ``only_cross_attention`` a module's name does not tell.
+    by `encoder_hidden_states`: with `only_cross_attention` a module's name does not tell.
     """
 
     def __init__(self, calls: list[tuple[Attention, bool, Tensor]], joint: bool) -> None:
@@ -115,16 +117,16 @@ def _heads(
     attn: Attention, queries: Tensor, source: Tensor, names: tuple[str, ...], norms: tuple
 ) -> list[Tensor]:
     """Queries, keys and values (B, H, n, d) by the named projections, normalised."""
-    given = zip(names, (queries, source, source), (*norms, None), strict=True)
+    projections = zip(names, (queries, source, source), (*norms, None), strict=True)
     split = []
-    for name, states, norm in given:
+    for name, states, norm in projections:
         projected = getattr(attn, name)(states).unflatten(-1, (attn.heads, -1)).transpose(1, 2)
         split.append(projected if norm is None else norm(projected))
     return split
 
 
 @contextmanager
-def text_attention(encoder: nn.Module) -> Iterator[list[Tensor]]:
+def text_attention(encoder: Any) -> Iterator[list[Tensor]]:
     """Record the attention probabilities (1, H, n, n) of a text encoder, layer by layer."""
     kept: list[Tensor] = []
     before = encoder.config._attn_implementation

@@ -7,6 +7,8 @@ import xarray as xr
 from skimage.filters import sobel
 
 from stepscope.pictures import regions
+from stepscope.store.coordinates import sample_and_step_numbers
+from stepscope.store.traces import latent_size, prompt_ids_of, sample_and_step_counts, seeds_of
 
 NAMES = ("random", "centre")
 
@@ -16,28 +18,26 @@ def maps(
 ) -> dict[str, xr.DataArray]:
     """Baseline maps {name: (sample, step, y, x) float32} on a trace's latent grid.
 
-    ``pictures`` (sample, y, x, rgb) u1 add the map "edge".
+    `pictures` (sample, y, x, rgb) u1 add the map "edge".
     """
-    size = tuple(tree["latent/value"].shape[-2:])
-    shape = (tree.sizes["sample"], tree.sizes["step"], *size)
-    found = {
+    size = latent_size(tree)
+    shape = (*sample_and_step_counts(tree), *size)
+    arrays = {
         "random": np.stack(
             [
                 random(seed, prompt_id, number, shape[1:])
-                for prompt_id, number in zip(
-                    tree["prompt_id"].values, tree["seed"].values, strict=True
-                )
+                for prompt_id, number in zip(prompt_ids_of(tree), seeds_of(tree), strict=True)
             ]
         ),
         "centre": np.broadcast_to(centre(size), shape),
     }
     if pictures is not None:
         edges = np.stack([edge(picture, size) for picture in pictures])
-        found["edge"] = np.broadcast_to(edges[:, None], shape)
-    coords = {"sample": tree["sample"].values, "step": tree["step"].values}
+        arrays["edge"] = np.broadcast_to(edges[:, None], shape)
+    coords = sample_and_step_numbers(tree)
     return {
-        name: xr.DataArray(values, coords, ("sample", "step", "y", "x"))
-        for name, values in found.items()
+        name: xr.DataArray(array, coords, ("sample", "step", "y", "x"))
+        for name, array in arrays.items()
     }
 
 

@@ -24,8 +24,8 @@ def cross_attention(denoiser: Denoiser, step: Step) -> np.ndarray:
     """
     size = step.latent.shape[-2:]
     grids = [
-        F.interpolate(values.float()[None], size=size, mode="bilinear")[0]
-        for values in step.attention.values()
+        F.interpolate(maps.float()[None], size=size, mode="bilinear")[0]
+        for maps in step.attention.values()
     ]
     mean = torch.stack(grids).mean(0)  # (J, h, w)
     return torch.stack([mean[list(word.tokens)].sum(0) for word in step.words]).numpy()

@@ -1,8 +1,9 @@
 """DF-CAM: which regions of each layer raise a target, for all layers with one backward pass."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,8 +12,10 @@ from torch import Tensor, nn
 
 from stepscope.diffusion.denoiser import Denoiser
 from stepscope.diffusion.step import Step
-from stepscope.methods.differences import added_by_prompt, added_by_words, conditional
+from stepscope.methods.differences import added_by_prompt, added_by_words
+from stepscope.methods.gradients import frozen
 from stepscope.methods.method import Layers, method
+from stepscope.methods.scaling import minmax
 from stepscope.models.families.base import Family
 
 TARGETS = ("prompt", "region", "norm", "raw_sum")
@@ -29,33 +32,45 @@ log = logging.getLogger(__name__)
 def df_cam(denoiser: Denoiser, step: Step, *, target: str = "prompt") -> Layers:
     """Maps (layer, h, w) in [0, 1]: ReLU(sum_k alpha_k A_k), bilinear to the latent grid, min-max.
 
-    alpha_k is the spatial mean of dY/dA_k. ``target`` Y: "prompt" <stopgrad(e_c - e_u), e_c>;
+    alpha_k is the spatial mean of dY/dA_k. `target` Y: "prompt" <stopgrad(e_c - e_u), e_c>;
     "region" the same inside the objects; "norm" the squared norm of the guided output; "raw_sum"
     the sum of both raw halves, the authors' choice. Guidance mixes the halves of A and of dY/dA
     only for the raw sum: gradients of a guided target hold the guidance already. A layer whose map
-    is constant is reported and NaN.
+    is constant is reported and NaN. A target of another name, or one that the step cannot have, is
+    a ValueError.
+    """
+    y_of = target_of(denoiser, step, target)
+    with recorded(denoiser.family) as activations:
+        latents = step.latent[None].to(denoiser.device).requires_grad_()
+        gradients = gradients_of(y_of(latents), activations)
+    guidance = denoiser.guidance if target == "raw_sum" else None
+    height, width = step.latent.shape[-2:]
+    maps = class_activation(denoiser.family, activations, gradients, (height, width), guidance)
+    layers = Layers(tuple(activations), maps)
+    report_empty(layers, step)
+    return layers
+
+
+def target_of(denoiser: Denoiser, step: Step, target: str) -> Callable[[Tensor], Tensor]:
+    """A function of latents (1, C, h, w) that gives the target Y, one number.
+
+    What the prompt adds is computed here, once and without gradients. A target of another name is
+    a ValueError, and so is "region" without object masks or "prompt" without guidance.
     """
     if target not in TARGETS:
         raise ValueError(f"target: {target!r} is none of {', '.join(TARGETS)}.")
-    if target == "region" and step.mask is None:
+    if target == "raw_sum":
+        return lambda latents: denoiser.outputs(latents, step).float().sum()
+    if target == "norm":
+        return lambda latents: (denoiser.guided(denoiser.outputs(latents, step).float()) ** 2).sum()
+    if target == "prompt":
+        weights = added_by_prompt(denoiser, step)
+    elif step.mask is None:
         raise ValueError(f"target: region needs object masks, and {step.prompt_id} has none.")
-    weights = added_by_prompt(denoiser, step) if target in ("prompt", "region") else None
-    if target == "region":
+    else:
+        weights = added_by_prompt(denoiser, step)
         weights = weights * step.mask.to(weights)
-    with recorded(denoiser.family) as activations:
-        latents = step.latent[None].to(denoiser.device).requires_grad_()
-        if target == "raw_sum":
-            y = denoiser.outputs(latents, step).float().sum()
-        elif target == "norm":
-            y = (denoiser.guided(denoiser.outputs(latents, step).float()) ** 2).sum()
-        else:
-            y = (weights.float() * conditional(denoiser, latents, step)[0].float()).sum()
-        gradients = gradients_of(y, activations)
-    guidance = denoiser.guidance if target == "raw_sum" else None
-    maps = class_activation(
-        denoiser.family, activations, gradients, step.latent.shape[-2:], guidance
-    )
-    return Layers(tuple(activations), named(maps, activations, step))
+    return lambda latents: (weights.float() * denoiser.conditional(latents, step)[0].float()).sum()
 
 
 @method(
@@ -72,35 +87,35 @@ def df_cam_word(denoiser: Denoiser, step: Step) -> np.ndarray:
     weights = added_by_words(denoiser, step).float()
     with recorded(denoiser.family) as activations:
         latents = step.latent[None].to(denoiser.device).requires_grad_()
-        output = conditional(denoiser, latents, step)[0].float()
-        size = step.latent.shape[-2:]
-        maps = [
+        output = denoiser.conditional(latents, step)[0].float()
+        height, width = step.latent.shape[-2:]
+        maps = [  # (layer, h, w) of each word
             class_activation(
                 denoiser.family,
                 activations,
-                gradients_of((each * output).sum(), activations),
-                size,
+                gradients_of((weights_of_word * output).sum(), activations),
+                (height, width),
                 None,
             )
-            for each in weights
+            for weights_of_word in weights
         ]
-    return np.stack([np.nansum(each, axis=0) for each in maps])
+    return np.stack([np.nansum(maps_of_word, axis=0) for maps_of_word in maps])
 
 
 @contextmanager
 def recorded(family: Family) -> Iterator[dict[str, Tensor | None]]:
-    """Record every layer's activation of a call with gradients; weights are frozen.
+    """Each layer's activation of a call with gradients, by name; None before; weights are frozen.
 
     The activations are tensors of the graph, to be differentiated by directly: module backward
     hooks would clone them and refuse layers that return tuples.
     """
     activations: dict[str, Tensor | None] = {}
 
-    def keep(name: str):
-        def hook(_module, _inputs, output):
-            output = family.activation(output)
-            if output.requires_grad:  # calls without gradients give targets, not maps
-                activations[name] = output
+    def keep(name: str) -> Callable[[nn.Module, tuple[Any, ...], Any], None]:
+        def hook(_module: nn.Module, _inputs: tuple[Any, ...], output: Any) -> None:
+            activation = family.activation(output)
+            if activation.requires_grad:  # calls without gradients give targets, not maps
+                activations[name] = activation
 
         return hook
 
@@ -113,64 +128,50 @@ def recorded(family: Family) -> Iterator[dict[str, Tensor | None]]:
         yield activations
 
 
-@contextmanager
-def frozen(*modules: nn.Module) -> Iterator[None]:
-    """Switch off the gradients of all weights: only those of activations are wanted."""
-    weights = [weight for module in modules for weight in module.parameters()]
-    states = [weight.requires_grad for weight in weights]
-    for weight in weights:
-        weight.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for weight, state in zip(weights, states, strict=True):
-            weight.requires_grad_(state)
-
-
-def gradients_of(y: Tensor, activations: dict[str, Tensor | None]) -> dict[str, Tensor | None]:
+def gradients_of(y: Tensor, activations: Mapping[str, Tensor | None]) -> dict[str, Tensor | None]:
     """dY/dA of every recorded layer in one backward pass; None where Y does not depend on it."""
-    used = [name for name, activation in activations.items() if activation is not None]
-    result: dict[str, Tensor | None] = dict.fromkeys(activations)
+    used = {name: activation for name, activation in activations.items() if activation is not None}
+    gradients: dict[str, Tensor | None] = dict.fromkeys(activations)
     if used:
-        tensors = [activations[name] for name in used]
-        gradients = torch.autograd.grad(y, tensors, retain_graph=True, allow_unused=True)
-        result.update(zip(used, gradients, strict=True))
-    return result
+        tensors = list(used.values())
+        of_used = torch.autograd.grad(y, tensors, retain_graph=True, allow_unused=True)
+        gradients.update(zip(used, of_used, strict=True))
+    return gradients
 
 
 @torch.no_grad()
 def class_activation(
     family: Family,
-    activations: dict[str, Tensor | None],
-    gradients: dict[str, Tensor | None],
+    activations: Mapping[str, Tensor | None],
+    gradients: Mapping[str, Tensor | None],
     size: tuple[int, int],
     guidance: float | None,
 ) -> np.ndarray:
     """Maps (layer, h, w) float32 from A and dY/dA of each layer, NaN where constant.
 
-    With ``guidance`` the halves [u, c] of both are mixed as u + w (c - u) first; without it the
+    With `guidance` the halves [u, c] of both are mixed as u + w (c - u) first; without it the
     maps of all rows are added before the ReLU.
     """
     maps = []
     for name, activation in activations.items():
         gradient = gradients[name]
-        if gradient is None:
+        if activation is None or gradient is None:
             maps.append(np.full(size, np.nan, dtype=np.float32))
             continue
-        a, g = (family.feature_map(x, size).float() for x in (activation, gradient))
+        a, g = (family.feature_map(tensor, size).float() for tensor in (activation, gradient))
         if guidance is not None and len(a) == 2:
-            a, g = ((x[0] + guidance * (x[1] - x[0]))[None] for x in (a, g))
+            a, g = ((u + guidance * (c - u))[None] for u, c in (a, g))
         map_ = (g.mean((2, 3), keepdim=True) * a).sum((0, 1)).relu()
-        map_ = F.interpolate(map_[None, None], size=size, mode="bilinear")[0, 0].cpu().numpy()
-        span = map_.max() - map_.min()
-        maps.append((map_ - map_.min()) / span if span > 0 else np.full(size, np.nan, np.float32))
+        map_ = F.interpolate(map_[None, None], size=size, mode="bilinear")[0, 0]
+        maps.append(minmax(map_.cpu().numpy()))
     return np.stack(maps)
 
 
-def named(maps: np.ndarray, activations: dict, step: Step) -> np.ndarray:
-    """The maps unchanged; says in the log which layers have nothing to show."""
-    empty = [name for name, map_ in zip(activations, maps, strict=True) if np.isnan(map_).any()]
+def report_empty(layers: Layers, step: Step) -> None:
+    """Say in the log which layers have nothing to show."""
+    empty = [
+        name for name, map_ in zip(layers.names, layers.maps, strict=True) if np.isnan(map_).any()
+    ]
     if empty:
-        place = f"{step.prompt_id}, seed {step.seed}, step {step.number}"
-        log.info("%s: %d layers left out: %s", place, len(empty), ", ".join(empty))
-    return maps
+        where = f"{step.prompt_id}, seed {step.seed}, step {step.number}"
+        log.info("%s: %d layers left out: %s", where, len(empty), ", ".join(empty))

@@ -3,6 +3,8 @@
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import reduce
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -12,12 +14,15 @@ from stepscope.diffusion.denoiser import Denoiser
 from stepscope.diffusion.step import Step
 from stepscope.methods import similarity as similarities
 from stepscope.methods.method import method
+from stepscope.methods.scaling import minmax
 
 QUANTITIES = ("noise", "clean", "next", "prompt")
 SCORES = ("pixel", "mean", "region")
 # L of the SSIM constants: latents are scaled to unit variance, and so is the noise. Fixed for a
 # quantity, never taken from a sample: a faint prediction would look as sure as a strong one.
 SPAN = dict.fromkeys(QUANTITIES, 1.0)
+# a map (h, w) by variant, or a pair of one and its standard error
+Maps: TypeAlias = dict[str, np.ndarray | tuple[np.ndarray, np.ndarray]]
 
 
 @method(
@@ -39,15 +44,16 @@ def df_rise(
     variants: Sequence[str] = (),
     block: int = 50,
     seed: int = 0,
-) -> dict[str, np.ndarray | tuple[np.ndarray, np.ndarray]]:
+) -> Maps:
     """Maps (h, w) float32: E[s | pixel kept] - E[s | pixel hidden] and its standard error.
 
-    DF-RISE of the paper with like compared with like. ``quantity``: the guided "noise" prediction,
+    DF-RISE of the paper with like compared with like. `quantity`: the guided "noise" prediction,
     the "clean" latent, the "next" latent, or what the "prompt" adds (e_c - e_u); the second and
-    third contain the latent itself and reward copying it. ``score``: s per "pixel", its "mean"
-    (RISE proper), or its mean over the objects' "region". ``variants`` adds maps from the same
+    third contain the latent itself and reward copying it. `score`: s per "pixel", its "mean"
+    (RISE proper), or its mean over the objects' "region". `variants` adds maps from the same
     denoiser calls: "paper" (the equation, sum of mask x s), "official" (the authors' code) and
-    further similarities, named as such. Results are bitwise the same for the same ``block``.
+    further similarities, named as such. Results are bitwise the same for the same `block`. A
+    parameter that is out of range, a name that is unknown, and a missing region are ValueErrors.
     """
     plan = Plan.of(similarity, quantity, score, tuple(variants), keep, seed)
     if masks < 2 or block < 1 or not 0 < keep < 1:
@@ -63,41 +69,62 @@ def df_rise(
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What a DF-RISE run compares: (name, similarity, reference, test) rows, first the default."""
+class Comparison:
+    """One map of a run: the variant's name, and which quantities are compared by which similarity.
 
-    rows: tuple[tuple[str, str, str, str], ...]
+    `reference` is a quantity of the whole latent, `test` one of the masked latents.
+    """
+
+    name: str
+    similarity: str
+    reference: str
+    test: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a DF-RISE run compares, first the default, and how it draws masks and scores them."""
+
+    comparisons: tuple[Comparison, ...]
     score: str
     keep: float
     seed: int
 
     @classmethod
-    def of(cls, similarity, quantity, score, variants, keep, seed) -> "Plan":
-        """Check the names and list the comparisons."""
-        for key, value, known in (
+    def of(
+        cls,
+        similarity: str,
+        quantity: str,
+        score: str,
+        variants: tuple[str, ...],
+        keep: float,
+        seed: int,
+    ) -> "Plan":
+        """The plan of checked names; a name that is unknown is a ValueError."""
+        for key, value, allowed in (
             ("similarity", similarity, similarities.KINDS),
             ("quantity", quantity, QUANTITIES),
             ("score", score, SCORES),
             *(("variants", name, ("paper", "official", *similarities.KINDS)) for name in variants),
         ):
-            if value not in known:
-                raise ValueError(f"{key}: {value!r} is none of {', '.join(known)}.")
-        rows = [("", similarity, quantity, quantity)]
+            if value not in allowed:
+                raise ValueError(f"{key}: {value!r} is none of {', '.join(allowed)}.")
+        comparisons = [Comparison("", similarity, quantity, quantity)]
         for name in variants:
             if name == "paper":
-                rows.append((name, "structure", quantity, quantity))
+                comparisons.append(Comparison(name, "structure", quantity, quantity))
             elif name == "official":  # the latent after the step against predicted noise
-                rows.append((name, "official", "next", "noise"))
+                comparisons.append(Comparison(name, "official", "next", "noise"))
             else:
-                rows.append((name, name, quantity, quantity))
-        return cls(tuple(rows), score, keep, seed)
+                comparisons.append(Comparison(name, name, quantity, quantity))
+        return cls(tuple(comparisons), score, keep, seed)
 
 
 @dataclass(frozen=True)
 class Sums:
     """Float64 sums over masks, for [hidden, kept] pixels.
 
-    ``count`` (2, h, w); ``moments`` (row of the plan, [s, s^2], [hidden, kept], h, w).
+    `count` (2, h, w); `moments` (comparison of the plan, [s, s^2], [hidden, kept], h, w).
     """
 
     count: np.ndarray
@@ -114,8 +141,8 @@ def draw_masks(
 
     Counter based: mask i is the same whatever was drawn before, on any machine.
     """
-    key = hashlib.sha256(f"{seed}/{prompt_id}/{step}".encode()).digest()[:16]
-    key = np.frombuffer(key, dtype="<u8").astype(np.uint64)
+    digest = hashlib.sha256(f"{seed}/{prompt_id}/{step}".encode()).digest()[:16]
+    key = np.frombuffer(digest, dtype="<u8").astype(np.uint64)
     return np.stack(
         [
             np.random.Generator(np.random.Philox(key=key, counter=[0, 0, index, 0])).random(size)
@@ -129,25 +156,32 @@ def block_sums(denoiser: Denoiser, step: Step, plan: Plan, start: int, count: in
     """Sums over one block of masks; blocks may be computed anywhere and in any order."""
     device = denoiser.device
     latent = step.latent.to(device)
-    size = tuple(latent.shape[-2:])
-    kept = draw_masks(plan.seed, step.prompt_id, step.number, start, count, plan.keep, size)
+    height, width = latent.shape[-2:]
+    kept = draw_masks(
+        plan.seed, step.prompt_id, step.number, start, count, plan.keep, (height, width)
+    )
     original = predictions(denoiser, latent[None], step)
     tested = predictions(
         denoiser, latent * torch.from_numpy(kept).to(device, latent.dtype)[:, None], step
     )
-    window = similarities.gaussian_window(similarities.window_size(*size)).to(device)
+    window = similarities.gaussian_window(similarities.window_size(height, width)).to(device)
     scores = []
-    for _, kind, reference, test in plan.rows:
-        values = similarities.similarity(
-            kind, original(reference)[0], tested(test), window, span=SPAN[test]
+    for comparison in plan.comparisons:
+        similarity = similarities.similarity(
+            comparison.similarity,
+            original(comparison.reference)[0],
+            tested(comparison.test),
+            window,
+            span=SPAN[comparison.test],
         )
-        scores.append(scored(values, plan.score, step))
+        scores.append(scored(similarity, plan.score, step))
     groups = np.stack([~kept, kept])  # (2, B, h, w)
     moments = np.stack([[_sums(groups, s), _sums(groups, s**2)] for s in scores])
     return Sums(groups.sum(1).astype(np.float64), moments)
 
 
 def _sums(groups: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Sums (2, h, w) of values (B, h, w), or (B, 1, 1), over the masks of groups (2, B, h, w)."""
     return np.where(groups, values, 0.0).sum(1)
 
 
@@ -163,16 +197,20 @@ def predictions(denoiser: Denoiser, latents: Tensor, step: Step) -> Callable[[st
             return denoiser.clean(latents, guided, step)
         if name == "next":  # in the model's own numbers, as the sampler made it
             return denoiser.advance(latents, denoiser.guided(outputs), step).float()
-        halves = outputs.unbind(1)
-        unconditional, conditional = (denoiser.noise(latents, e, step) for e in halves)
+        unconditional, conditional = (
+            denoiser.noise(latents, half, step) for half in outputs.unbind(1)
+        )
         return conditional - unconditional
 
     return quantity
 
 
-def scored(values: Tensor, score: str, step: Step) -> np.ndarray:
-    """Scores of B masks as float64: (B, h, w) per pixel, otherwise (B, 1, 1)."""
-    values = values.cpu().numpy().astype(np.float64)
+def scored(similarity: Tensor, score: str, step: Step) -> np.ndarray:
+    """Scores of B masks as float64 from (B, h, w): (B, h, w) per pixel, otherwise (B, 1, 1).
+
+    A region's score of a step without object masks is a ValueError.
+    """
+    values = similarity.cpu().numpy().astype(np.float64)
     if score == "pixel":
         return values
     if score == "mean":
@@ -185,30 +223,28 @@ def scored(values: Tensor, score: str, step: Step) -> np.ndarray:
 
 def merged(blocks: Iterable[Sums]) -> Sums:
     """Sum of the blocks in the order given; in index order, every run gives the same bits."""
-    blocks = iter(blocks)
-    total = next(blocks)
-    for block in blocks:
-        total = total + block
-    return total
+    return reduce(Sums.__add__, blocks)
 
 
-def finished(sums: Sums, plan: Plan) -> dict[str, np.ndarray | tuple[np.ndarray, np.ndarray]]:
+def finished(sums: Sums, plan: Plan) -> Maps:
     """Maps by variant, "" being the default with its standard error (Welch's, per pixel)."""
-    maps = {}
-    for (name, *_), (first, second) in zip(plan.rows, sums.moments, strict=True):
+    maps: Maps = {}
+    for comparison, (total, squares) in zip(plan.comparisons, sums.moments, strict=True):
+        name = comparison.name
         if name in ("paper", "official"):
-            maps[name] = minmax(first[1]).astype(np.float32)
+            _, of_kept = total
+            maps[name] = scaled(of_kept).astype(np.float32)
             continue
         with np.errstate(invalid="ignore", divide="ignore"):  # NaN: a pixel never kept or hidden
-            mean = first / sums.count
-            variance = np.maximum(second / sums.count - mean**2, 0)
+            mean = total / sums.count
+            variance = np.maximum(squares / sums.count - mean**2, 0)
             error = np.sqrt((variance / (sums.count - 1)).sum(0))
-        map_ = (mean[1] - mean[0]).astype(np.float32)
+        hidden, kept = mean
+        map_ = (kept - hidden).astype(np.float32)
         maps[name] = map_ if name else (map_, error.astype(np.float32))
     return maps
 
 
-def minmax(values: np.ndarray) -> np.ndarray:
+def scaled(values: np.ndarray) -> np.ndarray:
     """Values scaled to [0, 1]; zeros where they are all the same."""
-    low, high = values.min(), values.max()
-    return (values - low) / (high - low) if high > low else np.zeros_like(values)
+    return minmax(values) if values.max() > values.min() else np.zeros_like(values)

@@ -1,8 +1,5 @@
 """What a prompt, or one word of it, adds to a step's output."""
 
-import copy
-from collections.abc import Mapping
-
 import torch
 from torch import Tensor
 
@@ -16,20 +13,8 @@ def added_by_words(denoiser: Denoiser, step: Step) -> Tensor:
     rows = [denoiser.without(step), *(denoiser.without(step, word) for word in step.words)]
     conditioning = {name: torch.stack([row[name] for row in rows]) for name in rows[0]}
     latents = step.latent.expand(len(rows), *step.latent.shape).to(denoiser.device)
-    outputs = conditional(denoiser, latents, step, conditioning).float()
+    outputs = denoiser.conditional(latents, step, conditioning).float()
     return outputs[:1] - outputs[1:]
-
-
-def conditional(
-    denoiser: Denoiser,
-    latents: Tensor,
-    step: Step,
-    conditioning: Mapping[str, Tensor] | None = None,
-) -> Tensor:
-    """Raw output (B, C, h, w) for the prompt alone: half of what ``outputs`` costs."""
-    alone = copy.copy(denoiser)
-    alone.guidance = 1.0
-    return alone.outputs(latents, step, conditioning)[:, 1]
 
 
 @torch.no_grad()

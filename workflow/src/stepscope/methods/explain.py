@@ -1,7 +1,8 @@
 """The explain job: one method on the stored steps of a batch, gathered into maps."""
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,46 +13,66 @@ from stepscope.joblog import bar
 from stepscope.methods.method import Layers, parameters_of
 from stepscope.models import pipelines
 from stepscope.pictures import regions
+from stepscope.store.coordinates import sample_and_step_numbers
 from stepscope.store.maps import open_masks, write_maps
-from stepscope.store.traces import chosen_steps, open_trace, read_step
+from stepscope.store.traces import (
+    chosen_steps,
+    latent_size,
+    model_of,
+    open_trace,
+    read_step,
+    replay_settings,
+    sample_and_step_counts,
+    word_counts,
+)
 
 
-def budget(tree: xr.DataTree, function: Callable, parameters: dict, pairs: list) -> str:
-    """One line that says what a method will cost on the chosen steps."""
+def budget(
+    tree: xr.DataTree,
+    function: Callable[..., Any],
+    parameters: dict[str, Any],
+    pairs: Sequence[tuple[int, int]],
+) -> str:
+    """One line that says what a method will cost on the chosen (sample, step number) pairs."""
     where = f"{len({sample for sample, _ in pairs})} samples, {len(pairs)} steps"
     if not hasattr(function, "calls"):
         return f"Budget: {where}; the method does not state its denoiser calls."
-    words = [len(row) for row in tree.attrs["words"]]
+    words = word_counts(tree)
     total = sum(function.calls(words[sample], parameters) for sample, _ in pairs)
     return f"Budget: {where}, {total:,.0f} guided denoiser calls."
 
 
 def explain_batch(
-    traces: str, *, model: dict, method: str, entry: dict, mask_path: str | None = None
-) -> tuple[dict[str, xr.DataArray], xr.DataTree, dict]:
+    traces: str,
+    *,
+    model: dict[str, Any],
+    method: str,
+    entry: dict[str, Any],
+    mask_path: str | None = None,
+) -> tuple[dict[str, xr.DataArray], xr.DataTree, dict[str, Any]]:
     """Maps of one method on a trace store: {name: (sample, step, [word | layer], y, x) float32}.
 
-    ``entry`` is the method's part of the config. A method's result may be a map (y, x), one a word
-    (word, y, x), ``Layers``, a pair of a map and its standard error, or a dict of these by variant;
-    variant "" keeps the method's name, ``v`` becomes ``method_v``. Also returns the opened trace
+    `entry` is the method's part of the config. A method's result may be a map (y, x), one a word
+    (word, y, x), `Layers`, a pair of a map and its standard error, or a dict of these by variant;
+    variant "" keeps the method's name, `v` becomes `method_v`. Also returns the opened trace
     and what the maps' store says about them.
     """
     tree = open_trace(traces)
     function, parameters = parameters_of(entry)
     pairs = chosen_steps(tree, entry.get("steps"), entry.get("samples"))
     print(budget(tree, function, parameters, pairs), flush=True)
-    denoiser = denoiser_of(tree, pipelines.load(model))
+    denoiser = Denoiser(pipelines.load(model), **replay_settings(tree))
     objects = object_masks(mask_path, tree) if mask_path else {}
     gathered = Gathered(tree)
     for sample, number in bar(pairs, method, len(pairs)):
         step = read_step(tree, sample, number, objects.get(sample))
-        for name, result in variants(method, function(denoiser, step, **parameters)):
-            gathered.put(name, sample, number, result)
+        for name, map_ in variants(method, function(denoiser, step, **parameters)):
+            gathered.put(name, sample, number, map_)
     attrs = {
         "method": method,
         "function": entry["function"],
         "parameters": parameters,
-        "model": tree.attrs["model"],
+        "model": model_of(tree),
         "forward_limit": denoiser.fitting_calls.limit,
         **getattr(function, "about", {"target": inspect.getdoc(function) or "not stated"}),
     }
@@ -62,28 +83,22 @@ def explain(
     path: str,
     *,
     traces: str,
-    model: dict,
+    model: dict[str, Any],
     method: str,
-    entry: dict,
+    entry: dict[str, Any],
     mask_path: str | None,
-    code: object,
+    code: str,
 ) -> None:
-    """Write the map store of one method and batch (see ``explain_batch``)."""
+    """Write the map store of one method and batch (see `explain_batch`)."""
     maps, tree, attrs = explain_batch(
         traces, model=model, method=method, entry=entry, mask_path=mask_path
     )
     write_maps(path, maps, tree, attrs | {"code": code})
 
 
-def denoiser_of(tree: xr.DataTree, pipeline: object) -> Denoiser:
-    """The denoiser that replays a trace: its sampling, scheduler and guidance."""
-    names = ("sampling", "scheduler", "guidance", "guidance_rescale")
-    return Denoiser(pipeline, **{name: tree.attrs[name] for name in names})
-
-
 def object_masks(path: str, tree: xr.DataTree) -> dict[int, torch.Tensor]:
     """Share of each latent cell that objects cover, (h, w) for each sample that has any mask."""
-    size = tree["latent/value"].shape[-2:]
+    size = latent_size(tree)
     shares = regions.onto(regions.object_mask(open_masks(path)), size)
     return {
         sample: torch.from_numpy(share)
@@ -92,15 +107,16 @@ def object_masks(path: str, tree: xr.DataTree) -> dict[int, torch.Tensor]:
     }
 
 
-def variants(method: str, result: object) -> Iterator[tuple[str, object]]:
-    """(name, result) pairs of what a method returned; a standard error's name ends in "_se"."""
-    for variant, value in (result if isinstance(result, dict) else {"": result}).items():
+def variants(method: str, result: Any) -> Iterator[tuple[str, Any]]:
+    """(name, map) pairs of what a method returned; a standard error's name ends in "_se"."""
+    for variant, map_ in (result if isinstance(result, dict) else {"": result}).items():
         name = f"{method}_{variant}" if variant else method
-        if isinstance(value, tuple):
-            yield name, value[0]
-            yield f"{name}_se", value[1]
+        if isinstance(map_, tuple):
+            map_, error = map_
+            yield name, map_
+            yield f"{name}_se", error
         else:
-            yield name, value
+            yield name, map_
 
 
 class Gathered:
@@ -108,40 +124,42 @@ class Gathered:
 
     def __init__(self, tree: xr.DataTree) -> None:
         self.tree = tree
-        self.size = tuple(tree["latent/value"].shape[-2:])
-        self.words = max(map(len, tree.attrs["words"]))
+        self.size = latent_size(tree)
+        self.words = max(word_counts(tree))
         self.values: dict[str, np.ndarray] = {}
         self.layers: dict[str, tuple[str, ...]] = {}
 
-    def put(self, name: str, sample: int, number: int, result: object) -> None:
-        """Place one step's result; refuse one that is not on the latent grid."""
+    def put(self, name: str, sample: int, number: int, result: Any) -> None:
+        """Place one step's result: a map (y, x), one a word (word, y, x), or `Layers`.
+
+        A ValueError: maps off the latent grid, or not one a word, or layers unlike another step's.
+        """
         if isinstance(result, Layers):
             if self.layers.setdefault(name, result.names) != result.names:
                 raise ValueError(f"{name}: its layers differ between steps.")
             result = result.maps
-        result = np.asarray(getattr(result, "cpu", lambda: result)(), dtype=np.float32)
-        if result.shape[-2:] != self.size or result.ndim not in (2, 3):
+        maps = np.asarray(getattr(result, "cpu", lambda: result)(), dtype=np.float32)
+        if maps.shape[-2:] != self.size or maps.ndim not in (2, 3):
             raise ValueError(
-                f"{name}: a map has shape {result.shape}, but the latent grid is {self.size}."
+                f"{name}: a map has shape {maps.shape}, but the latent grid is {self.size}."
             )
-        extra = () if result.ndim == 2 else (result.shape[0],)
+        extra = () if maps.ndim == 2 else (len(maps),)
         if extra and name not in self.layers:
-            expected = len(self.tree.attrs["words"][sample])
+            expected = word_counts(self.tree)[sample]
             if extra != (expected,):
-                raise ValueError(f"{name}: {extra[0]} maps for the {expected} words of a prompt.")
+                raise ValueError(f"{name}: {len(maps)} maps for the {expected} words of a prompt.")
             extra = (self.words,)
         if name not in self.values:
-            shape = (self.tree.sizes["sample"], self.tree.sizes["step"], *extra, *self.size)
+            shape = (*sample_and_step_counts(self.tree), *extra, *self.size)
             self.values[name] = np.full(shape, np.nan, dtype=np.float32)
-        place = self.values[name][sample, number - 1]
-        place[: len(result)] = result
+        self.values[name][sample, number - 1, : len(maps)] = maps
 
     def arrays(self) -> dict[str, xr.DataArray]:
         """DataArrays with named axes; the trace's coordinates are added where they are stored."""
         arrays = {}
         for name, values in self.values.items():
             middle = () if values.ndim == 4 else ("layer" if name in self.layers else "word",)
-            coords = {"sample": self.tree["sample"].values, "step": self.tree["step"].values}
+            coords = sample_and_step_numbers(self.tree)
             if name in self.layers:
                 coords["layer"] = np.array(self.layers[name], dtype=object)
             arrays[name] = xr.DataArray(values, coords, ("sample", "step", *middle, "y", "x"))

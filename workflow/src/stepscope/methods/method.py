@@ -3,10 +3,14 @@
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any, ParamSpec, Protocol, TypeVar, cast
 
 import numpy as np
 
 from stepscope.plugins import resolve
+
+Parameters = ParamSpec("Parameters")
+Result = TypeVar("Result", covariant=True)
 
 
 @dataclass(frozen=True)
@@ -17,38 +21,55 @@ class Layers:
     maps: np.ndarray
 
 
+class Method(Protocol[Parameters, Result]):
+    """A function of a denoiser, a step and parameters that says its cost and what it attributes.
+
+    See `method` for `calls`; `about` has "target", "features" and "held_fixed". A plain function
+    is a method too: its cost is then unknown.
+    """
+
+    __name__: str
+    calls: Callable[[int, dict[str, Any]], float]
+    about: dict[str, str]
+
+    def __call__(self, *args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
+        """The maps of one step."""
+
+
 def method(
     *,
-    calls: Callable[[int, dict], float],
+    calls: Callable[[int, dict[str, Any]], float],
     target: str,
     features: str,
     held_fixed: str,
     halves: Sequence[str] = (),
-) -> Callable:
+) -> Callable[[Callable[Parameters, Result]], Method[Parameters, Result]]:
     """Decorate a method with what it attributes, to what, and its cost.
 
-    ``halves`` are the values of its parameter ``target`` for which it compares both guidance
-    halves, "" for a method without that parameter; a study without guidance is refused early.
-    ``calls(words, parameters)`` is the number of guided denoiser calls of one step; half a guided
+    `halves` are the values of its parameter `target` for which it compares both guidance halves,
+    "" for a method without that parameter; a study without guidance is refused early.
+    `calls(words, parameters)` is the number of guided denoiser calls of one step; half a guided
     call is one of the conditional half, and a backward pass counts as two forward ones.
     """
 
-    def decorate(function: Callable) -> Callable:
-        function.calls = calls
-        function.about = {"target": target, "features": features, "held_fixed": held_fixed}
-        return function
+    def decorate(function: Callable[Parameters, Result]) -> Method[Parameters, Result]:
+        described = cast(Method[Parameters, Result], function)  # once it has both attributes
+        described.calls = calls
+        described.about = {"target": target, "features": features, "held_fixed": held_fixed}
+        return described
 
     return decorate
 
 
-def parameters_of(entry: dict) -> tuple[Callable, dict]:
+def parameters_of(entry: dict[str, Any]) -> tuple[Callable[..., Any], dict[str, Any]]:
     """A config entry's function, and its parameters with the function's own defaults filled in."""
-    function = resolve(entry["function"])
-    given = {
+    function = cast(Callable[..., Any], resolve(entry["function"]))
+    stated = {
         key: value
         for key, value in entry.items()
         if key not in ("function", "samplings", "steps", "samples")
     }
-    bound = inspect.signature(function).bind(None, None, **given)
+    bound = inspect.signature(function).bind(None, None, **stated)
     bound.apply_defaults()
-    return function, dict(list(bound.arguments.items())[2:])
+    _denoiser, _step, *parameters = bound.arguments.items()
+    return function, dict(parameters)

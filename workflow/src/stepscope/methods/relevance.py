@@ -10,16 +10,15 @@ from torch import Tensor, nn
 from stepscope.diffusion.denoiser import Denoiser
 from stepscope.diffusion.step import Step
 from stepscope.methods.attention_gradients import image_attention, text_attention
-from stepscope.methods.df_cam import frozen
-from stepscope.methods.differences import added_by_prompt, conditional
+from stepscope.methods.differences import added_by_prompt
+from stepscope.methods.gradients import frozen
 from stepscope.methods.method import method
 from stepscope.methods.relevance_rules import (
     Call,
     Relevance,
+    along,
     text_relevance,
-    through_blocks,
     through_joint,
-    through_unet,
 )
 from stepscope.models.families.base import Family
 
@@ -43,45 +42,48 @@ def relevance(denoiser: Denoiser, step: Step) -> np.ndarray:
     family = denoiser.family
     encoders = family.encoders_of()
     with ExitStack() as stack:
-        every = [encoder for some in encoders for encoder in some]
+        every = [encoder for of_text in encoders for encoder in of_text]
         stack.enter_context(frozen(denoiser.network, *every))
         stack.enter_context(torch.enable_grad())
-        texts = [[stack.enter_context(text_attention(one)) for one in some] for some in encoders]
+        texts = [
+            [stack.enter_context(text_attention(encoder)) for encoder in of_text]
+            for of_text in encoders
+        ]
         record = stack.enter_context(image_attention(family))
         conditioning = encoded(denoiser, step)
         latents = step.latent[None].to(denoiser.device).requires_grad_()
-        output = conditional(denoiser, latents, step, conditioning)[0].float()
+        output = denoiser.conditional(latents, step, conditioning)[0].float()
         y = (weights * output).sum()
-        of_texts = [a for some in texts for one in some for a in one]
+        of_texts = [a for of_text in texts for layers in of_text for a in layers]
         weigh = weighted(y, [*of_texts, *(a for _, _, a in record.calls)])
     lengths = [text.length for text in family.own_texts()]
     words = torch.block_diag(
         *(
-            mixed([[weigh(a) for a in one] for one in some], count)
-            for some, count in zip(texts, lengths, strict=True)
+            mixed([[weigh(a) for a in layers] for layers in of_text], count)
+            for of_text, count in zip(texts, lengths, strict=True)
         )
     )
     calls = [Call(module, reads, weigh(a)) for module, reads, a in record.calls]
-    size = tuple(step.latent.shape[-2:])
-    state = through(family, calls, record.sizes, size, words.to(latents.device))
+    height, width = step.latent.shape[-2:]
+    state = through(family, calls, record.sizes, (height, width), words.to(latents.device))
     return by_word(family, state, step)
 
 
-def mixed(layers: list[list[Tensor]], tokens: int) -> Tensor:
+def mixed(encoders: list[list[Tensor]], tokens: int) -> Tensor:
     """R_qq - I (T, T) of one text, from the layers of its encoders.
 
     The features of both encoders form one token, so theirs are averaged; none mixes nothing.
     """
-    if not layers:
+    if not encoders:
         return torch.zeros(tokens, tokens)
-    return torch.stack([text_relevance(one, tokens) for one in layers]).mean(0)
+    return torch.stack([text_relevance(weights, tokens) for weights in encoders]).mean(0)
 
 
 def encoded(denoiser: Denoiser, step: Step) -> dict[str, Tensor]:
     """The step's conditioning with the prompt encoded anew, so that gradients reach the encoder."""
-    given = denoiser.without(step)  # all words stay; a planted denoiser adds what it needs
-    return given | {
-        name: torch.stack([given[name][0].to(new), new])
+    stored = denoiser.without(step)  # all words stay; a planted denoiser adds what it needs
+    return stored | {
+        name: torch.stack([stored[name][0].to(new), new])
         for name, new in denoiser.encode(step.prompt).items()
     }
 
@@ -109,21 +111,19 @@ def through(
 ) -> Relevance:
     """Relevance after the last block, from the attention calls in forward order.
 
-    ``sizes`` are those of a U-Net's feature maps after resnets and samplers, ``size`` the latent's;
-    ``words`` (T, T) is R_qq - I of the text encoders.
+    `sizes` are those of the feature maps after resnets and samplers, `size` the latent's; `words`
+    (T, T) is R_qq - I of the text encoders.
     """
-    if hasattr(family.network, "down_blocks"):
-        return through_unet(family.network, calls, sizes, words)
-    if not family.joint:
-        return through_blocks(calls, family.grid(len(calls[0].weights), size), words)
-    joint = next(call for call in calls if call.reads_text)
-    tokens = len(joint.weights) - len(words)
-    return through_joint(calls, family.grid(tokens, size), words)
+    start = family.token_grid(size)
+    if family.joint:
+        return through_joint(calls, start, words)
+    return along(family.passages(), calls, sizes, start, words)
 
 
 def by_word(family: Family, state: Relevance, step: Step) -> np.ndarray:
     """Maps (word, h, w) on the latent grid from the image tokens' relevance to each text key."""
-    final = state.resized(tuple(step.latent.shape[-2:]))
+    height, width = step.latent.shape[-2:]
+    final = state.resized((height, width))
     rows = torch.tensor(family.reading(step.prompt).rows, device=final.text.device)
     maps = [
         final.text[:, torch.isin(rows, rows.new_tensor(word.tokens))].sum(1) for word in step.words

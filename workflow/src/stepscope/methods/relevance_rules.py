@@ -1,12 +1,14 @@
 """Bi-modal relevance rules (Chefer et al., ICCV 2021) along a U-Net or a transformer."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from stepscope.models.families.architecture import Passage
 
 
 class Call(NamedTuple):
@@ -24,8 +26,8 @@ class Call(NamedTuple):
 class Relevance:
     """Relevance at one place of the network, for the n image tokens of a feature map.
 
-    ``image`` (n, n) is R_ii - I, what image tokens took from one another; ``text`` (n, T) is R_iq,
-    what they took from text tokens; ``size`` (h, w) with n = h w.
+    `image` (n, n) is R_ii - I, what image tokens took from one another; `text` (n, T) is R_iq,
+    what they took from text tokens; `size` (h, w) with n = h w.
     """
 
     image: Tensor
@@ -46,7 +48,7 @@ class Relevance:
         )
 
     def cross_attention(self, weights: Tensor, words: Tensor) -> "Relevance":
-        """R_iq += N(R_ii)^T A N(R_qq) for A (n, T), R_qq - I = ``words`` (T, T)."""
+        """R_iq += N(R_ii)^T A N(R_qq) for A (n, T), R_qq - I = `words` (T, T)."""
         taken = weights + weights @ normalised(words)
         taken = taken + normalised(self.image).T @ taken
         return Relevance(self.image, self.text + taken, self.size)
@@ -85,7 +87,7 @@ def resize_rows(matrix: Tensor, old: tuple[int, int], new: tuple[int, int]) -> T
 
 
 def normalised(change: Tensor) -> Tensor:
-    """N(R) - I for R - I = ``change``: its rows scaled to sum to 1; a row of zeros stays."""
+    """N(R) - I for R - I = `change`: its rows scaled to sum to 1; a row of zeros stays."""
     total = change.sum(1, keepdim=True)
     return torch.where(total > 0, change / total, 0)
 
@@ -98,53 +100,33 @@ def text_relevance(weights: Sequence[Tensor], tokens: int) -> Tensor:
     return words
 
 
-def through_unet(
-    unet: nn.Module,
+def along(
+    passages: Iterable[Passage],
     calls: Sequence[Call],
     sizes: Mapping[nn.Module, tuple[int, int]],
+    start: tuple[int, int],
     words: Tensor,
 ) -> Relevance:
-    """Relevance after a U-Net's last block, from its attention calls in forward order.
+    """Relevance after a network's last passage, from its attention calls in forward order.
 
-    ``sizes`` are the feature map's after each resnet and sampler. Convolutions are the identity;
-    where a skip connection joins, both paths are averaged.
+    `sizes` are the feature map's after the modules that passages are sized by, `start` is the first
+    grid of image tokens. Convolutions are the identity; where a skip connection joins, both paths
+    are averaged. Attention outside the passages is a ValueError.
     """
     left = list(calls)
-
-    def attend(state: Relevance, block: nn.Module, index: int) -> Relevance:
-        attentions = getattr(block, "attentions", [])
-        inside = set(attentions[index].modules()) if index < len(attentions) else set()
-        while left and left[0].module in inside:
+    state = Relevance.start(start, len(words), words.device)
+    skips: list[Relevance] = []
+    for passage in passages:
+        if passage.sized_by is not None:
+            state = state.resized(sizes[passage.sized_by])
+        if passage.joins:
+            state = state.mean(skips.pop())
+        while left and left[0].module in passage.attention:
             state = state.attended(left.pop(0), words)
-        return state
-
-    first = next(module for module in unet.down_blocks[0].resnets)
-    state = Relevance.start(sizes[first], len(words), words.device)
-    skips = [state]
-    for block in unet.down_blocks:
-        for index, resnet in enumerate(block.resnets):
-            state = attend(state.resized(sizes[resnet]), block, index)
+        if passage.leaves:
             skips.append(state)
-        for sampler in block.downsamplers or []:
-            state = state.resized(sizes[sampler])
-            skips.append(state)
-    for index in range(len(getattr(unet.mid_block, "attentions", []))):
-        state = attend(state, unet.mid_block, index)
-    for block in unet.up_blocks:
-        for index, resnet in enumerate(block.resnets):
-            state = attend(state.resized(sizes[resnet]).mean(skips.pop()), block, index)
-        for sampler in block.upsamplers or []:
-            state = state.resized(sizes[sampler])
     if left:
-        raise ValueError(f"relevance: {type(unet).__name__} has attention outside its blocks.")
-    return state
-
-
-def through_blocks(calls: Sequence[Call], size: tuple[int, int], words: Tensor) -> Relevance:
-    """Relevance after a transformer's blocks, self- and cross-attention in forward order."""
-    state = Relevance.start(size, len(words), words.device)
-    for call in calls:
-        state = state.attended(call, words)
+        raise ValueError("relevance: the network has attention outside its blocks.")
     return state
 
 

@@ -47,8 +47,8 @@ def similarity(kind: str, a: Tensor, b: Tensor, window: Tensor, *, span: float =
     """Per-pixel similarity (B, h, w) of b (B, C, h, w) with a (C, h, w), mean over channels.
 
     The terms of SSIM (Wang et al. 2004, eq. 6, 9 and 10) with C3 = C2 / 2 and reflect padding;
-    ``span`` is the L of their constants, fixed for a compared quantity. ``cosine`` compares the
-    channel vectors of a pixel, ``mse`` is minus the squared error. ``official`` is the structure
+    `span` is the L of their constants, fixed for a compared quantity. `cosine` compares the
+    channel vectors of a pixel, `mse` is minus the squared error. `official` is the structure
     term of the authors' code: twice the covariance above, zero padding.
     """
     if kind == "cosine":

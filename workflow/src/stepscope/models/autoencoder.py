@@ -12,8 +12,9 @@ def decode(pipeline: DiffusionPipeline, latents: Tensor) -> Tensor:
     """Pictures (B, 3, height, width) in [0, 1] of clean latents (B, C, h, w)."""
     vae = pipeline.vae
     scaled = latents / vae.config.scaling_factor
-    if (known := _statistics(pipeline, latents)) is not None:
-        scaled = scaled * known[1] + known[0]
+    if (statistics := _statistics(pipeline, latents)) is not None:
+        mean, deviation = statistics
+        scaled = scaled * deviation + mean
     scaled = scaled + _shift(pipeline)
     with _full_precision(pipeline):
         pictures = vae.decode(scaled.to(vae.dtype), return_dict=False)[0]
@@ -28,11 +29,12 @@ def encode(pipeline: DiffusionPipeline, pictures: Tensor) -> Tensor:
     """
     vae = pipeline.vae
     with _full_precision(pipeline):
-        given = pictures.to(pipeline._execution_device, vae.dtype)
-        latents = vae.encode(given).latent_dist.mode()
+        on_device = pictures.to(pipeline._execution_device, vae.dtype)
+        latents = vae.encode(on_device).latent_dist.mode()
     latents = latents - _shift(pipeline)
-    if (known := _statistics(pipeline, latents)) is not None:
-        latents = (latents - known[0]) / known[1]
+    if (statistics := _statistics(pipeline, latents)) is not None:
+        mean, deviation = statistics
+        latents = (latents - mean) / deviation
     return latents * vae.config.scaling_factor
 
 
@@ -45,8 +47,11 @@ def _statistics(pipeline: DiffusionPipeline, latents: Tensor) -> tuple[Tensor, T
     config = pipeline.vae.config
     if getattr(config, "latents_mean", None) is None:
         return None
-    both = (config.latents_mean, config.latents_std)
-    return tuple(latents.new_tensor(values).view(1, -1, 1, 1) for values in both)
+    mean, deviation = (
+        latents.new_tensor(values).view(1, -1, 1, 1)
+        for values in (config.latents_mean, config.latents_std)
+    )
+    return mean, deviation
 
 
 @contextmanager

@@ -6,10 +6,11 @@ import os
 import tempfile
 import time
 from pathlib import Path
+from typing import IO
 
 import torch
 
-_claimed = []  # lock files of the GPUs this process holds; closing one would let it go
+_claimed: list[IO] = []  # lock files of the GPUs this process holds; closing one would let it go
 
 
 @functools.cache

@@ -29,9 +29,9 @@ def folder_of(spec: dict) -> str:
             raise ValueError(f"folder: {spec['folder']} is no folder.")
         return spec["folder"]
     for name in ("model_index.json", "config.json"):
-        found = try_to_load_from_cache(spec["repo"], name, revision=spec["revision"])
-        if isinstance(found, str):
-            return str(Path(found).parent)
+        config_file = try_to_load_from_cache(spec["repo"], name, revision=spec["revision"])
+        if isinstance(config_file, str):
+            return str(Path(config_file).parent)
     raise ValueError(
         f"repo: {spec['repo']} at {spec['revision']} is not in the hub's cache "
         f"{constants.HF_HUB_CACHE}: the rule fetch_model puts it there, where there is a network."
@@ -39,7 +39,7 @@ def folder_of(spec: dict) -> str:
 
 
 def check_folder(folder: str | Path, variant: str | None = None) -> list[Path]:
-    """Files that loading the pipeline in ``folder`` reads.
+    """Files that loading the pipeline in `folder` reads.
 
     Refused by name, in a ValueError of one sentence: a missing index, configuration, weight file or
     shard, a weight file that is cut off, and a pickle where safetensors are expected.
@@ -67,51 +67,48 @@ def components(index: dict) -> Iterator[tuple[str, str, str]]:
             yield (name, *value)
 
 
-def _component(place: Path, library: str, kind: str, variant: str | None) -> list[Path]:
+def _component(folder: Path, library: str, kind: str, variant: str | None) -> list[Path]:
     """Files of one part; which they are is in the name of its class."""
     if "Scheduler" in kind:
-        return [_present(place / "scheduler_config.json")]
+        return [_present(folder / "scheduler_config.json")]
     if "Tokenizer" in kind:
-        _present(place / "tokenizer_config.json")
+        _present(folder / "tokenizer_config.json")
         for group in TOKENS:
-            if all((place / name).is_file() for name in group):
-                return sorted(path for path in place.iterdir() if path.is_file())
-        raise ValueError(f"{place}/{TOKENS[0][0]} is missing.")
-    _json(place / "config.json")
-    return [place / "config.json", *weights(place, library, variant)]
+            if all((folder / name).is_file() for name in group):
+                return sorted(path for path in folder.iterdir() if path.is_file())
+        raise ValueError(f"{folder}/{TOKENS[0][0]} is missing.")
+    _json(folder / "config.json")
+    return [folder / "config.json", *weights(folder, library, variant)]
 
 
-def weights(place: Path, library: str, variant: str | None = None) -> list[Path]:
+def weights(folder: Path, library: str, variant: str | None = None) -> list[Path]:
     """Weight files of a model: one, or an index and the shards that it names."""
     base = "model" if library == "transformers" else "diffusion_pytorch_model"
     for suffix in [f".{variant}", ""] if variant else [""]:
-        single = place / f"{base}{suffix}.safetensors"
-        index = place / f"{base}.safetensors.index{suffix}.json"
+        single = folder / f"{base}{suffix}.safetensors"
+        index = folder / f"{base}.safetensors.index{suffix}.json"
         if single.is_file():
             return [_complete(single)]
         if index.is_file():
             shards = sorted(set(_json(index).get("weight_map", {}).values()))
-            return [index, *(_complete(_present(place / shard)) for shard in shards)]
-    pickles = [path for path in sorted(place.iterdir()) if path.suffix in PICKLES]
+            return [index, *(_complete(_present(folder / shard)) for shard in shards)]
+    pickles = [path for path in sorted(folder.iterdir()) if path.suffix in PICKLES]
     if pickles:
         raise ValueError(
             f"{pickles[0]} is a pickle, which may run any code when it is loaded, and "
             f"{base}.safetensors, which is expected, is missing."
         )
-    raise ValueError(f"{place}/{base}.safetensors is missing.")
+    raise ValueError(f"{folder}/{base}.safetensors is missing.")
 
 
 def parameters(files: list[Path]) -> int:
-    """Number of weights in the safetensors files among ``files``, from their headers alone."""
+    """Number of weights in the safetensors files among `files`, from their headers alone."""
     total = 0
     for path in files:
         if path.suffix != ".safetensors":
             continue
-        with path.open("rb") as file:
-            header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
-        for name, entry in header.items():
-            if name != "__metadata__":
-                total += math.prod(entry["shape"])
+        with safe_open(path, framework="numpy") as file:
+            total += sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())
     return total
 
 
@@ -132,9 +129,9 @@ def _complete(path: Path) -> Path:
 def _json(path: Path) -> dict:
     text = _present(path).read_bytes()
     try:
-        found = json.loads(text)
+        content = json.loads(text)
     except ValueError as error:
         raise ValueError(f"{path} is no JSON file ({error}).") from None
-    if not isinstance(found, dict):
+    if not isinstance(content, dict):
         raise ValueError(f"{path} is no JSON object.")
-    return found
+    return content

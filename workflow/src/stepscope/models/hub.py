@@ -15,7 +15,7 @@ SEGMENTER = ["*.json", "*.txt", "*.safetensors"]  # no pickles, no weights for o
 def fetch(path: str, *, model: dict) -> None:
     """Download a model into the hub's cache; write its revision and files' digests as JSON.
 
-    ``model`` is an entry of the config: a pipeline {"repo", "revision"}, a segmenter, which has a
+    `model` is an entry of the config: a pipeline {"repo", "revision"}, a segmenter, which has a
     "kind" beside them, or a CLIP {"name", "tag"}. Files that are there are not downloaded again and
     broken downloads go on, as the hub's library does it. The JSON is an input of the jobs and
     compared by content: fetched again, nothing runs again.
@@ -25,8 +25,8 @@ def fetch(path: str, *, model: dict) -> None:
     try:
         record = how(model)
     except OSError as error:
-        told = " ".join(str(error).split())
-        raise ValueError(f"{named} could not be fetched ({told}).") from error
+        reason = " ".join(str(error).split())
+        raise ValueError(f"{named} could not be fetched ({reason}).") from error
     Path(path).write_text(json.dumps(record, indent=1) + "\n")
 
 
@@ -67,13 +67,13 @@ def fetch_clip(model: dict) -> dict:
     """A CLIP by open_clip's name and tag, which are published without a pinned revision."""
     import open_clip  # here, since it takes seconds to import
 
-    place = f"name: {model['name']} with tag {model['tag']}"
+    where = f"name: {model['name']} with tag {model['tag']}"
     config = open_clip.get_pretrained_cfg(model["name"], model["tag"])
     if not config:
-        raise ValueError(f"{place} is unknown to open_clip (open_clip.list_pretrained()).")
+        raise ValueError(f"{where} is unknown to open_clip (open_clip.list_pretrained()).")
     file = Path(open_clip.download_pretrained(config))
     if file.suffix != ".safetensors":
-        raise ValueError(f"{place} is published as the pickle {file.name}: choose another tag.")
+        raise ValueError(f"{where} is published as the pickle {file.name}: choose another tag.")
     return {
         **{key: model[key] for key in ("name", "tag")},
         "revision": file.parent.name,

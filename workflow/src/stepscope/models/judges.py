@@ -53,9 +53,9 @@ def _checked(spec: dict, kind: str) -> Path:
     folder = Path(folder_of(spec))
     if not (folder / "config.json").is_file():
         raise ValueError(f"ground: {folder / 'config.json'} is missing.")
-    found = AutoConfig.from_pretrained(folder, local_files_only=True).model_type
-    if found != kind:
-        raise ValueError(f"ground: {folder} is a {found}, not a {kind}.")
+    kind_there = AutoConfig.from_pretrained(folder, local_files_only=True).model_type
+    if kind_there != kind:
+        raise ValueError(f"ground: {folder} is a {kind_there}, not a {kind}.")
     weights(folder, "transformers")
     return folder
 

@@ -2,7 +2,8 @@
 
 import gc
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from typing import Any
 
 import psutil
 import torch
@@ -27,30 +28,30 @@ class Fitting:
         """No limit is known yet."""
         self.limit: int | None = None
 
-    def run(self, function: Callable[[Sequence], object], items: Sequence) -> list:
-        """Results of ``function`` on consecutive pieces of ``items``, usually one.
+    def run(self, function: Callable[[Any], Any], items: Any) -> list[Any]:
+        """Results of `function` on consecutive pieces of `items`, usually one.
 
         What did not fit is halved and tried again; finished pieces are kept.
         """
         results, start = [], 0
         while start < len(items):
-            some = items[start : start + (self.limit or len(items))]
-            fits, result = _attempt(function, some)
+            piece = items[start : start + (self.limit or len(items))]
+            fits, result = _attempt(function, piece)
             if fits:
                 results.append(result)
-                start += len(some)
+                start += len(piece)
                 continue
-            if len(some) == 1:
+            if len(piece) == 1:
                 raise ValueError(
                     "memory: not even one sample of a forward batch fits: set a smaller "
                     "height and width, dtype float16, attention_slicing, vae_slicing or offload."
                 )
-            self.limit = (len(some) + 1) // 2
-            print(f"{len(some)} do not fit into memory: {self.limit} at once.", flush=True)
+            self.limit = (len(piece) + 1) // 2
+            print(f"{len(piece)} do not fit into memory: {self.limit} at once.", flush=True)
         return results
 
 
-def _attempt(function: Callable[[Sequence], object], items: Sequence) -> tuple[bool, object]:
+def _attempt(function: Callable[[Any], Any], items: Any) -> tuple[bool, Any]:
     try:
         return True, function(items)
     except (RuntimeError, MemoryError) as error:
@@ -92,7 +93,7 @@ class Peak:
     """
 
     def __init__(self, device: torch.device) -> None:
-        """``bytes`` is known when the block has ended."""
+        """`bytes` is known when the block has ended."""
         self.device = device
         self.bytes = 0
 

@@ -1,6 +1,7 @@
 """Loading a study's pipelines, from a folder or from a pinned revision of a hub repository."""
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from diffusers import DiffusionPipeline
@@ -14,17 +15,17 @@ from stepscope.models.folders import folder_of
 from stepscope.models.words import Text
 
 
-def load(spec: dict) -> DiffusionPipeline:
+def load(spec: dict[str, Any]) -> DiffusionPipeline:
     """Pipeline of {"folder"} or {"repo", "revision"}, on the device, for inference.
 
     Optional: "dtype", "variant", "attention_slicing", "vae_slicing", "offload". A folder that is
     incomplete or holds pickles is refused. Weights stored in half precision become float32 unless
-    ``dtype`` says otherwise. A safety checker is left out: its black picture would stand for what
+    `dtype` says otherwise. A safety checker is left out: its black picture would stand for what
     the model made.
     """
     folder, (family, index) = folder_of(spec), read_family(spec)
     folders.check_folder(folder, spec.get("variant"))
-    without = {name: None for name in folders.SKIPPED if name in index}
+    without: dict[str, Any] = {name: None for name in folders.SKIPPED if name in index}
     if "safety_checker" in without:
         without["requires_safety_checker"] = False
     pipeline = (family.own_pipeline or DiffusionPipeline).from_pretrained(
@@ -64,7 +65,7 @@ def save_memory(pipeline: DiffusionPipeline, spec: dict) -> None:
         pipeline.enable_sequential_cpu_offload(device=device())
     else:
         for part in parts:
-            part.to(device(), memory_format=torch.channels_last)
+            part.to(device()).to(memory_format=torch.channels_last)
 
 
 def read_family(spec: dict) -> tuple[type[Family], dict]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
@@ -14,7 +15,7 @@ PADDING, IMAGE = "<padding>", "<image>"  # rows that sum up what is no token
 class Word:
     """A word of a prompt: its place among the words, its text and role, and its tokens.
 
-    ``tokens`` are rows of the attention maps (see ``Reading``); a word of several tokens is the sum
+    `tokens` are rows of the attention maps (see `Reading`); a word of several tokens is the sum
     of their rows, and where a network reads the prompt twice, those of both texts.
     """
 
@@ -28,8 +29,8 @@ class Word:
 class Text:
     """A text that a network attends to: its tokenizer and its number of keys.
 
-    ``twins`` are tokenizers whose features are channels of the same keys, as XL's second one;
-    ``tokenizer`` is None for a text encoder that was left out: all its keys are padding.
+    `twins` are tokenizers whose features are channels of the same keys, as XL's second one;
+    `tokenizer` is None for a text encoder that was left out: all its keys are padding.
     """
 
     tokenizer: PreTrainedTokenizerBase | None
@@ -41,9 +42,9 @@ class Text:
 class Reading:
     """A prompt as a network reads it.
 
-    ``names`` name the rows of its attention maps: of each text its tokens with start and end, then
-    its summed padding; last, in joint attention, the summed image. ``rows`` is the row of every
-    text key. ``words`` are the prompt's words.
+    `names` name the rows of its attention maps: of each text its tokens with start and end, then
+    its summed padding; last, in joint attention, the summed image. `rows` is the row of every
+    text key. `words` are the prompt's words.
     """
 
     names: tuple[str, ...]
@@ -54,34 +55,38 @@ class Reading:
 def read(
     texts: Sequence[Text], prompt: str, roles: Mapping[str, str] | None = None, image: bool = False
 ) -> Reading:
-    """How a network reads ``prompt``: rows of attention, and words found by character offsets.
+    """How a network reads `prompt`: rows of attention, and words found by character offsets.
 
-    Repeated words stay apart and punctuation is no word. ``roles`` maps a role to its word (or to
+    Repeated words stay apart and punctuation is no word. `roles` maps a role to its word (or to
     several, "polka dot"); every occurrence of the word gets the role, of a word that is subject and
     object ("a bear next to a bear") the first is the subject and the others are the object.
-    ``image`` adds a row for the image keys of joint attention.
+    `image` adds a row for the image keys of joint attention.
     """
     roles_of: dict[str, list[str]] = {}
     for role, text in (roles or {}).items():
         for match in WORD.finditer(text):
             roles_of.setdefault(match.group().lower(), []).append(role)
-    names, rows, found = [], [], {}
-    for text in texts:
+    names: list[str] = []
+    rows: list[int] = []
+    tokens_of: dict[int, list[int]] = {}
+    for read_text in texts:
         start, tokens = len(names), []
-        if text.tokenizer is not None:
-            for index, places in positions(text.tokenizer, prompt).items():
-                found.setdefault(index, []).extend(start + place for place in places)
-            ids = text.tokenizer(prompt)["input_ids"]
-            tokens = text.tokenizer.convert_ids_to_tokens(ids)
+        if read_text.tokenizer is not None:
+            for index, places in positions(read_text.tokenizer, prompt).items():
+                tokens_of.setdefault(index, []).extend(start + place for place in places)
+            ids = read_text.tokenizer(prompt)["input_ids"]
+            tokens = read_text.tokenizer.convert_ids_to_tokens(ids)
         names += [_shown(token) for token in tokens] + [PADDING]
         rows += range(start, start + len(tokens))
-        rows += [start + len(tokens)] * (text.length - len(tokens))
+        rows += [start + len(tokens)] * (read_text.length - len(tokens))
     spoken = []
     for index, match in enumerate(WORD.finditer(prompt)):
         left = roles_of.get(match.group().lower(), [""])
         role = left.pop(0) if len(left) > 1 else left[0]
-        spoken.append(Word(index, match.group(), role, tuple(found.get(index, ()))))
-    return Reading(tuple(names) + (IMAGE,) * image, tuple(rows), tuple(spoken))
+        spoken.append(Word(index, match.group(), role, tuple(tokens_of.get(index, ()))))
+    if image:
+        names.append(IMAGE)
+    return Reading(tuple(names), tuple(rows), tuple(spoken))
 
 
 def positions(tokenizer: PreTrainedTokenizerBase, prompt: str) -> dict[int, tuple[int, ...]]:
@@ -100,10 +105,10 @@ def positions(tokenizer: PreTrainedTokenizerBase, prompt: str) -> dict[int, tupl
     }
 
 
-def check(texts: Sequence[Text], prompt: str, place: str) -> None:
+def check(texts: Sequence[Text], prompt: str, where: str) -> None:
     """Refuse a prompt that a text encoder would cut, or that twins would split differently.
 
-    The tokenizers alone decide; the ValueError is one sentence that begins with ``place``.
+    The tokenizers alone decide; the ValueError is one sentence that begins with `where`.
     """
     for text in texts:
         if text.tokenizer is None:
@@ -111,14 +116,14 @@ def check(texts: Sequence[Text], prompt: str, place: str) -> None:
         ids = text.tokenizer(prompt)["input_ids"]
         if len(ids) > text.length:
             raise ValueError(
-                f"{place}: the prompt {prompt!r} has {len(ids)} tokens with those added to it, "
+                f"{where}: the prompt {prompt!r} has {len(ids)} tokens with those added to it, "
                 f"the text encoder takes {text.length}."
             )
         tokens = text.tokenizer.convert_ids_to_tokens(ids)
         for twin in text.twins:
             if twin.convert_ids_to_tokens(twin(prompt)["input_ids"]) != tokens:
                 raise ValueError(
-                    f"{place}: the two tokenizers split the prompt {prompt!r} differently."
+                    f"{where}: the two tokenizers split the prompt {prompt!r} differently."
                 )
 
 
@@ -131,15 +136,15 @@ class Padded:
     def __init__(self, tokenizer: PreTrainedTokenizerBase, words: Collection[int]) -> None:
         self._tokenizer, self._words = tokenizer, words
 
-    def __getattr__(self, name: str) -> object:
+    def __getattr__(self, name: str) -> Any:
         return getattr(self._tokenizer, name)
 
-    def __call__(self, prompts: str | list[str], **options) -> object:
+    def __call__(self, prompts: str | list[str], **options: Any) -> Any:
         """What the tokenizer returns, with the words' tokens replaced."""
         inputs = self._tokenizer(prompts, **options)
         for row, prompt in enumerate([prompts] if isinstance(prompts, str) else prompts):
-            found = positions(self._tokenizer, prompt)
-            places = [place for word in self._words for place in found[word]]
+            tokens_of = positions(self._tokenizer, prompt)
+            places = [place for word in self._words for place in tokens_of[word]]
             inputs["input_ids"][row, places] = self._tokenizer.pad_token_id
             if "attention_mask" in inputs:
                 inputs["attention_mask"][row, places] = 0

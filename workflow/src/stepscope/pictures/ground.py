@@ -1,8 +1,9 @@
 """The ground job: masks of the prompts' words from a segmenter, from files or from boxes."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,18 +11,21 @@ import xarray as xr
 from PIL import Image
 
 from stepscope.joblog import bar
+from stepscope.language import OBJECTS
 from stepscope.models import folders, judges
 from stepscope.models.words import Word
 from stepscope.pictures import clipseg
-from stepscope.pictures.regions import OBJECTS, is_background, is_thing, onto
-from stepscope.store.maps import open_previews, write_masks
-from stepscope.store.traces import open_trace, words_of
+from stepscope.pictures.regions import is_background, is_thing, onto
+from stepscope.store.maps import final_pictures, write_masks
+from stepscope.store.traces import open_trace, prompt_ids_of, words_of
 
 TOGETHER = 16  # pictures segmented at once; a fixed number, so that a rerun gives the same bits
 
 
-def fill(words: Sequence[Word], known: dict[int, np.ndarray], size: tuple[int, int]) -> np.ndarray:
-    """Masks (word, y, x) of a prompt's words from those known by word index; NaN: has none.
+def fill(
+    words: Sequence[Word], known: Mapping[int, np.ndarray], size: tuple[int, int]
+) -> np.ndarray:
+    """Masks (word, y, x) f4 of a prompt's words from those known by word index; NaN: has none.
 
     The background is what no object covers, unknown while an object's own mask is; an attribute
     covers what the next object or background word after it covers ("a big cat on a blue ...").
@@ -62,18 +66,21 @@ def segmented(
 ) -> np.ndarray:
     """Label of every pixel (B, y, x) of pictures (B, y, x, rgb) u1, by a semantic segmenter."""
     device = next(model.parameters()).device
-    shift, scale = (torch.tensor(each, device=device)[:, None, None] for each in (mean, std))
-    found = []
+    shift, scale = (torch.tensor(rgb, device=device)[:, None, None] for rgb in (mean, std))
+    labels = []
     for start in range(0, len(pictures), TOGETHER):
-        some = torch.from_numpy(pictures[start : start + TOGETHER]).to(device).permute(0, 3, 1, 2)
-        logits = model(pixel_values=(some / 255 - shift) / scale).logits.float()
+        batch = torch.from_numpy(pictures[start : start + TOGETHER]).to(device).permute(0, 3, 1, 2)
+        logits = model(pixel_values=(batch / 255 - shift) / scale).logits.float()
         logits = torch.nn.functional.interpolate(logits, pictures.shape[1:3], mode="bilinear")
-        found.append(logits.argmax(1).cpu().numpy())
-    return np.concatenate(found)
+        labels.append(logits.argmax(1).cpu().numpy())
+    return np.concatenate(labels)
 
 
-def label_of(text: str, labels: dict[int, str]) -> int | None:
-    """Find the label that a word names, by itself or as a plural; labels may list synonyms."""
+def label_of(text: str, labels: Mapping[int, str]) -> int | None:
+    """Number of the label that a word names, by itself or as a plural; None where there is none.
+
+    A label may list synonyms.
+    """
     text = text.lower()
     for number, label in labels.items():
         for name in label.lower().replace(";", ",").split(","):
@@ -83,24 +90,25 @@ def label_of(text: str, labels: dict[int, str]) -> int | None:
 
 
 def by_segmenter(
-    words: Sequence[Word], found: np.ndarray, labels: dict[int, str]
+    words: Sequence[Word], label_map: np.ndarray, labels: Mapping[int, str]
 ) -> dict[int, np.ndarray]:
-    """Masks (y, x) by index of the words that name a label; ``found``: label of every pixel.
+    """Masks (y, x) f4, 0 or 1, by index of the words that name a label of `labels`.
 
-    A label for the background is no object's: what no object covers is found by ``fill``.
+    `label_map` (y, x) has the number of each pixel's label. A label for the background is no
+    object's: `fill` finds what no object covers.
     """
     numbers = {
         word.index: label_of(word.text, labels) for word in words if is_thing(word.text, word.role)
     }
     return {
-        index: (found == number).astype(np.float32)
+        index: (label_map == number).astype(np.float32)
         for index, number in numbers.items()
         if number is not None
     }
 
 
 def by_files(words: Sequence[Word], folder: str, size: tuple[int, int]) -> dict[int, np.ndarray]:
-    """Masks (y, x) in [0, 1] by index of the words with a file ``<word>.png`` in the folder."""
+    """Masks (y, x) in [0, 1] by index of the words with a file `<word>.png` in the folder."""
     paths = {word.index: Path(folder) / f"{word.text.lower()}.png" for word in words}
     return {
         index: onto(np.asarray(Image.open(path).convert("L"), dtype=np.float32) / 255, size)
@@ -110,38 +118,47 @@ def by_files(words: Sequence[Word], folder: str, size: tuple[int, int]) -> dict[
 
 
 def by_boxes(
-    words: Sequence[Word], image: str, boxes: dict[str, list], size: tuple[int, int]
+    words: Sequence[Word],
+    image: str,
+    boxes: Mapping[str, Sequence[Sequence[float]]],
+    size: tuple[int, int],
 ) -> dict[int, np.ndarray]:
     """Masks (y, x) in [0, 1] by index of the words with boxes [x, y, width, height] in a picture.
 
-    ``boxes`` are by word, in pixels of the file ``image``, and may reach beyond it; a word's mask
-    is what any of its boxes covers, fitted to ``size``.
+    `boxes` are by word, in pixels of the file `image`, and may reach beyond it; a word's mask
+    is what any of its boxes covers, fitted to `size`.
     """
     with Image.open(image) as picture:
         width, height = picture.size
-    found = {}
+    masks = {}
     for word in words:
         mask = np.zeros((height, width), dtype=np.float32)
         for x, y, w, h in boxes.get(word.text.lower(), ()):
             top, left, bottom, right = (max(round(end), 0) for end in (y, x, y + h, x + w))
             mask[top:bottom, left:right] = 1
         if mask.any():
-            found[word.index] = onto(mask, size)
-    return found
+            masks[word.index] = onto(mask, size)
+    return masks
 
 
 def ground(
-    path: str, *, traces: str, previews: str, ground: dict, truth: dict[str, str | dict]
+    path: str,
+    *,
+    traces: str,
+    previews: str,
+    ground: dict[str, Any],
+    truth: Mapping[str, str | dict[str, Any]],
 ) -> None:
     """Write the masks of a batch at image size, from a segmenter or from what the dataset gives.
 
-    ``ground`` is the config's entry; ``truth`` has, by prompt_id, a folder of masks or a picture
+    `ground` is the config's entry; `truth` has, by prompt_id, a folder of masks or a picture
     with boxes, for the prompts that have either.
     """
-    tree, pictures = open_trace(traces), open_previews(previews)["image"].to_numpy()
+    tree, pictures = open_trace(traces), final_pictures(previews)
     find = _finder(ground, truth, tree, pictures)
     rows = words_of(tree)
-    size = pictures.shape[1:3]
+    _, height, width, _ = pictures.shape
+    size = (height, width)
     masks = np.full((len(rows), max(map(len, rows)), *size), np.nan, dtype=np.float32)
     for sample, words in bar(list(enumerate(rows)), "samples masked"):
         masks[sample, : len(words)] = fill(words, find(sample, words), size)
@@ -149,23 +166,27 @@ def ground(
 
 
 def _finder(
-    ground: dict, truth: dict[str, str | dict], tree: xr.DataTree, pictures: np.ndarray
+    ground: dict[str, Any],
+    truth: Mapping[str, str | dict[str, Any]],
+    tree: xr.DataTree,
+    pictures: np.ndarray,
 ) -> Callable[[int, Sequence[Word]], dict[int, np.ndarray]]:
-    """Make a function of (sample, words) that returns the masks which are known directly."""
+    """A function of a sample and its words that returns the masks which are known directly."""
     if ground["kind"] == "segmenter":
         folder = folders.folder_of(ground)
         model, labels = judges.load_segmenter({"folder": folder})
-        found = segmented(model, pictures, *normalisation(folder))
-        return lambda sample, words: by_segmenter(words, found[sample], labels)
+        label_maps = segmented(model, pictures, *normalisation(folder))
+        return lambda sample, words: by_segmenter(words, label_maps[sample], labels)
     if ground["kind"] == "text_segmenter":
-        asked = judges.load_text_segmenter(ground)
-        return lambda sample, words: clipseg.by_text(*asked, words, pictures[sample])
-    given = [truth.get(name) for name in tree["prompt_id"].to_numpy()]
+        segmenter, processor = judges.load_text_segmenter(ground)
+        return lambda sample, words: clipseg.by_text(segmenter, processor, words, pictures[sample])
+    truth_of_sample = [truth.get(prompt_id) for prompt_id in prompt_ids_of(tree)]
+    _, height, width, _ = pictures.shape
 
     def find(sample: int, words: Sequence[Word]) -> dict[int, np.ndarray]:
-        size = pictures.shape[1:3]
-        if isinstance(given[sample], dict):
-            return by_boxes(words, **given[sample], size=size)
-        return by_files(words, given[sample], size) if given[sample] else {}
+        masks = truth_of_sample[sample]
+        if isinstance(masks, dict):
+            return by_boxes(words, **masks, size=(height, width))
+        return by_files(words, masks, (height, width)) if masks else {}
 
     return find

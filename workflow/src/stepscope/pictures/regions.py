@@ -3,12 +3,13 @@
 import numpy as np
 import xarray as xr
 
-OBJECTS = ("subject", "object")
-NOT_THINGS = ("relation", "attribute", "background")
+from stepscope.language import OBJECTS, ROLES
+
+NOT_THINGS = tuple(role for role in ROLES if role not in OBJECTS)
 
 
-def onto(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Average masks (..., y, x) over the cells of a grid of ``size`` (h, w) by exact area, f4."""
+def onto(mask: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
+    """Masks (..., y, x) averaged over the cells of a grid of `size` (h, w) by exact area, f4."""
     rows, columns = (_overlaps(*pair) for pair in zip(mask.shape[-2:], size, strict=True))
     return (rows @ mask @ columns.T).astype(np.float32)
 
@@ -27,7 +28,10 @@ def is_background(text: str, role: str) -> bool:
 
 
 def is_thing(text: str, role: str) -> bool:
-    """Whether a word may name an object; articles and the like then lack a mask."""
+    """Whether a word may name an object: by its role, or without one unless it is "background".
+
+    Articles and the like pass, and then lack a mask.
+    """
     return role not in NOT_THINGS and not is_background(text, role)
 
 
@@ -38,9 +42,9 @@ def object_mask(masks: xr.DataArray) -> np.ndarray:
     all words with a mask that are not attributes or background. masks: (..., word, y, x) with
     the coordinates word_text and word_role.
     """
-    values, roles = masks.to_numpy(), masks["word_role"].to_numpy()
+    roles = masks["word_role"].to_numpy()
     named = np.isin(roles, OBJECTS)
     things = np.vectorize(is_thing, otypes=[bool])(masks["word_text"].to_numpy(), roles)
     chosen = np.where(named.any(axis=-1, keepdims=True), named, things)
-    chosen = np.where(chosen[..., None, None], values, np.nan)
+    chosen = np.where(chosen[..., None, None], masks.to_numpy(), np.nan)
     return np.fmax.reduce(chosen, axis=-3)

@@ -2,6 +2,8 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from itertools import compress
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -13,20 +15,30 @@ from torch.nn.functional import normalize
 from stepscope.joblog import bar
 from stepscope.models import judges
 from stepscope.store import tables
-from stepscope.store.maps import open_previews
-from stepscope.store.traces import open_trace
+from stepscope.store.maps import open_previews, prediction_pictures
+from stepscope.store.traces import open_trace, prompt_ids_of, prompts_of
 from stepscope.table_registry import SAMPLE, TABLES
 
+if TYPE_CHECKING:
+    from open_clip import CLIP
+
+# a model with its preprocessing and its tokenizer, as `judges.load_clip` returns them
+Reader: TypeAlias = "tuple[CLIP, Callable[..., Any], Callable[..., Any]]"
+WHEN = ("step", "timestep", "log_snr")
 TOGETHER = 128  # pictures read at once; a fixed number, so that a rerun gives the same bits
 
 
 @torch.inference_mode()
 def classifier(
-    model: torch.nn.Module, tokenizer: Callable, templates: Sequence[str], concepts: Sequence[str]
+    model: "CLIP",
+    tokenizer: Callable[..., torch.Tensor],
+    templates: Sequence[str],
+    concepts: Sequence[str],
 ) -> torch.Tensor:
-    """Text features (concept, width) of a family: normalised, averaged over templates, normalised.
+    """Text features (concept, width) of a concept family, normalised.
 
-    As ``build_zero_shot_classifier`` of open_clip does.
+    Those of each template are normalised and averaged, as `build_zero_shot_classifier` of open_clip
+    does.
     """
     device = model.logit_scale.device
     rows = []
@@ -38,19 +50,21 @@ def classifier(
 
 
 @torch.inference_mode()
-def features(model: torch.nn.Module, preprocess: Callable, pictures: np.ndarray) -> np.ndarray:
+def features(
+    model: "CLIP", preprocess: Callable[..., torch.Tensor], pictures: np.ndarray
+) -> np.ndarray:
     """Normalised image features (B, width) of pictures (B, y, x, rgb) u1."""
     device = model.logit_scale.device
-    found = []
+    batches = []
     for start in bar(range(0, len(pictures), TOGETHER), "batches of pictures read"):
-        some = pictures[start : start + TOGETHER]
-        batch = torch.stack([preprocess(Image.fromarray(each)) for each in some]).to(device)
-        found.append(normalize(model.encode_image(batch), dim=-1).cpu().numpy())
-    return np.concatenate(found)
+        images = map(Image.fromarray, pictures[start : start + TOGETHER])
+        batch = torch.stack([preprocess(image) for image in images]).to(device)
+        batches.append(normalize(model.encode_image(batch), dim=-1).cpu().numpy())
+    return np.concatenate(batches)
 
 
 def scored(cosines: np.ndarray, scale: float) -> tuple[np.ndarray, np.ndarray]:
-    """Probability and margin (..., concept) within a family, from cosines (..., concept).
+    """Probability and margin (..., concept) f8 within a concept family, from cosines of its shape.
 
     Probabilities are a softmax at the model's logit scale; a margin is a concept's logit minus the
     best of the others', in nats: positive for the one on top only.
@@ -64,19 +78,21 @@ def scored(cosines: np.ndarray, scale: float) -> tuple[np.ndarray, np.ndarray]:
 
 
 def onset(same: np.ndarray) -> np.ndarray:
-    """Find the first index from which ``same`` (..., step) stays true, NaN if never."""
+    """First index (...) from which `same` (..., step) bool stays true, NaN if never."""
     stays = np.logical_and.accumulate(same[..., ::-1], axis=-1)[..., ::-1]
     return np.where(stays[..., -1], stays.argmax(-1), np.nan)
 
 
 def named(prompts: Sequence[str], concepts: Sequence[str]) -> np.ndarray:
     """Whether each prompt contains each of the concepts as words, (prompt, concept) bool."""
-    padded = [" ".join(["", *re.findall(r"[^\W_]+", each.lower()), ""]) for each in prompts]
-    return np.array([[f" {each.lower()} " in text for each in concepts] for text in padded])
+    padded = [" ".join(["", *re.findall(r"[^\W_]+", prompt.lower()), ""]) for prompt in prompts]
+    return np.array([[f" {concept.lower()} " in text for concept in concepts] for text in padded])
 
 
-def table(probability: np.ndarray, margin: np.ndarray, axes: dict, keys: dict) -> pd.DataFrame:
-    """Rows of rq3_concepts of one family from (sample, step, prediction, concept) arrays."""
+def concepts_table(
+    probability: np.ndarray, margin: np.ndarray, axes: Mapping[str, Any], keys: dict[str, str]
+) -> pd.DataFrame:
+    """Rows of rq3_concepts of a concept family from (sample, step, prediction, concept) arrays."""
     dims = ("sample", "step", "prediction", "concept")
     values = xr.Dataset({"probability": (dims, probability), "margin": (dims, margin)}, axes)
     return tables.tidy(values, keys)
@@ -85,58 +101,69 @@ def table(probability: np.ndarray, margin: np.ndarray, axes: dict, keys: dict) -
 def emergence(frame: pd.DataFrame, prompts: Mapping[str, str]) -> pd.DataFrame:
     """rq3_emergence from rq3_concepts: since which step each prediction shows the final concept.
 
-    The final concept of a sample and family is the one on top in the guided prediction of the last
-    step, which is the final picture. Onset is the first step from which it stays on top, NaN if
-    the prediction shows another concept at its last step. Where the prompt, of ``prompts`` by
-    prompt_id, names it beside others of the family, as two objects of a scene, any of them counts:
-    all are true of the picture, and which one is on top decides nothing.
+    The final concept of a sample and concept family is the one on top in the guided prediction
+    of the last step, which is the final picture. Onset is the first step from which it stays on
+    top, NaN if the prediction shows another concept at its last step. Where the prompt, of
+    `prompts` by prompt_id, names it beside others of the family, as two objects of a scene, any of
+    them counts: all are true of the picture, and which one is on top decides nothing.
     """
     keys = [*SAMPLE, "family"]
     top = frame.loc[frame.groupby([*keys, "prediction", "step"])["probability"].idxmax()]
     last = top[top["prediction"] == "guided"].sort_values("step").groupby(keys)["concept"].last()
+    columns = [*keys, "prediction"]
     rows = []
-    for key, group in top.sort_values("step").groupby([*keys, "prediction"]):
-        *sample, family, prediction = key
-        final, known = last[(*sample, family)], group["concept"].unique()
-        (there,) = named([prompts[sample[SAMPLE.index("prompt_id")]]], [*known, final])
-        true = {final, *known[there[:-1]]} if there[-1] else {final}
+    for values, group in top.sort_values("step").groupby(columns):
+        key: dict[str, Any] = dict(zip(columns, values, strict=True))
+        final = last[tuple(key[name] for name in keys)]
+        true = true_concepts(prompts[key["prompt_id"]], final, group["concept"].unique().tolist())
         first = onset(group["concept"].isin(true).to_numpy())
-        when = [np.nan] * 3
+        times = [np.nan] * len(WHEN)
         if np.isfinite(first):
-            when = group[["step", "timestep", "log_snr"]].iloc[int(first)].tolist()
-        rows.append((*sample, prediction, family, final, *when))
+            times = group[[*WHEN]].iloc[int(first)].tolist()
+        onsets = {f"onset_{name}": time for name, time in zip(WHEN, times, strict=True)}
+        rows.append(key | {"concept": final} | onsets)
     return pd.DataFrame(rows, columns=TABLES["rq3_emergence"].columns)
+
+
+def true_concepts(prompt: str, final: str, shown: Sequence[str]) -> set[str]:
+    """The final concept, and where the prompt names it, what else it names of what is shown."""
+    if not named([prompt], [final]).all():
+        return {final}
+    (is_named,) = named([prompt], shown)
+    return {final, *compress(shown, is_named)}
 
 
 def probe(
     previews: xr.Dataset,
     prompts: Sequence[str],
-    clip: tuple,
-    families: dict[str, dict],
+    clip: Reader,
+    concept_families: Mapping[str, Mapping[str, Any]],
     keys: dict[str, str],
 ) -> pd.DataFrame:
-    """rq3_concepts of a batch: every family read in every stored clean prediction.
+    """rq3_concepts of a batch: every concept family read in every stored clean prediction.
 
-    ``clip`` is what ``judges.load_clip`` returns. A family with ``only_named`` is read only in
-    samples whose prompt names one of its concepts.
+    A concept family with `only_named` is read only in samples whose prompt names one of its
+    concepts.
     """
     model, preprocess, tokenizer = clip
-    known = [name not in previews.attrs["missing"] for name in previews["prediction"].to_numpy()]
-    pictures = previews["preview"].isel(prediction=known).transpose("sample", "step", ...)
-    flat = pictures.to_numpy().reshape(-1, *pictures.shape[3:])
-    seen = features(model, preprocess, flat).reshape(*pictures.shape[:3], -1)
+    pictures = prediction_pictures(previews)
+    samples, steps, predictions, *picture = pictures.shape
+    flat = pictures.to_numpy().reshape(-1, *picture)
+    seen = features(model, preprocess, flat).reshape(samples, steps, predictions, -1)
     scale = model.logit_scale.detach().exp().item()
     frames = []
-    for name, family in families.items():
-        texts = classifier(model, tokenizer, family["templates"], family["concepts"])
+    for name, concept_family in concept_families.items():
+        concepts = concept_family["concepts"]
+        texts = classifier(model, tokenizer, concept_family["templates"], concepts)
         probability, margin = scored(seen @ texts.cpu().numpy().T, scale)
         axes = tables.who_and_when(previews) | {
             "prediction": pictures["prediction"].to_numpy(),
-            "concept": list(family["concepts"]),
+            "concept": list(concepts),
         }
-        frame = table(probability, margin, axes, keys).assign(family=name)
-        if family["only_named"]:
-            frame = frame[named(prompts, family["concepts"]).any(1)[frame["sample"]]]
+        frame = concepts_table(probability, margin, axes, keys).assign(family=name)
+        if concept_family["only_named"]:
+            is_read = np.any(named(prompts, concepts), axis=1)
+            frame = frame[is_read[frame["sample"]]]
         frames.append(frame)
     return tables.ordered(pd.concat(frames, ignore_index=True), "rq3_concepts")
 
@@ -147,15 +174,15 @@ def write_concepts(
     *,
     traces: str,
     previews: str,
-    model: dict,
-    families: dict[str, dict],
+    model: dict[str, Any],
+    concept_families: Mapping[str, Mapping[str, Any]],
     keys: dict[str, str],
 ) -> None:
     """Write a batch's parts of rq3_concepts and rq3_emergence."""
     tree = open_trace(traces)
-    prompts = tree.attrs["prompts"]
+    prompts = prompts_of(tree)
     clip = judges.load_clip({key: value for key, value in model.items() if key != "fingerprint"})
-    frame = probe(open_previews(previews), prompts, clip, families, keys)
+    frame = probe(open_previews(previews), prompts, clip, concept_families, keys)
     tables.write(concepts, frame)
-    by_id = dict(zip(tree["prompt_id"].to_numpy(), prompts, strict=True))
+    by_id = dict(zip(prompt_ids_of(tree), prompts, strict=True))
     tables.write(onsets, emergence(frame, by_id))

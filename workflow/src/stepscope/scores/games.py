@@ -1,6 +1,7 @@
 """Deletion and insertion games: hiding what matters should change a step's result most."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -14,12 +15,20 @@ from stepscope.diffusion.step import Step
 from stepscope.joblog import bar
 from stepscope.methods import baselines
 from stepscope.methods import similarity as similarities
-from stepscope.methods.explain import denoiser_of
 from stepscope.models import judges, pipelines
 from stepscope.store import tables
 from stepscope.store.maps import flat, open_dataset, read_maps
-from stepscope.store.traces import chosen_steps, open_trace, read_step
+from stepscope.store.traces import (
+    chosen_steps,
+    latent_size,
+    open_trace,
+    read_step,
+    replay_settings,
+)
 from stepscope.table_registry import TABLES
+
+if TYPE_CHECKING:
+    from open_clip import CLIP
 
 GAMES = ("deletion", "insertion")
 SCORES = {"clip_distance": "auc_distance", "clip_cosine": "auc_similarity"}
@@ -33,7 +42,7 @@ def auc(curves: np.ndarray) -> np.ndarray:
 
 
 def ranking(map_: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """Rank (h, w) of each pixel, 0 the most salient by the signed map; ties in a drawn order."""
+    """Rank (h, w) i8 of each pixel, 0 the most salient by the signed map; ties in a drawn order."""
     order = np.lexsort((generator.random(map_.size), -map_.ravel()))
     ranks = np.empty(map_.size, dtype=np.int64)
     ranks[order] = np.arange(map_.size)
@@ -57,7 +66,7 @@ def substrate(kind: str, latent: Tensor) -> Tensor:
 def states(latent: Tensor, ranks: Tensor, before: Tensor, after: Tensor) -> Tensor:
     """Latents (M, h - 1, C, h, w) of the inner moves of M rankings (M, h, w).
 
-    A move turns the w next most salient pixels, all channels at once, from ``before`` to ``after``.
+    A move turns the w next most salient pixels, all channels at once, from `before` to `after`.
     """
     height, width = latent.shape[-2:]
     turned = torch.arange(1, height, device=latent.device).view(1, -1, 1, 1) * width
@@ -69,7 +78,7 @@ def play_step(
     denoiser: Denoiser,
     step: Step,
     maps: np.ndarray,
-    read: Features,
+    features_of: Features,
     *,
     deletion: str = "zero",
     insertion: str = "blur",
@@ -85,30 +94,33 @@ def play_step(
     latent = step.latent.to(denoiser.device)
     height = latent.shape[-2]
     ranks = torch.from_numpy(
-        np.stack([ranking(each, tie_breaker(step, seed)) for each in maps])
+        np.stack([ranking(map_, tie_breaker(step, seed)) for map_ in maps])
     ).to(latent.device)
     hidden, blurred = substrate(deletion, latent), substrate(insertion, latent)
     inner = torch.cat(
         [states(latent, ranks, latent, hidden), states(latent, ranks, blurred, latent)]
     )
-    everything = torch.cat([torch.stack([latent, hidden, blurred]), inner.flatten(0, 1)])
+    ends = torch.stack([latent, hidden, blurred])
+    everything = torch.cat([ends, inner.flatten(0, 1)])
     features = torch.cat(
-        [results(denoiser, step, some, read) for some in everything.split(batch)]
+        [results(denoiser, step, latents, features_of) for latents in everything.split(batch)]
     ).double()
     scores = compared(features, features[0]).cpu().numpy()  # (score, state)
-    original, gone, start = scores[:, :3].T
+    of_ends, of_inner = np.split(scores, [len(ends)], axis=1)
+    original, gone, start = of_ends.T
     curves = np.empty((len(maps), len(GAMES), len(SCORES), height + 1))
-    middle = scores[:, 3:].reshape(len(SCORES), len(GAMES), len(maps), height - 1)
+    middle = of_inner.reshape(len(SCORES), len(GAMES), len(maps), height - 1)
     curves[..., 1:-1] = middle.transpose(2, 1, 0, 3)
-    curves[:, 0, :, 0], curves[:, 0, :, -1] = original, gone
-    curves[:, 1, :, 0], curves[:, 1, :, -1] = start, original
+    deleted, inserted = curves.swapaxes(0, 1)  # views (map, score, move)
+    deleted[..., 0], deleted[..., -1] = original, gone
+    inserted[..., 0], inserted[..., -1] = start, original
     return curves
 
 
-def results(denoiser: Denoiser, step: Step, latents: Tensor, read: Features) -> Tensor:
-    """Features (B, width) of the decoded latents after one step from ``latents``."""
+def results(denoiser: Denoiser, step: Step, latents: Tensor, features_of: Features) -> Tensor:
+    """Features (B, width) of the decoded latents after one step from `latents` (B, C, h, w)."""
     output = denoiser.guided(denoiser.outputs(latents, step))
-    return read(denoiser.decode(denoiser.advance(latents, output, step)))
+    return features_of(denoiser.decode(denoiser.advance(latents, output, step)))
 
 
 def compared(features: Tensor, reference: Tensor) -> Tensor:
@@ -122,7 +134,7 @@ def tie_breaker(step: Step, seed: int) -> np.random.Generator:
     return baselines.generator("ties", seed, step.prompt_id, step.seed, step.number)
 
 
-def clip_features(model: torch.nn.Module) -> Features:
+def clip_features(model: "CLIP") -> Features:
     """Image features of an open_clip model, not normalised, from pictures as tensors.
 
     The model's own preprocessing (shortest side, centre crop, mean and deviation) without rounding
@@ -132,7 +144,7 @@ def clip_features(model: torch.nn.Module) -> Features:
     side = config["size"] if isinstance(config["size"], int) else min(config["size"])
     mean, std = (torch.tensor(config[name]).view(3, 1, 1) for name in ("mean", "std"))
 
-    def read(pictures: Tensor) -> Tensor:
+    def features_of(pictures: Tensor) -> Tensor:
         height, width = pictures.shape[-2:]
         scale = side / min(height, width)
         size = (round(height * scale), round(width * scale))
@@ -143,10 +155,10 @@ def clip_features(model: torch.nn.Module) -> Features:
         pictures = pictures[..., top : top + side, left : left + side].float()
         return model.encode_image((pictures - mean.to(pictures)) / std.to(pictures))
 
-    return read
+    return features_of
 
 
-def similarity_of(name: str, attrs: dict) -> str:
+def similarity_of(name: str, attrs: Mapping[str, Any]) -> str:
     """Similarity behind a map of a store with these attributes; "" where a method has none."""
     variant = name.removeprefix(attrs["method"]).removeprefix("_")
     if variant in ("paper", "official"):
@@ -158,70 +170,76 @@ def play_batch(
     traces: str,
     maps: Sequence[str],
     *,
-    model: dict,
-    clip: dict,
-    games: dict,
+    model: dict[str, Any],
+    clip: dict[str, Any],
+    games: Mapping[str, Any],
     keys: dict[str, str],
     seed: int,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Tables rq1_auc and rq1_curves of a batch, for map stores or, without any, the baselines.
 
-    ``games`` is the config's entry. A map without contrast ranks nothing: its AUC is NaN.
+    `games` is the config's entry. A map without contrast ranks nothing: its AUC is NaN.
     """
     tree = open_trace(traces)
-    found = {} if maps else baselines.maps(tree, seed)
-    similarity = dict.fromkeys(found, "")
+    maps_of_method = {} if maps else baselines.maps(tree, seed)
+    similarity = dict.fromkeys(maps_of_method, "")
     for path in maps:
-        some, attrs = read_maps(path), open_dataset(path).attrs
-        found |= flat(some)
-        similarity |= {name: similarity_of(name, attrs) for name in some}
+        stored, attrs = read_maps(path), open_dataset(path).attrs
+        maps_of_method |= flat(stored)
+        similarity |= {name: similarity_of(name, attrs) for name in stored}
     pairs = chosen_steps(tree, games["steps"], games["samples"])
-    at = {pair: some for pair in pairs if (some := present(found, *pair))}
-    moves = tree["latent/value"].shape[-2]
-    calls = sum(3 + 2 * len(some) * (moves - 1) for some in at.values())
-    print(f"Budget: {len(at)} steps, {calls:,} guided denoiser calls.", flush=True)
-    denoiser = denoiser_of(tree, pipelines.load(model))
-    read = clip_features(judges.load_clip(clip)[0])
+    played = {pair: computed for pair in pairs if (computed := present(maps_of_method, *pair))}
+    moves, _ = latent_size(tree)
+    calls = sum(3 + 2 * len(computed) * (moves - 1) for computed in played.values())
+    print(f"Budget: {len(played)} steps, {calls:,} guided denoiser calls.", flush=True)
+    denoiser = Denoiser(pipelines.load(model), **replay_settings(tree))
+    features_of = clip_features(judges.load_clip(clip)[0])
     options = {name: games[name] for name in (*GAMES, "batch")}
-    areas, curves = [], []
-    for (sample, number), some in bar(at.items(), "steps played", len(at)):
+    areas: list[dict[str, Any]] = []
+    points: list[dict[str, Any]] = []
+    for (sample, number), computed in bar(played.items(), "steps played", len(played)):
         step = read_step(tree, sample, number)
-        names, values = zip(*some.items(), strict=True)
-        played = play_step(denoiser, step, np.stack(values), read, seed=seed, **options)
-        for name, map_, curve in zip(names, values, played, strict=True):
-            row = keys | key_of(step) | {"method": name, "similarity": similarity[name]}
+        stacked = np.stack(list(computed.values()))
+        curves = play_step(denoiser, step, stacked, features_of, seed=seed, **options)
+        for (name, map_), curves_of_map in zip(computed.items(), curves, strict=True):
+            key = keys | key_of(step) | {"method": name, "similarity": similarity[name]}
             if map_.max() == map_.min():
                 print(f"{name}: {step.prompt_id}, seed {step.seed}, step {number}: constant map.")
-                curve = np.full_like(curve, np.nan)
-            for game, of_game in zip(GAMES, curve, strict=True):
-                for (score, column), line in zip(SCORES.items(), of_game, strict=True):
-                    both = row | {"game": game, "substrate": games[game], "score": score}
-                    areas.append(
-                        both | dict.fromkeys(SCORES.values(), np.nan) | {column: auc(line)}
-                    )
-                    curves += [both | {"move": move, "value": v} for move, v in enumerate(line)]
+                curves_of_map = np.full_like(curves_of_map, np.nan)
+            for row, column, curve in labelled(curves_of_map, key, games):
+                areas.append(row | dict.fromkeys(SCORES.values(), np.nan) | {column: auc(curve)})
+                points += [row | {"move": move, "value": y} for move, y in enumerate(curve)]
     return (
         tables.ordered(pd.DataFrame(areas, columns=TABLES["rq1_auc"].columns), "rq1_auc"),
-        tables.ordered(pd.DataFrame(curves, columns=TABLES["rq1_curves"].columns), "rq1_curves"),
+        tables.ordered(pd.DataFrame(points, columns=TABLES["rq1_curves"].columns), "rq1_curves"),
     )
 
 
-def present(maps: dict[str, xr.DataArray], sample: int, number: int) -> dict[str, np.ndarray]:
+def present(maps: Mapping[str, xr.DataArray], sample: int, number: int) -> dict[str, np.ndarray]:
     """The maps (h, w) that were computed for a sample's step."""
-    some = {
+    of_step = {
         name: values.isel(sample=sample, step=number - 1).values for name, values in maps.items()
     }
-    return {name: values for name, values in some.items() if np.isfinite(values).all()}
+    return {name: map_ for name, map_ in of_step.items() if np.isfinite(map_).all()}
 
 
-def key_of(step: Step) -> dict:
+def labelled(
+    curves: np.ndarray, key: dict[str, Any], games: Mapping[str, Any]
+) -> Iterator[tuple[dict[str, Any], str, np.ndarray]]:
+    """(key columns, column of its area, curve) of each curve of a map's (game, score, move)."""
+    for game, of_game in zip(GAMES, curves, strict=True):
+        for (score, column), curve in zip(SCORES.items(), of_game, strict=True):
+            yield key | {"game": game, "substrate": games[game], "score": score}, column, curve
+
+
+def key_of(step: Step) -> dict[str, Any]:
     """Key columns of a step."""
     names = ("prompt_id", "seed", "timestep", "log_snr")
     return {"step": step.number} | {name: getattr(step, name) for name in names}
 
 
-def write_games(auc_path: str, curves_path: str, **arguments: object) -> None:
-    """Write a batch's parts of rq1_auc and rq1_curves (see ``play_batch``)."""
+def write_games(auc_path: str, curves_path: str, **arguments: Any) -> None:
+    """Write a batch's parts of rq1_auc and rq1_curves (see `play_batch`)."""
     areas, curves = play_batch(**arguments)
     tables.write(auc_path, areas)
     tables.write(curves_path, curves)

@@ -1,6 +1,7 @@
 """RQ2: does a word's map find the word's region? Pointing game, IoU, average precision and mass."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -13,10 +14,18 @@ from stepscope.methods import baselines
 from stepscope.pictures import regions
 from stepscope.scores import saliency
 from stepscope.store import tables
+from stepscope.store.coordinates import word_coordinates
 from stepscope.store.maps import flat, open_masks, read_maps
-from stepscope.store.traces import open_trace, word_coordinates
+from stepscope.store.traces import open_trace
 
-SCORES = ("pointing", "iou", "average_precision", "mass")
+
+class Scores(NamedTuple):
+    """How well a map finds a region; NaN where there is nothing to find."""
+
+    pointing: float = np.nan
+    iou: float = np.nan
+    average_precision: float = np.nan
+    mass: float = np.nan
 
 
 def pointing(values: np.ndarray, region: np.ndarray) -> float:
@@ -41,13 +50,13 @@ def average_precision(values: np.ndarray, region: np.ndarray) -> float:
     """Average precision of the map's values as scores of being in the region.
 
     The mean, over the region's cells, of the precision when all cells at least as large are taken;
-    equal to scikit-learn's ``average_precision_score``, ties included, at a tenth of its time.
+    equal to scikit-learn's `average_precision_score`, ties included, at a tenth of its time.
     """
     taken = rankdata(-values, "max", axis=None).reshape(values.shape)[region]
     return float((rankdata(-values[region], "max") / taken).mean())
 
 
-def score(values: np.ndarray, region: np.ndarray) -> tuple[float, float, float, float]:
+def score(values: np.ndarray, region: np.ndarray) -> Scores:
     """Pointing, IoU, average precision and mass of a map (y, x) against a region (y, x) bool.
 
     Mass is the share of the map in the region over the region's share of the area. It, pointing
@@ -56,35 +65,40 @@ def score(values: np.ndarray, region: np.ndarray) -> tuple[float, float, float, 
     """
     positive = np.maximum(values, 0)
     if not values.max() > values.min() or region.all() or not region.any():
-        return (np.nan,) * 4
+        return Scores()
     precision = average_precision(values, region)
     if not positive.max() > positive.min():
-        return (np.nan, np.nan, precision, np.nan)
+        return Scores(average_precision=precision)
     mass = float(saliency.semantic_mass(positive, region))
-    return pointing(positive, region), iou(positive, region), precision, mass
+    return Scores(pointing(positive, region), iou(positive, region), precision, mass)
 
 
 def scores(maps: xr.DataArray, masks: np.ndarray) -> xr.Dataset:
-    """Compute the scores (sample, step, word) of maps (sample, step, [word], y, x).
+    """Scores (sample, step, word) f8 of maps (sample, step, [word], y, x).
 
     masks (sample, word, y, x) are shares of the latent grid's cells: half or more is inside, NaN
     is no region. A map without words is scored for every word.
     """
     values = maps.transpose("sample", "step", ..., "y", "x").to_numpy().astype(np.float64)
-    found = np.full((len(SCORES), *values.shape[:2], masks.shape[1]), np.nan)
-    known = np.isfinite(values).all((-2, -1))
-    for sample, word in zip(*np.nonzero(np.isfinite(masks).all((-2, -1))), strict=True):
+    if "word" not in maps.dims:
+        values = values[:, :, None]
+    samples, words, *_ = masks.shape
+    steps = maps.sizes["step"]
+    grid = (samples, steps, words)
+    computed = np.broadcast_to(np.all(np.isfinite(values), axis=(-2, -1)), grid)
+    values = np.broadcast_to(values, (*grid, maps.sizes["y"], maps.sizes["x"]))
+    arrays = {name: np.full(grid, np.nan) for name in Scores._fields}
+    for sample, word in zip(*np.nonzero(np.all(np.isfinite(masks), axis=(-2, -1))), strict=True):
         region = masks[sample, word] >= 0.5
-        for step in range(values.shape[1]):
-            at = (sample, step, word)[: values.ndim - 2]
-            if known[at]:
-                found[:, sample, step, word] = score(values[at], region)
-    return xr.Dataset(
-        {name: (("sample", "step", "word"), each) for name, each in zip(SCORES, found, strict=True)}
-    )
+        for step in range(steps):
+            if computed[sample, step, word]:
+                scored = score(values[sample, step, word], region)
+                for name, array in arrays.items():
+                    array[sample, step, word] = getattr(scored, name)
+    return xr.Dataset({name: (("sample", "step", "word"), array) for name, array in arrays.items()})
 
 
-def table(
+def grounding_table(
     maps: dict[str, xr.DataArray], tree: xr.DataTree, masks: xr.DataArray, keys: dict[str, str]
 ) -> pd.DataFrame:
     """rq2_grounding of a batch: a row per sample, step, word with a region, and method.
@@ -95,11 +109,11 @@ def table(
     coords = tables.who_and_when(tree) | word_coordinates(tree)
     for method, values in bar(list(maps.items()), "methods grounded"):
         cells = regions.onto(masks.to_numpy(), (values.sizes["y"], values.sizes["x"]))
-        found = scores(values, cells).assign_coords(coords)
-        mapped = np.isfinite(values.reset_coords(drop=True)).all(("y", "x"))
+        scored = scores(values, cells).assign_coords(coords)
+        mapped = xr.apply_ufunc(np.isfinite, values.reset_coords(drop=True)).all(("y", "x"))
         region = xr.DataArray(np.isfinite(cells).all((-2, -1)), dims=("sample", "word"))
         kept = (mapped & region).transpose("sample", "step", "word")
-        frame = tables.tidy(found, keys).assign(method=method)
+        frame = tables.tidy(scored, keys).assign(method=method)
         frames.append(frame[kept.to_numpy().ravel()])
     return tables.ordered(pd.concat(frames), "rq2_grounding")
 
@@ -112,9 +126,9 @@ def write_grounding(
     A method without words has one map a step, which is held against every word's region.
     """
     tree = open_trace(traces)
-    found = baselines.maps(tree, seed)
-    for each in maps:
-        some = read_maps(each)
-        found |= flat(some)
-        found |= {name: values for name, values in some.items() if "word" in values.dims}
-    tables.write(path, table(found, tree, open_masks(masks), keys))
+    maps_of_method = baselines.maps(tree, seed)
+    for path_of_maps in maps:
+        stored = read_maps(path_of_maps)
+        maps_of_method |= flat(stored)
+        maps_of_method |= {name: values for name, values in stored.items() if "word" in values.dims}
+    tables.write(path, grounding_table(maps_of_method, tree, open_masks(masks), keys))

@@ -8,7 +8,7 @@ from scipy.ndimage import binary_dilation
 from stepscope.pictures.regions import object_mask, onto
 from stepscope.store import tables
 from stepscope.store.maps import open_masks
-from stepscope.store.traces import open_trace
+from stepscope.store.traces import clean_predictions, final_latents, open_trace
 
 REGIONS = ("object", "background", "border")
 BANDS = ("low", "mid", "high")
@@ -17,10 +17,11 @@ FLOOR = 1e-6  # squared relative rounding error of float16, in which predictions
 
 
 def regions(mask: np.ndarray) -> np.ndarray:
-    """Split the latent grid into object, background and border cells, (region, h, w) bool.
+    """Object, background and border cells of the latent grid, (region, h, w) bool.
 
-    An object cell is covered by half or more; the border is one cell (of the 8 around) outside.
-    Each cell is in exactly one region; without a mask (NaN) in none.
+    `mask` (h, w) is the objects' share of each cell. An object cell is covered by half or more; the
+    border is one cell (of the 8 around) outside. Each cell is in exactly one region; without a mask
+    (NaN) in none.
     """
     inside = mask >= 0.5
     border = binary_dilation(inside, np.ones((3, 3))) & ~inside
@@ -28,7 +29,7 @@ def regions(mask: np.ndarray) -> np.ndarray:
 
 
 def bands(size: tuple[int, int]) -> np.ndarray:
-    """Split a grid's discrete frequencies by radius, (band, h, w) bool.
+    """Low, middle and high frequencies of a grid's transform by radius, (band, h, w) bool.
 
     Thirds of the radii up to the Nyquist frequency, 1/2 cycle a cell; the corners beyond it are
     high, the mean is low.
@@ -54,10 +55,12 @@ def errors(denoised: np.ndarray, final: np.ndarray, mask: np.ndarray) -> np.ndar
 
 
 def recovered(denoised: np.ndarray, final: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """(d_{k-1} - d_k) / d_1 of every step, (step, region, band) f8; the first is NaN.
+    """Share of the first step's error that each later one removes, (step, region, band) f8.
 
-    NaN too where there is nothing to recover: an empty region, or a d_1 within the rounding of the
-    stored predictions. Axes as in ``errors``.
+    The share of step k is (d_{k-1} - d_k) / d_1 with d_k from `errors`, negative where the error
+    grows. NaN at the first step, which has none before it, and where there is nothing to recover:
+    in an empty region, or where d_1 is at most `FLOOR` times the mean square of the final latent
+    for each of the region's values, which is the rounding of the stored predictions.
     """
     squared = errors(denoised, final, mask)
     share = np.full_like(squared, np.nan)
@@ -68,12 +71,12 @@ def recovered(denoised: np.ndarray, final: np.ndarray, mask: np.ndarray) -> np.n
     return share
 
 
-def table(tree: xr.DataTree, masks: xr.DataArray, keys: dict[str, str]) -> pd.DataFrame:
+def recovery_table(tree: xr.DataTree, masks: xr.DataArray, keys: dict[str, str]) -> pd.DataFrame:
     """rq1_recovery of a batch: a row per sample, step, region and band."""
-    denoised = tree["denoised/value"].to_numpy()
-    final = tree["latent/value"].isel(state=-1).to_numpy()
+    denoised = clean_predictions(tree)
+    final = final_latents(tree)
     objects = onto(object_mask(masks), final.shape[-2:])
-    shares = np.stack(list(map(recovered, denoised, final, objects)))
+    shares = np.stack([recovered(*sample) for sample in zip(denoised, final, objects, strict=True)])
     values = xr.Dataset(
         {"recovered": (("sample", "step", "region", "band"), shares)},
         coords={"region": list(REGIONS), "band": list(BANDS)} | tables.who_and_when(tree),
@@ -83,4 +86,4 @@ def table(tree: xr.DataTree, masks: xr.DataArray, keys: dict[str, str]) -> pd.Da
 
 def write_recovery(path: str, *, traces: str, masks: str, keys: dict[str, str]) -> None:
     """Write a batch's part of rq1_recovery."""
-    tables.write(path, table(open_trace(traces), open_masks(masks), keys))
+    tables.write(path, recovery_table(open_trace(traces), open_masks(masks), keys))

@@ -10,7 +10,7 @@ from scipy.stats import rankdata
 from stepscope.methods import baselines
 from stepscope.pictures import regions
 from stepscope.store import tables
-from stepscope.store.maps import flat, open_masks, open_previews, read_maps
+from stepscope.store.maps import final_pictures, flat, open_masks, read_maps
 from stepscope.store.traces import open_trace
 
 
@@ -29,19 +29,19 @@ def semantic_mass(maps: np.ndarray, objects: np.ndarray) -> np.ndarray:
     positive = np.maximum(maps, 0)
     total, area = positive.sum((-2, -1)), objects.mean((-2, -1))
     inside = (positive * objects).sum((-2, -1))
-    known = (total > 0) & (area > 0)
-    return np.where(known, inside, np.nan) / np.where(known, total * area, 1)
+    has_both = (total > 0) & (area > 0)
+    return np.where(has_both, inside, np.nan) / np.where(has_both, total * area, 1)
 
 
 def rank_correlation(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Spearman's correlation over the cells of maps (..., y, x), (...); NaN if one is constant."""
     ranks = [
-        rankdata(each.reshape(*each.shape[:-2], -1), axis=-1, nan_policy="propagate")
-        for each in (first, second)
+        rankdata(maps.reshape(*maps.shape[:-2], -1), axis=-1, nan_policy="propagate")
+        for maps in (first, second)
     ]
-    first, second = (each - each.mean(-1, keepdims=True) for each in ranks)
-    scale = np.sqrt((first**2).sum(-1) * (second**2).sum(-1))
-    return (first * second).sum(-1) / np.where(scale > 0, scale, np.nan)
+    a, b = (ranks_of_maps - ranks_of_maps.mean(-1, keepdims=True) for ranks_of_maps in ranks)
+    scale = np.sqrt((a**2).sum(-1) * (b**2).sum(-1))
+    return (a * b).sum(-1) / np.where(scale > 0, scale, np.nan)
 
 
 def scores(maps: xr.DataArray, objects: np.ndarray, edges: np.ndarray) -> xr.Dataset:
@@ -60,7 +60,7 @@ def scores(maps: xr.DataArray, objects: np.ndarray, edges: np.ndarray) -> xr.Dat
     )
 
 
-def table(
+def saliency_table(
     maps: dict[str, xr.DataArray],
     tree: xr.DataTree,
     masks: xr.DataArray,
@@ -69,18 +69,19 @@ def table(
 ) -> pd.DataFrame:
     """rq1_saliency of a batch: a row per sample, step and method with a map there.
 
-    Detail is the edge strength of the *final* picture (B, y, x, rgb) u1 at every step, so that
-    only the map changes with the step.
+    maps (sample, step, [word | layer], y, x) by method, masks (sample, word, y, x). Detail is
+    the edge strength of the *final* picture (sample, y, x, rgb) u1 at every step, so that only the
+    map changes with the step.
     """
     frames = []
     for method, values in flat(maps).items():
         size = values.sizes["y"], values.sizes["x"]
         objects = regions.onto(regions.object_mask(masks), size)
         edges = np.stack([baselines.edge(picture, size) for picture in pictures])
-        found = scores(values, objects, edges)
-        frame = tables.tidy(found.assign_coords(tables.who_and_when(tree)), keys)
-        known = np.isfinite(values.transpose("sample", "step", ...)).any(("y", "x"))
-        frames.append(frame[known.to_numpy().ravel()].assign(method=method))
+        scored = scores(values, objects, edges).assign_coords(tables.who_and_when(tree))
+        computed = np.isfinite(values.transpose("sample", "step", "y", "x").to_numpy()).any((2, 3))
+        frame = tables.tidy(scored, keys)[computed.ravel()]
+        frames.append(frame.assign(method=method))
     return tables.ordered(pd.concat(frames), "rq1_saliency")
 
 
@@ -96,8 +97,9 @@ def write_saliency(
 ) -> None:
     """Write a batch's part of rq1_saliency, over all methods' stores and the two baselines."""
     tree = open_trace(traces)
-    found = baselines.maps(tree, seed)
-    for each in maps:
-        found |= read_maps(each)
-    pictures = open_previews(previews)["image"].to_numpy()
-    tables.write(path, table(found, tree, open_masks(masks), pictures, keys))
+    maps_of_method = baselines.maps(tree, seed)
+    for path_of_maps in maps:
+        maps_of_method |= read_maps(path_of_maps)
+    pictures = final_pictures(previews)
+    frame = saliency_table(maps_of_method, tree, open_masks(masks), pictures, keys)
+    tables.write(path, frame)

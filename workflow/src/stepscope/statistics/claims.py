@@ -1,6 +1,7 @@
 """The paper's claims, judged by the study's own tables."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -8,7 +9,6 @@ import pandas as pd
 from stepscope.statistics import findings_rq1, findings_rq2, findings_rq3, inference
 from stepscope.statistics.finding import Finding
 from stepscope.store import tables
-from stepscope.table_registry import CLAIMS
 
 STATEMENTS = {
     "R1a": "Early steps recover regions with semantic content, later steps finer detail.",
@@ -21,6 +21,10 @@ STATEMENTS = {
 }
 LEVEL = 0.05  # of Holm's p-value
 PERMUTATIONS = 9999  # enough for Holm over some twenty findings, however few draws intervals have
+TESTED = (  # columns of a finding's row before its verdict
+    *("claim", "statement", "statistic"),
+    *("n", "estimate", "ci_low", "ci_high", "p_value", "reason", "expected"),
+)
 
 
 def verdict(expected: int, low: float, high: float, p_value: float) -> str:
@@ -31,63 +35,75 @@ def verdict(expected: int, low: float, high: float, p_value: float) -> str:
 
 
 def with_verdicts(
-    found: Sequence[Finding], draws: int, confidence: float, seed: int
+    findings: Sequence[Finding], draws: int, confidence: float, seed: int
 ) -> pd.DataFrame:
     """Rows of claims.tsv without model and dataset; p-values by Holm over all findings."""
-    rows = []
-    for each in found:
-        values = np.array([]) if each.values is None else each.values
-        row = {"claim": each.claim, "statement": STATEMENTS[each.claim], "n": len(values)}
-        row |= {"statistic": each.statistic, "expected": each.expected, "p_value": np.nan}
-        if len(values) > 1:
-            low, high = inference.interval(values, draws, confidence, seed)
-            p_value = each.p_value  # of the finding's own null
-            if p_value is None:
-                p_value = inference.sign_flip(values, PERMUTATIONS, seed)
-            row |= {"estimate": values.mean(), "ci_low": low, "ci_high": high, "p_value": p_value}
-            row |= {"reason": ""}
-        else:
-            row |= {"reason": "one prompt has no interval" if len(values) else each.reason}
-        rows.append(row)
-    frame = pd.DataFrame(rows).reindex(columns=[*CLAIMS[2:-2], "reason", "expected"])
+    rows = [_tested(finding, draws, confidence, seed) for finding in findings]
+    frame = pd.DataFrame(rows).reindex(columns=TESTED)
     frame["p_value"] = inference.holm(frame["p_value"].to_numpy(float))
-    limits = zip(*(frame[key] for key in ("expected", "ci_low", "ci_high", "p_value")), strict=True)
-    frame["verdict"] = ["not_testable" if np.isnan(each[-1]) else verdict(*each) for each in limits]
+    frame["verdict"] = [
+        "not_testable" if np.isnan(p_value) else verdict(expected, low, high, p_value)
+        for expected, low, high, p_value in zip(
+            *(frame[key] for key in ("expected", "ci_low", "ci_high", "p_value")), strict=True
+        )
+    ]
     return frame
 
 
+def _tested(finding: Finding, draws: int, confidence: float, seed: int) -> dict[str, Any]:
+    """One finding's row: an interval and an unadjusted p-value if two prompts or more have it."""
+    values = np.array([]) if finding.values is None else finding.values
+    row = {
+        "claim": finding.claim,
+        "statement": STATEMENTS[finding.claim],
+        "statistic": finding.statistic,
+        "expected": finding.expected,
+        "n": len(values),
+    }
+    if len(values) < 2:
+        reason = "one prompt has no interval" if len(values) else finding.reason
+        return row | {"p_value": np.nan, "reason": reason}
+    low, high = inference.interval(values, draws, confidence, seed)
+    p_value = finding.p_value  # of the finding's own null
+    if p_value is None:
+        p_value = inference.sign_flip(values, PERMUTATIONS, seed)
+    estimate = {"estimate": values.mean(), "ci_low": low, "ci_high": high, "p_value": p_value}
+    return row | estimate | {"reason": ""}
+
+
 def claims_table(
-    found: dict[str, pd.DataFrame],
+    measured: Mapping[str, pd.DataFrame],
     *,
-    samplings: dict[str, str],
+    samplings: Mapping[str, str],
     draws: int,
     confidence: float,
     seed: int,
 ) -> pd.DataFrame:
     """claims.tsv: every claim by every statistic that the tables hold, per model and dataset.
 
-    ``found``: tables by name; ``samplings``: the kind of each sampling. All but R3b are judged on
-    the first sampling of kind uniform, or the study's first.
+    `measured` holds tables by name, `samplings` the kind of each sampling. All but R3b are judged
+    on the first sampling of kind uniform, or the study's first.
     """
-    uniform = [name for name, kind in samplings.items() if kind == "uniform"] or list(samplings)
+    uniform = [name for name, kind in samplings.items() if kind == "uniform"]
+    judged, *_ = uniform or samplings
     frames = []
-    units = found["rq1_recovery"][["model", "dataset"]].drop_duplicates()
+    units = measured["rq1_recovery"][["model", "dataset"]].drop_duplicates()
     for model, dataset in units.itertuples(index=False):
-        some = {
+        of_unit = {
             name: frame[(frame["model"] == model) & (frame["dataset"] == dataset)]
-            for name, frame in found.items()
+            for name, frame in measured.items()
         }
-        first = {name: frame[frame["sampling"] == uniform[0]] for name, frame in some.items()}
-        words = some["rq2_relevance"]
+        of_sampling = {name: frame[frame["sampling"] == judged] for name, frame in of_unit.items()}
+        words = of_unit["rq2_relevance"]
         kinds = {"rq2_relevance": words.assign(kind=words["sampling"].map(samplings))}
-        tested = [
-            *findings_rq1.regions_and_detail(first),
-            *findings_rq1.areas(first),
-            *findings_rq2.words(first, PERMUTATIONS, seed),
-            *findings_rq2.df_cam_follows_relevance(first, PERMUTATIONS, seed),
-            *findings_rq3.stages(first),
+        findings = [
+            *findings_rq1.regions_and_detail(of_sampling),
+            *findings_rq1.areas(of_sampling),
+            *findings_rq2.words(of_sampling, PERMUTATIONS, seed),
+            *findings_rq2.df_cam_follows_relevance(of_sampling, PERMUTATIONS, seed),
+            *findings_rq3.stages(of_sampling),
             *findings_rq3.roles(kinds),
         ]
-        rows = with_verdicts(tested, draws, confidence, seed)
+        rows = with_verdicts(findings, draws, confidence, seed)
         frames.append(rows.assign(model=model, dataset=dataset))
     return tables.ordered(pd.concat(frames), "claims")

@@ -1,6 +1,6 @@
 """What the tables say about RQ1: regions, and the areas of the games."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import pandas as pd
 
@@ -29,9 +29,9 @@ def centre(frame: pd.DataFrame) -> pd.Series:
     return (weight * frame["log_snr"]).groupby(keys).sum() / total.where(total > 0)
 
 
-def regions_and_detail(found: dict[str, pd.DataFrame]) -> Iterator[Finding]:
+def regions_and_detail(measured: Mapping[str, pd.DataFrame]) -> Iterator[Finding]:
     """R1a: slopes of DF-RISE's scores over log-SNR, and the order of recovery in the trace."""
-    maps = found["rq1_saliency"]
+    maps = measured["rq1_saliency"]
     maps = maps[maps["method"] == "df_rise"]
     for value, name, expected in (
         ("semantic_mass", "mass inside objects", -1),
@@ -40,7 +40,7 @@ def regions_and_detail(found: dict[str, pd.DataFrame]) -> Iterator[Finding]:
         slopes = slope(maps, value).to_numpy()
         text = f"slope over log-SNR of DF-RISE's {name}"
         yield Finding("R1a", text, expected, slopes, reason="no DF-RISE maps at two steps or more")
-    trace = found["rq1_recovery"]
+    trace = measured["rq1_recovery"]
     of_object = trace[trace["region"] == "object"]
     for text, later, earlier in (
         (
@@ -54,13 +54,13 @@ def regions_and_detail(found: dict[str, pd.DataFrame]) -> Iterator[Finding]:
             of_object[of_object["band"] == "low"],
         ),
     ):
-        values = (centre(later) - centre(earlier)).groupby("prompt_id").mean().dropna()
-        yield Finding("R1a", text, 1, values.to_numpy(), reason="no region was recovered")
+        apart = (centre(later) - centre(earlier)).groupby("prompt_id").mean().dropna()
+        yield Finding("R1a", text, 1, apart.to_numpy(), reason="no region was recovered")
 
 
-def areas(found: dict[str, pd.DataFrame]) -> Iterator[Finding]:
+def areas(measured: Mapping[str, pd.DataFrame]) -> Iterator[Finding]:
     """R1b and R1c: DF-RISE's AUC minus a rival's, paired by prompt over the same steps."""
-    frame = found["rq1_auc"]
+    frame = measured["rq1_auc"]
     frame = frame.assign(rival=frame["method"].where(frame["similarity"].isin(["", "structure"])))
     frame["rival"] = frame["rival"].fillna(frame["method"] + " with " + frame["similarity"])
     yield from _rivals("R1b", frame, ["random", "lime"])

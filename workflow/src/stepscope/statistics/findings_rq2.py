@@ -1,6 +1,6 @@
 """What the tables say about RQ2: words, and the regions that DF-CAM lights."""
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator, Mapping
 
 import numpy as np
 import pandas as pd
@@ -10,7 +10,7 @@ from stepscope.statistics.finding import Finding
 from stepscope.store import tables
 
 
-def curves(frame: pd.DataFrame, value: str) -> dict[tuple[str, int], pd.DataFrame]:
+def curves(frame: pd.DataFrame, value: str) -> dict[tuple[Hashable, ...], pd.DataFrame]:
     """Curves (word_index by step) of each (prompt_id, seed).
 
     Words without any value are left out, then steps at which a word has none.
@@ -24,71 +24,92 @@ def curves(frame: pd.DataFrame, value: str) -> dict[tuple[str, int], pd.DataFram
     }
 
 
-def words(found: dict[str, pd.DataFrame], draws: int, seed: int) -> Iterator[Finding]:
+def words(measured: Mapping[str, pd.DataFrame], draws: int, seed: int) -> Iterator[Finding]:
     """R2a: the course of a word's share against that under another seed, its own and others'."""
-    frame = found["rq2_relevance"]
+    frame = measured["rq2_relevance"]
     frame = frame[frame["method"] == "relevance"]
     frame = frame.assign(share=tables.share(frame))
     frame = frame[frame["role"] != ""]
-    roles = frame.drop_duplicates(["prompt_id", "word_index"]).set_index(
-        ["prompt_id", "word_index"]
-    )
-    halves: dict[str, list[pd.DataFrame]] = {}
-    for (prompt, _), rows in curves(frame, "share").items():
-        halves.setdefault(prompt, []).append(rows)
-    pairs = {}
-    for prompt, (first, *rest) in halves.items():
-        if rest:
-            both = first.align(pd.concat(rest).groupby(level=0).mean(), join="inner")
-            complete = both[0].notna().all() & both[1].notna().all()
-            if min(both[0].loc[:, complete].shape) > 1:
-                pairs[prompt] = tuple(half.loc[:, complete] for half in both)
-    reason = "needs two seeds a prompt and two words with roles"
-    blocks = [inference.correlations(a.to_numpy(), b.to_numpy()) for a, b in pairs.values()]
-    text = "correlation of a word's share with its own under another seed minus with other words'"
-    yield _matched("R2a", text, blocks, [1] * len(blocks), draws, seed, reason)
-    groups: dict[tuple, list] = {}
-    for prompt, (first, second) in pairs.items():
-        of_words = roles.loc[[(prompt, word) for word in first.index], "role"].tolist()
-        order = np.argsort(of_words, kind="stable")
-        groups.setdefault((tuple(sorted(of_words)), tuple(first.columns)), []).append(
-            (first.to_numpy()[order], second.to_numpy()[order])
-        )
+    pairs = _seed_pairs(frame)
     blocks = [
-        np.mean(
-            [
-                inference.correlations(
-                    *(np.stack([half[i][word] for half in group]) for i in (0, 1))
-                )
-                for word in range(len(key[0]))
-            ],
-            axis=0,
-        )
-        for key, group in groups.items()
-        if len(group) > 1
+        inference.correlations(first.to_numpy(), second.to_numpy())
+        for first, second in pairs.values()
     ]
+    text = "correlation of a word's share with its own under another seed minus with other words'"
+    reason = "needs two seeds a prompt and two words with roles"
+    yield _matched("R2a", text, blocks, [1] * len(blocks), draws, seed, reason)
+    blocks = [_over_prompts(group) for group in _same_roles(frame, pairs) if len(group) > 1]
     text = "correlation of a word's share with its own under another seed minus with other prompts'"
     reason = "needs two seeds a prompt and two prompts of the same roles"
     yield _matched("R2a", text, blocks, list(map(len, blocks)), draws, seed, reason, by_curve=True)
 
 
+def _seed_pairs(frame: pd.DataFrame) -> dict[Hashable, tuple[pd.DataFrame, pd.DataFrame]]:
+    """Shares (word_index by step) of each prompt under its first seed, and averaged over others.
+
+    A prompt is left out where fewer than two words or two steps are in both.
+    """
+    by_prompt: dict[Hashable, list[pd.DataFrame]] = {}
+    for (prompt, _), shares in curves(frame, "share").items():
+        by_prompt.setdefault(prompt, []).append(shares)
+    pairs = {}
+    for prompt, (own, *others) in by_prompt.items():
+        if others:
+            first, second = own.align(pd.concat(others).groupby(level=0).mean(), join="inner")
+            complete = first.notna().all() & second.notna().all()
+            if min(first.loc[:, complete].shape) > 1:
+                pairs[prompt] = first.loc[:, complete], second.loc[:, complete]
+    return pairs
+
+
+def _same_roles(
+    frame: pd.DataFrame, pairs: Mapping[Hashable, tuple[pd.DataFrame, pd.DataFrame]]
+) -> list[list[tuple[np.ndarray, np.ndarray]]]:
+    """Pairs of shares (word, step), words by role, of prompts with the same roles and steps."""
+    keys = ["prompt_id", "word_index"]
+    roles = frame.drop_duplicates(keys).set_index(keys)["role"]
+    groups: dict[tuple, list[tuple[np.ndarray, np.ndarray]]] = {}
+    for prompt, (first, second) in pairs.items():
+        of_words = roles.xs(prompt).loc[first.index].tolist()
+        order = np.argsort(of_words, kind="stable")
+        key = tuple(sorted(of_words)), tuple(first.columns)
+        groups.setdefault(key, []).append((first.to_numpy()[order], second.to_numpy()[order]))
+    return list(groups.values())
+
+
+def _over_prompts(group: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+    """Correlation of each prompt's shares with every prompt's other seed, averaged over words."""
+    first, second = (np.stack(half, axis=1) for half in zip(*group, strict=True))
+    return np.mean(
+        [
+            inference.correlations(of_first, of_second)
+            for of_first, of_second in zip(first, second, strict=True)
+        ],
+        axis=0,
+    )
+
+
 def df_cam_follows_relevance(
-    found: dict[str, pd.DataFrame], draws: int, seed: int
+    measured: Mapping[str, pd.DataFrame], draws: int, seed: int
 ) -> Iterator[Finding]:
     """R2b: the mass of a word's DF-CAM in its region against the word's share, over steps."""
-    weights, regions = found["rq2_relevance"], found["rq2_grounding"]
+    weights, regions = measured["rq2_relevance"], measured["rq2_grounding"]
     weights = weights[weights["method"] == "relevance"]
     shares = curves(weights.assign(share=tables.share(weights)), "share")
     regions = regions[(regions["method"] == "df_cam_word") & (regions["role"] != "")]
-    blocks: dict[str, list[np.ndarray]] = {}
+    by_prompt: dict[Hashable, list[np.ndarray]] = {}
     for (prompt, number), mass in curves(regions, "mass").items():
         share = shares.get((prompt, number), pd.DataFrame())
         steps = mass.columns.intersection(share.columns)
         both = mass.index.intersection(share.index)
         if len(both) > 1 and len(steps) > 2:
-            pair = (each.loc[both, steps].to_numpy() for each in (mass, share))
-            blocks.setdefault(prompt, []).append(inference.correlations(*pair))
-    means = [np.mean(each, axis=0) for each in blocks.values() if len({len(b) for b in each}) == 1]
+            pair = (of_word.loc[both, steps].to_numpy() for of_word in (mass, share))
+            by_prompt.setdefault(prompt, []).append(inference.correlations(*pair))
+    means = [
+        np.mean(blocks, axis=0)
+        for blocks in by_prompt.values()
+        if len({len(block) for block in blocks}) == 1
+    ]
     text = (
         "correlation over steps of the mass of a word's DF-CAM in its region with the word's share "
         "of relevance minus with other words'"
@@ -111,5 +132,7 @@ def _matched(
     if not blocks:
         return Finding(claim, text, reason=reason)
     effects, p_value = inference.matching(blocks, weights, draws, seed)
-    values = np.concatenate(effects) if by_curve else np.array([each.mean() for each in effects])
+    values = (
+        np.concatenate(effects) if by_curve else np.array([effect.mean() for effect in effects])
+    )
     return Finding(claim, text, 1, values, p_value, reason)

@@ -1,6 +1,6 @@
 """What the tables say about RQ3: concepts by stage, and roles by sampling."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import pandas as pd
@@ -12,17 +12,17 @@ SEMANTIC, DETAIL = ("object", "relation"), "texture"  # concept families by stag
 KINDS = ["uniform", "early", "latter"]  # of samplings
 
 
-def stages(found: dict[str, pd.DataFrame]) -> Iterator[Finding]:
+def stages(measured: Mapping[str, pd.DataFrame]) -> Iterator[Finding]:
     """R3a: how much later detail appears than semantics in what the latent itself holds."""
-    frame = found["rq3_emergence"]
+    frame = measured["rq3_emergence"]
     frame = frame[frame["prediction"] == "e_u"]
     means = frame.pivot_table(index="prompt_id", columns="family", values="onset_log_snr").reindex(
         columns=[*SEMANTIC, DETAIL]
     )
     for family in SEMANTIC:
-        values = (means[DETAIL] - means[family]).dropna().to_numpy()
+        later = (means[DETAIL] - means[family]).dropna().to_numpy()
         text = f"onset log-SNR in x0(e_u) as CLIP reads it, {DETAIL} minus {family}"
-        yield Finding("R3a", text, 1, values, reason=f"needs the families {family} and {DETAIL}")
+        yield Finding("R3a", text, 1, later, reason=f"needs the families {family} and {DETAIL}")
     yield Finding(
         "R3a",
         "change of semantics under early and of detail under latter sampling",
@@ -31,65 +31,64 @@ def stages(found: dict[str, pd.DataFrame]) -> Iterator[Finding]:
     )
 
 
-def roles(found: dict[str, pd.DataFrame]) -> Iterator[Finding]:
+def roles(measured: Mapping[str, pd.DataFrame]) -> Iterator[Finding]:
     """R3b: shares of relevance by role under early and latter sampling minus uniform.
 
-    ``rq2_relevance`` has the column ``kind`` of the sampling. Samplings end at different noise
+    `rq2_relevance` has the column `kind` of the sampling. Samplings end at different noise
     levels, so the true change is that over the log-SNR that all of them cover. Reweighting is what
     the mean over steps would change if a role's curve stayed that of the uniform sampling.
     """
-    frame = found["rq2_relevance"]
+    frame = measured["rq2_relevance"]
     frame = frame[frame["kind"].isin(KINDS)]
     reason = "needs uniform, early and latter samplings of prompts with a subject and an object"
     ends = frame.groupby("kind")["log_snr"].agg(["min", "max"])
     low, high = ends["min"].max(), ends["max"].min()
-    true, steps = {}, {}
+    curves: dict[tuple, pd.Series] = {}
     for kind, rows in frame.groupby("kind"):
-        for key, curve in word_relevance.role_curves(rows).groupby(
-            level=["role", "prompt_id", "seed"]
-        ):
-            true[(kind, *key)] = word_relevance.averaged(curve, low, high)
-            steps[(kind, *key)] = curve
-    true, reweighted = (
-        _wide(true),
-        _wide(
-            {
-                (kind, *key): _read(steps.get(("uniform", *key)), curve)
-                for (kind, *key), curve in steps.items()
-            }
-        ),
+        shares = word_relevance.role_curves(rows).reset_index()
+        for key, curve in shares.groupby(["role", "prompt_id", "seed"]):
+            curves[(kind, *key)] = curve.set_index("log_snr")["share"]
+    means = _wide({key: word_relevance.averaged(curve, low, high) for key, curve in curves.items()})
+    reweighted = _wide(
+        {
+            (kind, *key): _read(curves.get(("uniform", *key)), curve)
+            for (kind, *key), curve in curves.items()
+        }
     )
-    early = true["early"] - true["uniform"]
+    early = means["early"] - means["uniform"]
     moved = reweighted["early"] - reweighted["uniform"]
     over = f"over log-SNR {low:.1f} to {high:.1f}" if len(ends) == len(KINDS) else "over log-SNR"
     for role, expected in (("subject", -1), ("object", 1)):
-        for values, text in (
+        for change, text in (
             (early, f"{role}'s share of relevance {over}, early minus uniform"),
             (
                 moved,
                 f"{role}'s share of relevance, uniform's curve at early's steps minus at its own",
             ),
         ):
-            of_role = values[values.index.get_level_values("role") == role].dropna()
+            of_role = change[change.index.get_level_values("role") == role].dropna()
             yield Finding("R3b", text, expected, of_role.to_numpy(), reason=reason)
-    apart = (true["early"] - true["latter"]).unstack("role").reindex(columns=["subject", "object"])
-    values = (apart["object"] - apart["subject"]).dropna().to_numpy()
+    apart = (means["early"] - means["latter"]).unstack("role")
+    apart = apart.reindex(columns=["subject", "object"])
+    wider = (apart["object"] - apart["subject"]).dropna().to_numpy()
     text = f"object's minus subject's share of relevance {over}, early minus latter"
-    yield Finding("R3b", text, 1, values, reason=reason)
+    yield Finding("R3b", text, 1, wider, reason=reason)
 
 
-def _wide(values: dict[tuple, float]) -> pd.DataFrame:
+def _wide(numbers: Mapping[tuple, float]) -> pd.DataFrame:
     """One number a (kind, role, prompt_id, seed) as (role, prompt_id) by kind, seeds averaged."""
-    index = pd.MultiIndex.from_tuples(values, names=["kind", "role", "prompt_id", "seed"])
-    by_prompt = pd.Series(list(values.values()), index, float).groupby(
+    index = pd.MultiIndex.from_tuples(numbers, names=["kind", "role", "prompt_id", "seed"])
+    by_prompt = pd.Series(list(numbers.values()), index, float).groupby(
         level=["kind", "role", "prompt_id"]
     )
     return by_prompt.mean().unstack("kind").reindex(columns=KINDS)
 
 
-def _read(curve: pd.Series | None, where: pd.Series) -> float:
+def _read(curve: pd.Series | None, other: pd.Series) -> float:
     """Mean of a curve over log-SNR, read at the steps of another."""
     if curve is None:
         return np.nan
-    at, known = (each.index.get_level_values("log_snr").to_numpy() for each in (where, curve))
-    return float(np.interp(at, known, curve.to_numpy()).mean())
+    steps, own_steps = (
+        shares.index.get_level_values("log_snr").to_numpy() for shares in (other, curve)
+    )
+    return float(np.interp(steps, own_steps, curve.to_numpy()).mean())

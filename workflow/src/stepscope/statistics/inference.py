@@ -14,8 +14,9 @@ def bootstrap(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Percentile interval of the mean over prompts, low and high (group,), of (group, prompt).
 
-    ``scipy.stats.bootstrap`` on the prompts of a group without NaN; groups that lack the same
-    prompts are drawn together, so that they stay paired. One prompt alone has no interval: NaN.
+    `values` are float, NaN where a prompt has none. `scipy.stats.bootstrap` draws the prompts that
+    a group has; groups that lack the same prompts are drawn together, so that they stay paired. One
+    prompt alone has no interval: NaN.
     """
     low, high = np.full((2, len(values)), np.nan)
     patterns, which = np.unique(np.isfinite(values), axis=0, return_inverse=True)
@@ -23,9 +24,9 @@ def bootstrap(
         if pattern.sum() < 2:
             continue
         rows = np.flatnonzero(which.ravel() == number)
-        for some in np.array_split(rows, -(-len(rows) // GROUPS_AT_ONCE)):
+        for block in np.array_split(rows, -(-len(rows) // GROUPS_AT_ONCE)):
             interval = stats.bootstrap(
-                (values[some][:, pattern],),
+                (values[block][:, pattern],),
                 np.mean,
                 axis=-1,
                 n_resamples=draws,
@@ -33,12 +34,12 @@ def bootstrap(
                 method="percentile",
                 rng=np.random.default_rng(seed),
             ).confidence_interval
-            low[some], high[some] = interval.low, interval.high
+            low[block], high[block] = interval.low, interval.high
     return low, high
 
 
 def per_sample(frame: pd.DataFrame, by: Sequence[str], value: str) -> pd.Series:
-    """Mean over each sample's words of one role, indexed by ``by``, prompt_id and seed."""
+    """Mean over each sample's words of one role, indexed by `by`, prompt_id and seed."""
     return frame.groupby([*by, "prompt_id", "seed"], sort=True)[value].mean()
 
 
@@ -67,7 +68,7 @@ def with_intervals(values: pd.Series, draws: int, confidence: float, seed: int) 
 def sign_flip(values: np.ndarray, draws: int, seed: int) -> float:
     """Two-sided p-value of a mean of paired differences (prompt,) under exchanged pairs.
 
-    The null of ``scipy.stats.permutation_test``: for each prompt, which of the two was which is
+    The null of `scipy.stats.permutation_test`: for each prompt, which of the two was which is
     arbitrary. Each difference is one number of a prompt, so no step or seed is exchanged.
     """
     return stats.permutation_test(
@@ -87,27 +88,28 @@ def matching(
 
     A block is a square matrix, [i, j] the correlation over steps of curve i with partner j. The
     effect of curve i is [i, i] minus the mean of row and column i: 0 where partners do not matter.
-    The null of ``scipy.stats.monte_carlo_test`` swaps whole partner curves within a block: each
+    The null of `scipy.stats.monte_carlo_test` swaps whole partner curves within a block: each
     keeps its trend and autocorrelation, which steps shuffled one by one would lose, and the curves
     of a block keep their dependence (shares sum to 1). Two-sided, on the mean of the diagonals.
     """
-    effects = [np.diag(each) - (each.mean(0) + each.mean(1)) / 2 for each in blocks]
-    ends = np.cumsum([len(each) for each in blocks])
+    effects = [np.diag(block) - (block.mean(0) + block.mean(1)) / 2 for block in blocks]
+    ends = np.cumsum([len(block) for block in blocks])
     rng = np.random.default_rng(seed)
 
     def swapped(size: tuple[int, int]) -> np.ndarray:
-        orders = [np.tile(np.arange(len(each)), (size[0], 1)) for each in blocks]
-        return np.concatenate([rng.permuted(each, axis=1) for each in orders], axis=1)
+        count, _ = size
+        orders = [np.tile(np.arange(len(block)), (count, 1)) for block in blocks]
+        return np.concatenate([rng.permuted(order, axis=1) for order in orders], axis=1)
 
     def statistic(orders: np.ndarray, axis: int) -> np.ndarray:
-        parts = np.split(orders.astype(int), ends[:-1], axis=-1)
+        of_blocks = np.split(orders.astype(int), ends[:-1], axis=-1)
         means = [
-            each[np.arange(len(each)), part].mean(-1)
-            for each, part in zip(blocks, parts, strict=True)
+            block[np.arange(len(block)), order].mean(-1)
+            for block, order in zip(blocks, of_blocks, strict=True)
         ]
         return np.average(means, axis=0, weights=weights)
 
-    own = np.concatenate([np.arange(len(each)) for each in blocks])
+    own = np.concatenate([np.arange(len(block)) for block in blocks])
     result = stats.monte_carlo_test(own, swapped, statistic, vectorized=True, n_resamples=draws)
     return effects, float(result.pvalue)
 
@@ -117,25 +119,27 @@ def correlations(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
     Pearson's; 0 for a constant curve, which goes with none.
     """
-    scaled = []
-    for curves in (first, second):
-        centred = curves - curves.mean(-1, keepdims=True)
-        length = np.linalg.norm(centred, axis=-1, keepdims=True)
-        scaled.append(centred / np.where(length > 1e-12 * np.abs(curves).max(), length, np.inf))
-    return scaled[0] @ scaled[1].T
+    return _standardised(first) @ _standardised(second).T
+
+
+def _standardised(curves: np.ndarray) -> np.ndarray:
+    """Curves (curve, step) without their means, of length 1; 0 where a curve is constant."""
+    centred = curves - curves.mean(-1, keepdims=True)
+    length = np.linalg.norm(centred, axis=-1, keepdims=True)
+    return centred / np.where(length > 1e-12 * np.abs(curves).max(), length, np.inf)
 
 
 def holm(p_values: np.ndarray) -> np.ndarray:
     """Holm's adjusted p-values (1979); NaN, a claim without a test, stays out of the count."""
     adjusted = np.full(len(p_values), np.nan)
-    known = np.flatnonzero(np.isfinite(p_values))
-    order = known[np.argsort(p_values[known])]
+    tested = np.flatnonzero(np.isfinite(p_values))
+    order = tested[np.argsort(p_values[tested])]
     factors = np.arange(len(order), 0, -1)
     adjusted[order] = np.minimum(np.maximum.accumulate(p_values[order] * factors), 1)
     return adjusted
 
 
 def interval(values: np.ndarray, draws: int, confidence: float, seed: int) -> tuple[float, float]:
-    """Bootstrap interval of the mean of one number a prompt."""
+    """Bootstrap interval, low and high, of the mean of one number a prompt, float (prompt,)."""
     low, high = bootstrap(values[None], draws, confidence, seed)
-    return float(low[0]), float(high[0])
+    return low.item(), high.item()

@@ -26,25 +26,25 @@ def summary(
 ) -> pd.DataFrame:
     """Compute a table's summary: means over prompts, paired differences, their intervals.
 
-    Columns: what a row is about, ``quantity``, ``compared``, n, missing, estimate, ci_low, ci_high.
+    Columns: what a row is about, `quantity`, `compared`, n, missing, estimate, ci_low, ci_high.
     """
     about = TABLES[table]
     by = ["model", "dataset", "sampling", *about.groups]
     frame = prepared(table, frame)
     parts = []
     for quantity in about.quantities:
-        some = frame
+        rows = frame
         if "score" in by:  # a distance has no auc_similarity, nor the other way round
-            some = frame[frame.groupby("score")[quantity].transform("count") > 0]
-        values = per_sample(some, by, quantity)
+            rows = frame[frame.groupby("score")[quantity].transform("count") > 0]
+        values = per_sample(rows, by, quantity)
         compared = {"mean over prompts, seeds averaged": values}
         for baseline in BASELINES if about.paired else ():
             compared[f"minus {baseline}, paired by sample"] = against(values, baseline)
-        for what, numbers in compared.items():
-            if len(numbers):
-                means = per_prompt(numbers)
-                found = with_intervals(means, draws, confidence, seed).reset_index()
-                parts.append(found.assign(quantity=quantity, compared=what))
+        for comparison, by_sample in compared.items():
+            if len(by_sample):
+                means = per_prompt(by_sample)
+                estimates = with_intervals(means, draws, confidence, seed).reset_index()
+                parts.append(estimates.assign(quantity=quantity, compared=comparison))
     columns = [*by, "quantity", "compared", *INTERVAL]
     return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
 
@@ -58,7 +58,7 @@ def prepared(table: str, frame: pd.DataFrame) -> pd.DataFrame:
     if table == "rq2_relevance":
         frame = frame.assign(share=tables.share(frame))
         keys = [*KEYS, "role", "method"]
-        return frame[frame["role"] != ""].groupby(keys, as_index=False)["share"].sum()
+        return frame[frame["role"] != ""].groupby(keys, as_index=False)[["share"]].sum()
     if table == "rq2_grounding":
         return frame[frame["role"] != ""]
     if table == "rq3_concepts":

@@ -1,30 +1,17 @@
-"""Stores of maps, masks and previews: reading all of them, writing maps and masks."""
+"""Stores of maps, masks and previews: their layouts, writing and reading."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from stepscope.store.traces import coordinates
+from stepscope.store.coordinates import SHARED, coordinates
 from stepscope.store.zarr_files import write_dataset
 
-if TYPE_CHECKING:
-    pass
-
-
-def write_maps(path: str, maps: dict[str, xr.DataArray], tree: xr.DataTree, attrs: dict) -> None:
-    """Write maps (sample, step, [word | layer], y, x) float32 with their trace's coordinates.
-
-    NaN where a method was not computed. ``<name>_se`` holds the standard errors of ``<name>``.
-    """
-    dataset = xr.Dataset({name: values.astype("f4") for name, values in maps.items()})
-    dataset = dataset.assign_coords(_fitting(coordinates(tree), dataset))
-    write_dataset(path, dataset.assign_attrs(attrs, trace=tree.attrs["digest"]))
-
-
-def _fitting(coords: dict, dataset: xr.Dataset) -> dict:
-    """Leave out coordinates along axes that no variable has."""
-    return {name: value for name, value in coords.items() if set(value.dims) <= set(dataset.dims)}
+PREVIEW = ("sample", "step", "prediction", "y", "x", "rgb")
+IMAGE = ("sample", "image_y", "image_x", "rgb")
+MASK = ("sample", "word", "y", "x")
 
 
 def open_dataset(path: str) -> xr.Dataset:
@@ -32,15 +19,89 @@ def open_dataset(path: str) -> xr.Dataset:
     return xr.open_zarr(path, consolidated=True, chunks=None)
 
 
+def write_maps(
+    path: str, maps: Mapping[str, xr.DataArray], tree: xr.DataTree, attrs: Mapping[str, Any]
+) -> None:
+    """Write maps (sample, step, [word | layer], y, x) float32 with their trace's coordinates.
+
+    NaN where a method was not computed. `<name>_se` holds the standard errors of `<name>`.
+    """
+    dataset = xr.Dataset({name: values.astype("f4") for name, values in maps.items()})
+    _write_with_coordinates(path, dataset, tree, attrs)
+
+
+def write_masks(path: str, mask: np.ndarray, tree: xr.DataTree, attrs: Mapping[str, Any]) -> None:
+    """Write masks (sample, word, y, x), float32 in [0, 1], NaN where a word has none."""
+    dataset = xr.Dataset({"mask": (MASK, mask.astype("f4"))})
+    _write_with_coordinates(path, dataset, tree, attrs)
+
+
+def _write_with_coordinates(
+    path: str, dataset: xr.Dataset, tree: xr.DataTree, attrs: Mapping[str, Any]
+) -> None:
+    """Write a Dataset with the coordinates of its trace along the axes that it has."""
+    fitting = {
+        name: coordinate
+        for name, coordinate in coordinates(tree).items()
+        if set(coordinate.dims) <= set(dataset.dims)
+    }
+    dataset = dataset.assign_coords(fitting)
+    write_dataset(path, dataset.assign_attrs(attrs, trace=tree.attrs["digest"]))
+
+
+def write_previews(
+    path: str,
+    preview: np.ndarray,
+    image: np.ndarray,
+    predictions: Sequence[str],
+    tree: xr.DataTree,
+    attrs: Mapping[str, Any],
+) -> None:
+    """Write pictures with the coordinates of their trace, but for those of words.
+
+    preview (sample, step, prediction, y, x, rgb) u1 shows each of the named predictions, image
+    (sample, y, x, rgb) u1 the final picture, at a size of its own.
+    """
+    dataset = xr.Dataset(
+        {"preview": (PREVIEW, preview), "image": (IMAGE, image)},
+        coords={"prediction": np.array(predictions, dtype=object)},
+        attrs={"trace": tree.attrs["digest"], **attrs},
+    )
+    shared = coordinates(tree)
+    names = ("sample", "step", *SHARED)
+    write_dataset(path, dataset.assign_coords({name: shared[name] for name in names}))
+
+
 def read_maps(path: str) -> dict[str, xr.DataArray]:
-    """All maps of a store by name, without their standard errors."""
-    return {name: values for name, values in _variables(path).items() if not _is_error(name, path)}
+    """All maps of a store by name, float32, without their standard errors."""
+    variables = _variables(path)
+    return {name: maps for name, maps in variables.items() if not _is_error(name, variables)}
 
 
-def flat(maps: dict[str, xr.DataArray]) -> dict[str, xr.DataArray]:
+def read_errors(path: str) -> dict[str, xr.DataArray]:
+    """Standard errors of a store's maps, float32, by the map's name."""
+    variables = _variables(path)
+    return {
+        name.removesuffix("_se"): errors
+        for name, errors in variables.items()
+        if _is_error(name, variables)
+    }
+
+
+def _variables(path: str) -> dict[str, xr.DataArray]:
+    """All that a store holds, read into memory."""
+    return {str(name): array.load() for name, array in open_dataset(path).data_vars.items()}
+
+
+def _is_error(name: str, variables: Mapping[str, xr.DataArray]) -> bool:
+    """Whether a variable holds the standard errors of another one."""
+    return name.endswith("_se") and name.removesuffix("_se") in variables
+
+
+def flat(maps: Mapping[str, xr.DataArray]) -> dict[str, xr.DataArray]:
     """One map (sample, step, y, x) a method: layers summed, words averaged over those with a role.
 
-    Word maps need the coordinate ``word_role`` (sample, word); a prompt without roles averages all
+    Word maps need the coordinate `word_role` (sample, word); a prompt without roles averages all
     its words. NaN stays where nothing was computed.
     """
     reduced = {}
@@ -56,35 +117,41 @@ def flat(maps: dict[str, xr.DataArray]) -> dict[str, xr.DataArray]:
     return reduced
 
 
-def read_errors(path: str) -> dict[str, xr.DataArray]:
-    """Standard errors of a store's maps, by the map's name."""
-    return {
-        name.removesuffix("_se"): values
-        for name, values in _variables(path).items()
-        if _is_error(name, path)
-    }
-
-
-def _variables(path: str) -> dict[str, xr.DataArray]:
-    return {str(name): values.load() for name, values in open_dataset(path).data_vars.items()}
-
-
-def _is_error(name: str, path: str) -> bool:
-    return name.endswith("_se") and name.removesuffix("_se") in open_dataset(path).data_vars
-
-
-def open_previews(path: str) -> xr.Dataset:
-    """Pictures: preview (sample, step, prediction, y, x, rgb) and image (sample, y, x, rgb), u1."""
-    return open_dataset(path)
-
-
 def open_masks(path: str) -> xr.DataArray:
     """Masks (sample, word, y, x) in [0, 1] at image size; NaN where a word has none."""
     return open_dataset(path)["mask"]
 
 
-def write_masks(path: str, mask: np.ndarray, tree: xr.DataTree, attrs: dict) -> None:
-    """Write masks (sample, word, y, x), float32 in [0, 1], NaN where a word has none."""
-    dataset = xr.Dataset({"mask": (("sample", "word", "y", "x"), mask.astype("f4"))})
-    dataset = dataset.assign_coords(_fitting(coordinates(tree), dataset))
-    write_dataset(path, dataset.assign_attrs(attrs, trace=tree.attrs["digest"]))
+def open_previews(path: str) -> xr.Dataset:
+    """Pictures u1: preview (sample, step, prediction, y, x, rgb), image (sample, y, x, rgb)."""
+    return open_dataset(path)
+
+
+def final_pictures(path: str) -> np.ndarray:
+    """Final pictures (sample, y, x, rgb) u1 of a store of previews."""
+    return open_previews(path)["image"].to_numpy()
+
+
+def prediction_pictures(previews: xr.Dataset) -> xr.DataArray:
+    """Pictures (sample, step, prediction, y, x, rgb) u1 of the predictions that a trace has.
+
+    Without guidance there is no unconditional one, as the attribute `missing` says.
+    """
+    names = previews["prediction"].to_numpy()
+    present = [name not in previews.attrs["missing"] for name in names]
+    return previews["preview"].isel(prediction=present).transpose("sample", "step", ...)
+
+
+def read_sample(path: str, prompt_id: str, seed: int) -> xr.Dataset:
+    """What a store of maps, masks or previews holds of one sample, without the axis of samples.
+
+    A sample that the store lacks raises ValueError.
+    """
+    store = open_dataset(path)
+    (sample,) = np.flatnonzero((store["prompt_id"] == prompt_id) & (store["seed"] == seed))
+    return store.isel(sample=int(sample)).load().drop_vars("sample")
+
+
+def final_picture(sample: xr.Dataset) -> xr.DataArray:
+    """Final picture (y, x, rgb) u1 of a sample read from a store of previews."""
+    return sample["image"].rename(image_y="y", image_x="x")

@@ -12,6 +12,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import zarr
@@ -23,7 +24,7 @@ from stepscope.store.zarr_files import commit
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold the file lock ``path``; whoever is killed releases it."""
+    """Hold the file lock `path`; whoever is killed releases it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as file:
         try:
@@ -34,9 +35,9 @@ def locked(path: Path) -> Iterator[None]:
         yield
 
 
-def digest(**parts: object) -> str:
-    """Digest of plain values: what a store is made from."""
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+def store_key(**made_from: object) -> str:
+    """Key of a store: the digest of the plain values that it is made from."""
+    return hashlib.sha256(json.dumps(made_from, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def write_in_parts(
@@ -44,13 +45,13 @@ def write_in_parts(
     partial: str,
     key: str,
     count: int | Callable[[], int],
-    make: Callable[[int], tuple[dict[str, np.ndarray], dict]],
+    make: Callable[[int], tuple[dict[str, np.ndarray], dict[str, Any]]],
 ) -> None:
-    """Write the trace store ``path`` from ``count`` parts, making only those not yet on disk.
+    """Write the trace store `path` from `count` parts, making only those not yet on disk.
 
-    ``make(i)`` returns the arrays (see ``allocate``) and the attributes of forward batch i; each is
-    kept in ``partial`` as ``<key>.<i>.npz`` until the store is complete. A function ``count`` is
-    called once the store's lock is held.
+    `make(i)` returns the arrays (see `allocate`) and the attributes of forward batch i; each is
+    kept in `partial` as `<key>.<i>.npz` until the store is complete. A function `count` is
+    called once the store's lock is held. A part with missing numbers raises ValueError.
     """
     store, folder = Path(path), Path(partial)
     name = hashlib.sha256(os.path.abspath(path).encode()).hexdigest()[:16]
@@ -75,18 +76,19 @@ def write_in_parts(
 
 
 def is_complete(store: Path, key: str) -> bool:
-    """Whether a store was committed and is made from what ``key`` says."""
+    """Whether a store was committed and is made from what `key` says."""
     try:
         return zarr.open_group(store, mode="r", use_consolidated=True).attrs.get("digest") == key
     except (ValueError, FileNotFoundError):
         return False
 
 
-def save_part(path: Path, arrays: dict[str, np.ndarray], attrs: dict) -> None:
+def save_part(path: Path, arrays: dict[str, np.ndarray], attrs: dict[str, Any]) -> None:
     """Write one forward batch under a temporary name and rename it."""
+    contents: dict[str, Any] = {"attrs": np.array(json.dumps(attrs)), **arrays}
     temporary = path.with_suffix(".tmp")
     with temporary.open("wb") as file:
-        np.savez(file, attrs=np.array(json.dumps(attrs)), **arrays)
+        np.savez(file, **contents)
         file.flush()
         os.fsync(file.fileno())
     os.replace(temporary, path)

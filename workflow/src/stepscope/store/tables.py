@@ -1,16 +1,19 @@
 """Tables as files: their form, reading, writing, and the merging of per-batch parts."""
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+import numpy as np
 import pandas as pd
 import xarray as xr
 
+from stepscope.store.coordinates import SHARED
 from stepscope.table_registry import CLAIMS, SAMPLE, TABLES, TEXT
 
 
 def ordered(frame: pd.DataFrame, table: str) -> pd.DataFrame:
-    """Put the columns of a table in their order; one that is missing is refused by name."""
+    """Put the columns of a table in their order; a missing one raises ValueError by its name."""
     columns = CLAIMS if table == "claims" else TABLES[table].columns
     for column in columns:
         if column not in frame:
@@ -18,16 +21,16 @@ def ordered(frame: pd.DataFrame, table: str) -> pd.DataFrame:
     return frame[list(columns)]
 
 
-def who_and_when(stored: xr.DataTree | xr.Dataset) -> dict[str, tuple]:
+def who_and_when(stored: xr.DataTree | xr.Dataset) -> dict[str, tuple[Any, np.ndarray]]:
     """Coordinates of a store that become keys: who a sample is and when a step was."""
-    names = ("sample", "step", "prompt_id", "seed", "timestep", "log_snr")
+    names = ("sample", "step", *SHARED)
     return {name: (stored[name].dims, stored[name].to_numpy()) for name in names}
 
 
-def tidy(values: xr.Dataset, keys: dict[str, str]) -> pd.DataFrame:
+def tidy(values: xr.Dataset, keys: Mapping[str, str]) -> pd.DataFrame:
     """One row per cell of (sample, [step], ...) arrays, with who and when as columns.
 
-    ``keys`` are model, dataset and sampling; prompt_id, seed, timestep, log_snr, word_text and
+    `keys` are model, dataset and sampling; prompt_id, seed, timestep, log_snr, word_text and
     word_role are taken from the coordinates.
     """
     frame = values.to_dataframe().reset_index().assign(**keys)
@@ -36,9 +39,9 @@ def tidy(values: xr.Dataset, keys: dict[str, str]) -> pd.DataFrame:
 
 
 def share(frame: pd.DataFrame) -> pd.Series:
-    """Each word's part of its step's relevance over all words; negative relevance counts as none.
+    """Each word's part of its step's relevance over all words, f8; negative counts as none.
 
-    Raw scores are gradients, whose size changes from step to step; their shares compare. ``frame``
+    Raw scores are gradients, whose size changes from step to step; their shares compare. `frame`
     has the columns of rq2_relevance.
     """
     positive = frame["relevance"].clip(lower=0)
@@ -58,7 +61,7 @@ def read(path: str, columns: Sequence[str] | None = None) -> pd.DataFrame:
         names = file.readline().rstrip("\n").split("\t")
     return pd.read_table(
         path,
-        usecols=columns,
+        usecols=None if columns is None else list(columns),
         dtype={name: str for name in names if name in TEXT},
         keep_default_na=False,
         na_values={name: [""] for name in names if name not in TEXT},
@@ -66,7 +69,10 @@ def read(path: str, columns: Sequence[str] | None = None) -> pd.DataFrame:
 
 
 def merge(path: str, parts: Sequence[str]) -> None:
-    """Write the rows of all parts under one header, line by line, whatever their number."""
+    """Write the rows of all parts under one header, line by line, whatever their number.
+
+    A part with other columns than the first one raises ValueError.
+    """
     with open(path, "w", encoding="utf-8", newline="") as whole:
         header = None
         for part in parts:

@@ -2,8 +2,9 @@
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -13,13 +14,14 @@ from stepscope.store.zarr_files import FLAT, flat_keys
 
 SCHEMA_VERSION = 1
 PER_SAMPLE = ("prompts", "prompt_ids", "seeds", "words", "token_text", "reconstruction_error")
-# Axes behind (sample, step or state) of each group's ``value``.
+# Axes of the variable `value` of each group; names behind "_" are sizes.
 AXES = {
     "latent": ("sample", "state", "channel", "y", "x"),
     "output": ("sample", "step", "half", "channel", "y", "x"),
     "denoised": ("sample", "step", "channel", "y", "x"),
     "attn": ("sample", "step", "word_token", "y", "x"),
 }
+SECOND = {"conditioning": "half", "solver": "step"}  # second axis of the groups of named variables
 
 
 def assemble(path: Path, parts: list[Path], key: str) -> None:
@@ -42,33 +44,36 @@ def assemble(path: Path, parts: list[Path], key: str) -> None:
         for part, size in zip(opened, sizes, strict=True):
             values = part[name]
             for row in range(size):  # a chunk is a sample: each is written once
-                array[(start + row, *map(slice, values.shape[1:]))] = values[row]
+                filled = (slice(length) for length in values[row].shape)
+                target: tuple[int | slice, ...] = (start + row, *filled)
+                array[target] = values[row]
             start += size
 
 
 def allocate(group: zarr.Group, name: str, shape: tuple[int, ...], dtype: np.dtype) -> zarr.Array:
-    """Create ``<group>/<variable>`` at its final shape; NaN marks what was never written."""
-    kind = name.split("/")[0].split("_")[0]
-    variable = name.split("/")[1]
-    second = {"conditioning": "half", "solver": "step"}.get(kind)
-    axes = AXES.get(kind) or (
-        "sample",
-        second,
-        *(f"{variable}_{axis}" for axis in range(2, len(shape))),
-    )
+    """Create `<group>/<variable>` at its final shape; NaN marks what was never written."""
     return group.create_array(
         name,
         shape=shape,
         dtype=dtype,
         chunks=(1, *shape[1:]),
-        dimension_names=axes,
+        dimension_names=_axes(name, len(shape)),
         fill_value=np.nan if np.issubdtype(dtype, np.floating) else 0,
         attributes={"units": "1"},
         chunk_key_encoding=FLAT,
     )
 
 
-def per_sample(attrs: Sequence[dict]) -> dict[str, list]:
+def _axes(name: str, count: int) -> tuple[str, ...]:
+    """Names of the axes of `<group>/<variable>`, so many."""
+    group, _, variable = name.partition("/")
+    kind = group.partition("_")[0]
+    if kind in AXES:
+        return AXES[kind]
+    return ("sample", SECOND[kind], *(f"{variable}_{axis}" for axis in range(2, count)))
+
+
+def per_sample(attrs: Sequence[Mapping[str, Any]]) -> dict[str, list]:
     """Attributes of parts that have an item for each sample, put together."""
     return {
         name: [item for part in attrs for item in part[name]]
@@ -77,7 +82,9 @@ def per_sample(attrs: Sequence[dict]) -> dict[str, list]:
     }
 
 
-def root(parts: list, attrs: list[dict], key: str) -> xr.Dataset:
+def root(
+    parts: Sequence[Mapping[str, np.ndarray]], attrs: Sequence[Mapping[str, Any]], key: str
+) -> xr.Dataset:
     """Coordinates that all groups share, and the attributes of the store."""
     first = attrs[0]
     listed = per_sample(attrs)
@@ -86,7 +93,7 @@ def root(parts: list, attrs: list[dict], key: str) -> xr.Dataset:
     for row, names in enumerate(listed["token_text"]):
         text[row, : len(names)] = names
     timesteps = parts[0]["timesteps"]
-    rest = {name: value for name, value in first.items() if name not in (*listed, "split")}
+    common = {name: value for name, value in first.items() if name not in (*listed, "split")}
     # a forward batch that did not fit into memory says into what sizes it was split
     sizes = [size for part in attrs for size in part.get("split", [len(part["prompts"])])]
     errors = listed.get("reconstruction_error")
@@ -111,19 +118,20 @@ def root(parts: list, attrs: list[dict], key: str) -> xr.Dataset:
             "prompts": listed["prompts"],
             "words": listed["words"],
             "forward_batches": sizes,
-            **rest,
+            **common,
         },
     )
 
 
 def check(path: str | Path) -> None:
-    """Refuse a trace store with a hole: any NaN where the model put a number."""
+    """Refuse a trace store with a hole: NaN where the model put a number raises ValueError."""
     group = zarr.open_group(path, mode="r")
-    counts = group["token_count"][:]
-    guided = group.attrs["guidance"] > 1
-    for name, array in ((f"{key}/value", item["value"]) for key, item in _groups(group)):
+    counts = np.asarray(_array(group, "token_count")[:])
+    attrs: Mapping[str, Any] = group.attrs
+    guided = attrs["guidance"] > 1
+    for name, array in _values(group):
         for row, count in enumerate(counts):
-            values = array[row]
+            values = np.asarray(array[row])
             if name.startswith("attn"):
                 values = values[:, :count]
             if name.startswith("output") and not guided:
@@ -132,5 +140,15 @@ def check(path: str | Path) -> None:
                 raise ValueError(f"{path}: {name} of sample {row} has missing or infinite numbers.")
 
 
-def _groups(group: zarr.Group) -> list[tuple[str, zarr.Group]]:
-    return [(key, item) for key, item in group.groups() if "value" in item]
+def _values(group: zarr.Group) -> Iterator[tuple[str, zarr.Array]]:
+    """Path and array of the variable `value` of each group that has one."""
+    for key, inner in group.groups():
+        if "value" in inner:
+            yield f"{key}/value", _array(inner, "value")
+
+
+def _array(group: zarr.Group, name: str) -> zarr.Array:
+    """An array of a group."""
+    array = group[name]
+    assert isinstance(array, zarr.Array), f"{name} is a group"
+    return array

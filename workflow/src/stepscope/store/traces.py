@@ -4,7 +4,7 @@ torch is imported only where tensors are asked for: tables and figures do withou
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from stepscope.diffusion.step import Step
     from stepscope.models.words import Word
 
-SHARED = ("prompt_id", "seed", "timestep", "log_snr")
+REPLAYED = ("sampling", "scheduler", "guidance", "guidance_rescale")
 
 
 def open_trace(path: str) -> xr.DataTree:
@@ -23,39 +23,102 @@ def open_trace(path: str) -> xr.DataTree:
     return xr.open_datatree(path, engine="zarr", consolidated=True, chunks=None)
 
 
+def _array(tree: xr.DataTree, path: str) -> xr.DataArray:
+    """The array at a path of a trace, lazily."""
+    array = tree[path]
+    assert isinstance(array, xr.DataArray), f"{path} is a group"
+    return array
+
+
+def latent_size(tree: xr.DataTree) -> tuple[int, int]:
+    """Height and width of the latent grid, in cells."""
+    height, width = tree["latent/value"].shape[-2:]
+    return height, width
+
+
+def sample_and_step_counts(tree: xr.DataTree) -> tuple[int, int]:
+    """Numbers of samples and of steps."""
+    return tree.sizes["sample"], tree.sizes["step"]
+
+
+def clean_predictions(tree: xr.DataTree) -> np.ndarray:
+    """Clean latents (sample, step, channel, y, x) that each step predicts, as stored."""
+    return _array(tree, "denoised/value").to_numpy()
+
+
+def final_latents(tree: xr.DataTree) -> np.ndarray:
+    """Latents (sample, channel, y, x) after the last step, as stored."""
+    return _array(tree, "latent/value").isel(state=-1).to_numpy()
+
+
+def prompts_of(tree: xr.DataTree) -> list[str]:
+    """Prompt of each sample."""
+    return tree.attrs["prompts"]
+
+
+def prompt_ids_of(tree: xr.DataTree) -> np.ndarray:
+    """prompt_id of each sample, (sample,) of text."""
+    return _array(tree, "prompt_id").to_numpy()
+
+
+def seeds_of(tree: xr.DataTree) -> np.ndarray:
+    """Seed of each sample, (sample,) i8."""
+    return _array(tree, "seed").to_numpy()
+
+
 def words_of(tree: xr.DataTree) -> "list[tuple[Word, ...]]":
     """Words of each sample's prompt."""
     from stepscope.models.words import Word
 
     return [
-        tuple(Word(**{**word, "tokens": tuple(word["tokens"])}) for word in row)
-        for row in tree.attrs["words"]
+        tuple(Word(**{**word, "tokens": tuple(word["tokens"])}) for word in words)
+        for words in tree.attrs["words"]
     ]
 
 
+def word_counts(tree: xr.DataTree) -> list[int]:
+    """Number of words of each sample's prompt."""
+    return [len(words) for words in tree.attrs["words"]]
+
+
+def model_of(tree: xr.DataTree) -> dict[str, Any]:
+    """What a trace says of the model that it was made with."""
+    return tree.attrs["model"]
+
+
+def is_guided(tree: xr.DataTree) -> bool:
+    """Whether a trace has unconditional outputs, without which guidance is off."""
+    return tree.attrs["guidance"] > 1
+
+
+def replay_settings(tree: xr.DataTree) -> dict[str, Any]:
+    """What a denoiser needs to replay a trace: its sampling, scheduler and guidance."""
+    return {name: tree.attrs[name] for name in REPLAYED}
+
+
 def read_step(tree: xr.DataTree, sample: int, number: int, mask: "Tensor | None" = None) -> "Step":
-    """Step ``number`` (1..N) of a sample as tensors; ``mask`` (h, w) is the objects' share."""
+    """Step `number` (1..N) of a sample as tensors; `mask` (h, w) is the objects' share."""
     import torch
 
     from stepscope.diffusion.step import Step
 
-    def read(name: str, **at: int) -> torch.Tensor:
-        return torch.from_numpy(tree[name].isel(sample=sample, **at).values)
+    def read(path: str, **position: int) -> torch.Tensor:
+        return torch.from_numpy(_array(tree, path).isel({"sample": sample, **position}).to_numpy())
 
     return Step(
         number=number,
-        timestep=float(tree["timestep"][number - 1]),
-        log_snr=float(tree["log_snr"][number - 1]),
+        timestep=float(_array(tree, "timestep")[number - 1]),
+        log_snr=float(_array(tree, "log_snr")[number - 1]),
         latent=read("latent/value", state=number - 1),
         after=read("latent/value", state=number),
         outputs=read("output/value", step=number - 1),
         denoised=read("denoised/value", step=number - 1).float(),
         conditioning={name: read(f"conditioning/{name}") for name in tree["conditioning"]},
         words=words_of(tree)[sample],
-        prompt=tree.attrs["prompts"][sample],
+        prompt=prompts_of(tree)[sample],
         negative_prompt=tree.attrs["negative_prompt"],
-        prompt_id=str(tree["prompt_id"].values[sample]),
-        seed=int(tree["seed"][sample]),
+        prompt_id=str(prompt_ids_of(tree)[sample]),
+        seed=int(seeds_of(tree)[sample]),
         attention={
             _size(name): read(f"{name}/value", step=number - 1).float()
             for name in tree.children
@@ -67,46 +130,37 @@ def read_step(tree: xr.DataTree, sample: int, number: int, mask: "Tensor | None"
 
 
 def read_steps(tree: xr.DataTree, sample: int, mask: "Tensor | None" = None) -> "list[Step]":
-    """All steps of a sample, from the noisiest."""
-    return [read_step(tree, sample, int(number), mask) for number in tree["step"].values]
+    """All steps of a sample, from the noisiest; `mask` as of `read_step`."""
+    return [read_step(tree, sample, number, mask) for number in _step_numbers(tree)]
 
 
-def _size(name: str) -> tuple[int, int]:
-    height, width = name.removeprefix("attn_").split("x")
+def _step_numbers(tree: xr.DataTree) -> list[int]:
+    """Numbers of a trace's steps, from 1."""
+    return _array(tree, "step").to_numpy().tolist()
+
+
+def _size(group: str) -> tuple[int, int]:
+    """Height and width in the name of a group of attention maps."""
+    height, width = group.removeprefix("attn_").split("x")
     return int(height), int(width)
 
 
-def coordinates(tree: xr.DataTree) -> dict[str, xr.Variable]:
-    """Coordinates that everything made from a trace shares: who a sample is, when a step was."""
-    shared = {name: tree[name].variable for name in (*SHARED, "sample", "step")}
-    return shared | word_coordinates(tree)
-
-
-def word_coordinates(tree: xr.DataTree) -> dict[str, xr.Variable]:
-    """Text and role of each sample's words, (sample, word), empty beyond a prompt's last word."""
-    rows = tree.attrs["words"]
-    shape = len(rows), max(map(len, rows))
-    text, role = np.full(shape, "", dtype=object), np.full(shape, "", dtype=object)
-    for row, words in enumerate(rows):
-        for word in words:
-            text[row, word["index"]], role[row, word["index"]] = word["text"], word["role"]
-    axes = ("sample", "word")
-    return {"word_text": xr.Variable(axes, text), "word_role": xr.Variable(axes, role)}
-
-
-def chosen_steps(tree: xr.DataTree, steps: Sequence[int] | None, samples: int | None) -> list:
-    """(sample, step number) pairs of a batch: the first ``samples`` seed by seed, named steps only.
+def chosen_steps(
+    tree: xr.DataTree, steps: Sequence[int] | None, samples: int | None
+) -> list[tuple[int, int]]:
+    """(sample, step number) pairs of a batch: the first `samples` seed by seed, named steps only.
 
     Seed by seed means every prompt's first seed, then every second one, so that n samples are
-    spread over prompts. None takes all.
+    spread over prompts. None takes all. A step that the trace lacks raises ValueError.
     """
-    seen: dict[str, int] = {}
+    counts: dict[str, int] = {}
     ranks = []
-    for prompt in tree["prompt_id"].values:
-        ranks.append(seen.setdefault(prompt, 0))
-        seen[prompt] += 1
+    for prompt_id in prompt_ids_of(tree):
+        rank = counts.get(prompt_id, 0)
+        ranks.append(rank)
+        counts[prompt_id] = rank + 1
     order = sorted(range(len(ranks)), key=lambda sample: (ranks[sample], sample))[:samples]
-    known = [int(number) for number in tree["step"].values]
-    if missing := sorted(set(steps or []) - set(known)):
-        raise ValueError(f"steps: {missing[0]} is not among the trace's steps 1 to {known[-1]}.")
-    return [(sample, number) for sample in sorted(order) for number in steps or known]
+    numbers = _step_numbers(tree)
+    if missing := sorted(set(steps or []) - set(numbers)):
+        raise ValueError(f"steps: {missing[0]} is not among the trace's steps 1 to {numbers[-1]}.")
+    return [(sample, number) for sample in sorted(order) for number in steps or numbers]

@@ -4,32 +4,36 @@ import os
 import shutil
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xarray as xr
 import zarr
 
 # The separator "/" would make several folders for every chunk.
-FLAT = {"name": "default", "separator": "."}
+FLAT: dict[str, Any] = {"name": "default", "separator": "."}
 
 
 def write_dataset(path: str, dataset: xr.Dataset) -> None:
-    """Write a Dataset as one consolidated zarr store, by way of a temporary name."""
+    """Write a Dataset as one consolidated zarr store, by way of a temporary name.
+
+    A chunk is what the first axis has at one place: a sample.
+    """
     temporary = Path(f"{path}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     dataset = dataset.drop_encoding()
     encoding = flat_keys(dataset)
     for name, variable in dataset.data_vars.items():
-        encoding[name]["chunks"] = (1, *variable.shape[1:])
+        encoding[str(name)]["chunks"] = (1, *variable.shape[1:])
         if np.issubdtype(variable.dtype, np.floating):
-            encoding[name]["_FillValue"] = np.nan
+            encoding[str(name)]["_FillValue"] = np.nan
     dataset.to_zarr(temporary, zarr_format=3, consolidated=False, encoding=encoding)
     commit(temporary, Path(path))
 
 
-def flat_keys(dataset: xr.Dataset) -> dict[str, dict]:
+def flat_keys(dataset: xr.Dataset) -> dict[str, dict[str, Any]]:
     """Encodings of a Dataset's variables whose chunks are files of one folder."""
-    return {name: {"chunk_key_encoding": FLAT} for name in dataset.variables}
+    return {str(name): {"chunk_key_encoding": FLAT} for name in dataset.variables}
 
 
 def commit(temporary: Path, path: Path) -> None:

@@ -3,16 +3,18 @@
 A Snakefile imports this module, so it uses only what Snakemake itself needs.
 """
 
-from collections.abc import Callable
-from difflib import get_close_matches
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import jsonschema
 
+from stepscope.study.suggestions import did_you_mean
 
-def check(config: dict, schema: dict, place: str) -> None:
-    """Fill the schema's defaults into ``config`` and refuse what it does not allow.
 
-    The ValueError is one sentence that names the file and the key.
+def check(config: dict[str, Any], schema: Mapping[str, Any], where: str) -> None:
+    """Fill the schema's defaults into `config` and refuse what the schema does not allow.
+
+    The ValueError is one sentence that names the file `where` and the key.
     """
     _fill(config, schema, schema)
     error = jsonschema.exceptions.best_match(
@@ -24,86 +26,99 @@ def check(config: dict, schema: dict, place: str) -> None:
     if error.validator == "additionalProperties":
         known = error.schema.get("properties", {})
         name = next(name for name in error.instance if name not in known)
-        hint = "".join(f", did you mean {near}" for near in get_close_matches(name, known, 1))
-        at = f"{key}/{name}" if key else name
-        raise ValueError(f"{place}: {at}: the key is not known{hint}.")
+        path = f"{key}/{name}" if key else name
+        raise ValueError(f"{where}: {path}: the key is not known{did_you_mean(name, known)}.")
     if error.validator in ("oneOf", "anyOf"):
         message = f"{error.instance!r} is not {error.schema['description']}"
     else:
         message = error.message
-    raise ValueError(f"{place}: {key + ': ' if key else ''}{message}.")
+    raise ValueError(f"{where}: {key + ': ' if key else ''}{message}.")
 
 
-def _fill(value: object, schema: dict, root: dict) -> None:
+def _fill(value: Any, schema: Mapping[str, Any], root: Mapping[str, Any]) -> None:
     """Set missing keys of nested mappings to their defaults, in place."""
     if "$ref" in schema:
-        schema = root["$defs"][schema["$ref"].rsplit("/", 1)[1]]
+        schema = root["$defs"][schema["$ref"].rpartition("/")[-1]]
     if not isinstance(value, dict):
         return
-    for name, inner in schema.get("properties", {}).items():
+    properties = schema.get("properties", {})
+    for name, inner in properties.items():
         if "default" in inner and name not in value:
             value[name] = _copy(inner["default"])
         if name in value:
             _fill(value[name], inner, root)
     extra = schema.get("additionalProperties")
     if isinstance(extra, dict):
-        for name in value.keys() - schema.get("properties", {}).keys():
+        for name in value.keys() - properties.keys():
             _fill(value[name], extra, root)
 
 
-def _copy(value: object) -> object:
+def _copy(value: Any) -> Any:
     """A default's own copy, so that one study's change never reaches the schema."""
     if isinstance(value, dict):
         return {key: _copy(item) for key, item in value.items()}
     return list(value) if isinstance(value, list) else value
 
 
-def check_references(config: dict, place: str) -> None:
-    """Refuse names of samplings that the study does not define, and steps that it does not have."""
+def check_references(config: Mapping[str, Any], where: str) -> None:
+    """Refuse samplings that the study does not define, and steps that a sampling does not have.
+
+    The ValueError begins with the file `where` and names the key.
+    """
     samplings = config["samplings"]
-    places = {f"explain/{name}": entry for name, entry in config["explain"].items()}
-    for key, entry in {**places, "games": config["games"]}.items():
+    entries = {f"explain/{name}": entry for name, entry in config["explain"].items()}
+    for key, entry in {**entries, "games": config["games"]}.items():
         for name in entry["samplings"] or ():
             if name not in samplings:
-                raise ValueError(f"{place}: {key}/samplings: there is no sampling {name!r}.")
+                raise ValueError(f"{where}: {key}/samplings: there is no sampling {name!r}.")
         for name in entry["samplings"] or samplings:
             count = step_count(samplings[name])
             for number in entry["steps"] or ():
                 if number > count:
                     raise ValueError(
-                        f"{place}: {key}/steps: sampling {name} has {count} steps, not {number}."
+                        f"{where}: {key}/steps: sampling {name} has {count} steps, not {number}."
                     )
 
 
-def step_count(sampling: dict) -> int:
+def step_count(sampling: Mapping[str, Any]) -> int:
     """Number of steps of a sampling's entry."""
     return sampling.get("steps") or len(sampling["timesteps"])
 
 
-def check_folders(config: dict, exists: Callable[[str], bool], place: str, root: str) -> None:
-    """Refuse models and judges whose folders do not exist."""
-    named = {f"models/{name}": entry for name, entry in config["models"].items()}
-    named |= {"ground": config["ground"], "probe/model": config["probe"]["model"]}
-    for key, entry in named.items():
+def check_folders(
+    config: Mapping[str, Any], exists: Callable[[str], bool], where: str, root: str
+) -> None:
+    """Refuse models and judges whose folders do not exist, here or in the repository `root`.
+
+    The ValueError begins with the file `where` and names the key.
+    """
+    entries = {f"models/{name}": entry for name, entry in config["models"].items()}
+    entries |= {"ground": config["ground"], "probe/model": config["probe"]["model"]}
+    for key, entry in entries.items():
         if "folder" in entry and not exists(folder := entry["folder"]):
             raise ValueError(
-                f"{place}: {key}/folder: {folder} is no folder, neither here nor in {root}."
+                f"{where}: {key}/folder: {folder} is no folder, neither here nor in {root}."
             )
 
 
-def check_pictures(config: dict, prompts: dict[str, list[dict]], place: str) -> None:
-    """Refuse to trace pictures that a dataset has not, or to invert what cannot be inverted."""
+def check_pictures(
+    config: Mapping[str, Any], prompts: Mapping[str, Sequence[Mapping[str, Any]]], where: str
+) -> None:
+    """Refuse to trace pictures that a dataset has not, or to invert what cannot be inverted.
+
+    `prompts` are records by dataset; the ValueError begins with the file `where`.
+    """
     scheduler = config["scheduler"]
     random = scheduler["name"] == "ddpm"
     for name, entry in config["datasets"].items():
         if entry["trace"] == "invert" and (random or scheduler["order"] > 1):
             raise ValueError(
-                f"{place}: datasets/{name}/trace: inversion needs steps without noise and history, "
+                f"{where}: datasets/{name}/trace: inversion needs steps without noise and history, "
                 "the scheduler dpmsolver++ of order 1 or euler."
             )
-        for row in prompts[name]:
-            if entry["trace"] != "generate" and not row["image"]:
+        for record in prompts[name]:
+            if entry["trace"] != "generate" and not record["image"]:
                 raise ValueError(
-                    f"{place}: datasets/{name}/trace: {entry['trace']} needs a picture for each "
-                    f"prompt, and {row['prompt_id']} has none."
+                    f"{where}: datasets/{name}/trace: {entry['trace']} needs a picture for each "
+                    f"prompt, and {record['prompt_id']} has none."
                 )

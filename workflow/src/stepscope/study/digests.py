@@ -9,26 +9,35 @@ import hashlib
 import json
 from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 Source = Callable[[str], str | None]  # text of a file by its path; None if it is not of ours
 FACE = "stepscope/__init__.py"  # only says where public names are
-# What a table's columns are is told to the rules that use it.
+# The rules that use a table are told its columns.
 APART = (FACE, "stepscope/table_registry.py")
 SMALL = 2**26  # a model's files up to this size are hashed whole
 ENDS = 2**16  # of larger ones, this much of both ends
 PIECE = 2**9  # and of each tensor of a larger safetensors file, this much from its middle
 
 
+class Parsed(NamedTuple):
+    """What a source text imports (see `imports`), and the digest of what it does."""
+
+    imports: list[tuple[str, list[str]]]
+    digest: str
+
+
 def digest(modules: Collection[str], source: Source) -> str:
     """Digest of modules, by their dotted names, and of all that they import.
 
     Comments, layout and docstrings do not count: they must not regenerate traces. Nor do modules
-    of names alone (``APART``).
+    of names alone (`APART`).
     """
     texts = closure(modules, source)
     whole = "".join(
-        f"{path}:{_parsed(text)[1]};" for path, text in sorted(texts.items()) if path not in APART
+        f"{path}:{_parsed(text).digest};"
+        for path, text in sorted(texts.items())
+        if path not in APART
     )
     return hashlib.sha256(whole.encode()).hexdigest()[:12]
 
@@ -40,7 +49,9 @@ def of_values(*values: object) -> str:
 
 def closure(modules: Collection[str], source: Source) -> dict[str, str]:
     """Texts by path of modules, of all that they import, and of the packages they are in."""
-    todo, seen, texts = list(modules), set(), {}
+    todo = list(modules)
+    seen: set[str] = set()
+    texts: dict[str, str] = {}
     while todo:
         module = todo.pop()
         if module in seen:
@@ -52,20 +63,32 @@ def closure(modules: Collection[str], source: Source) -> dict[str, str]:
         texts[path] = text
         package = module if path.endswith("/__init__.py") else module.rpartition(".")[0]
         todo.append(module.rpartition(".")[0])
-        for base, names in _parsed(text)[0] if path not in APART else ():
+        for base, names in _parsed(text).imports if path not in APART else ():
             base = _absolute(base, package)
             todo.append(base)
             if base == "stepscope":
                 todo += public(names, source)
-            if _located(base, source)[0].endswith("/__init__.py"):
+            base_path, _ = _located(base, source)
+            if base_path.endswith("/__init__.py"):
                 todo += [f"{base}.{name}" for name in names]  # which may be modules
     return texts
 
 
 def public(names: Collection[str], source: Source) -> list[str]:
     """Modules of names that the package itself offers; of all where no names are taken."""
-    places = {name: base for base, some in _parsed(source(FACE))[0] for name in some}
-    return [places[name] for name in names or places if name in places]
+    homes = _homes(source(FACE) or "")
+    return [homes[name] for name in names or homes if name in homes]
+
+
+@functools.cache
+def _homes(text: str) -> dict[str, str]:
+    """Module of each name that a source text imports, under the name that it has there."""
+    return {
+        alias.asname or alias.name: node.module
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.ImportFrom) and node.module
+        for alias in node.names
+    }
 
 
 def _located(module: str, source: Source) -> tuple[str, str | None]:
@@ -79,34 +102,38 @@ def _located(module: str, source: Source) -> tuple[str, str | None]:
 def _absolute(base: str, package: str) -> str:
     """Name of what a module of a package imports from; dots in front count from the package."""
     name = base.lstrip(".")
-    above = package.split(".")[: len(package.split(".")) + 1 - (len(base) - len(name))]
-    return base if name == base else ".".join([*above, *filter(None, [name])])
+    if name == base:
+        return base
+    levels, dots = package.split("."), len(base) - len(name)
+    above = levels[: len(levels) + 1 - dots]  # one dot is the package itself
+    return ".".join([*above, name] if name else above)
 
 
 @functools.cache  # each rule asks for nearly all modules, whenever the workflow is parsed
-def _parsed(text: str) -> tuple[list[tuple[str, list[str]]], str]:
-    """What a source text imports, and the digest of what it does."""
+def _parsed(text: str) -> Parsed:
+    """A source text's imports and digest."""
     tree = ast.parse(text)
-    found = imports(tree)
-    return found, hashlib.sha256(_without_docstrings(tree).encode()).hexdigest()
+    taken = imports(tree)  # before the docstrings are taken out of the tree
+    return Parsed(taken, hashlib.sha256(_without_docstrings(tree).encode()).hexdigest())
 
 
 def imports(tree: ast.AST) -> list[tuple[str, list[str]]]:
     """(module, names taken from it) of every import of a syntax tree, wherever it stands.
 
-    The names are empty for ``import a.b``; a relative import keeps its dots.
+    The names are empty for `import a.b`; a relative import keeps its dots.
     """
-    found: list[tuple[str, list[str]]] = []
+    taken: list[tuple[str, list[str]]] = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            found += [(alias.name, []) for alias in node.names]
+            taken += [(alias.name, []) for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             base = "." * node.level + (node.module or "")
-            found.append((base, [alias.name for alias in node.names]))
-    return found
+            taken.append((base, [alias.name for alias in node.names]))
+    return taken
 
 
 def _without_docstrings(tree: ast.AST) -> str:
+    """Dump of a syntax tree, from which the docstrings are removed."""
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
         if (
@@ -132,7 +159,7 @@ def fingerprint(folder: Path) -> str:
     whole = hashlib.sha256()
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         if path.suffix in (".md", ".tsv") or path.name == "card.json":
-            continue  # what is told about a model changes nothing
+            continue  # words about a model change nothing
         whole.update(f"{path.relative_to(folder).as_posix()}:".encode())
         _add(whole, path)
     return whole.hexdigest()[:12]

@@ -5,47 +5,66 @@ A Snakefile imports this module, so nothing here may import the science stack.
 
 import ast
 import json
-from collections.abc import Callable
-from difflib import get_close_matches
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any, NamedTuple
+
+from stepscope.study.suggestions import did_you_mean
+
+Source = Callable[[str], str | None]  # text of a file by its path; None if there is none
+FIRST = ("denoiser", "step")  # what every method takes before its parameters
+PLACEMENT = {"function", "samplings", "steps", "samples"}  # keys of an entry that are no parameters
 
 
-def check_methods(explain: dict, source: Callable[[str], str | None], place: str) -> None:
-    """Refuse parameters that a package method's function does not take, without importing it."""
+class Parameter(NamedTuple):
+    """A parameter of a function, as its source spells it."""
+
+    annotation: ast.expr | None
+    default: ast.expr | None
+
+
+def check_methods(explain: Mapping[str, dict[str, Any]], source: Source, where: str) -> None:
+    """Refuse parameters that a package method's function does not take, without importing it.
+
+    The ValueError begins with the file `where` and names the key.
+    """
     for name, entry in explain.items():
         if name == "baselines":
-            raise ValueError(f"{place}: explain/{name}: the name stands for the baselines.")
-        function = _method(name, entry, source, place)
+            raise ValueError(f"{where}: explain/{name}: the name stands for the baselines.")
+        function = _method(name, entry, source, where)
         if function is None:
             continue  # a user's module: the first job that imports it checks
-        taken = _parameters(function)
-        for key in sorted(entry.keys() - {"function", "samplings", "steps", "samples"}):
-            if key not in taken:
-                near = get_close_matches(key, taken, 1)
-                hint = f", did you mean {near[0]}" if near else ""
+        parameters = _parameters(function)
+        for key in sorted(entry.keys() - PLACEMENT):
+            if key not in parameters:
                 raise ValueError(
-                    f"{place}: explain/{name}/{key}: {function.name} has no such key{hint}."
+                    f"{where}: explain/{name}/{key}: {function.name} has no such key"
+                    f"{did_you_mean(key, parameters)}."
                 )
-            if not _fits(entry[key], taken[key]):
+            annotation = parameters[key].annotation
+            if annotation is not None and not _fits(entry[key], annotation):
                 raise ValueError(
-                    f"{place}: explain/{name}/{key}: {entry[key]!r} is not of type "
-                    f"{ast.unparse(taken[key])}."
+                    f"{where}: explain/{name}/{key}: {entry[key]!r} is not of type "
+                    f"{ast.unparse(annotation)}."
                 )
 
 
 def check_guidance(
-    explain: dict, source: Callable[[str], str | None], place: str, reason: str
+    explain: Mapping[str, dict[str, Any]], source: Source, where: str, reason: str
 ) -> None:
-    """Refuse methods that compare both guidance halves where there is one, for ``reason``."""
+    """Refuse methods that compare both guidance halves where there is one, for `reason`.
+
+    The ValueError begins with the file `where` and names the method.
+    """
     for name, entry in explain.items():
-        function = _method(name, entry, source, place)
+        function = _method(name, entry, source, where)
         if function is None:
             continue
-        target = entry.get("target", _defaults(function).get("target", ""))
+        target = entry.get("target", _default_target(function))
         if target in _halves(function):
-            remedy = ", or set its target to norm" * ("norm" != target != "")
+            remedy = "" if target in ("norm", "") else ", or set its target to norm"
             raise ValueError(
-                f"{place}: explain/{name}: the method compares the outputs with and without the "
+                f"{where}: explain/{name}: the method compares the outputs with and without the "
                 f"prompt, but {reason}; leave it out{remedy}."
             )
 
@@ -57,7 +76,7 @@ def is_distilled(folder: Path) -> bool:
 
 
 def _method(
-    name: str, entry: dict, source: Callable[[str], str | None], place: str
+    name: str, entry: Mapping[str, Any], source: Source, where: str
 ) -> ast.FunctionDef | None:
     """Definition of a package method's function; None for a user's own."""
     module, _, wanted = entry["function"].partition(":")
@@ -65,38 +84,41 @@ def _method(
         return None
     text = source(f"{module.replace('.', '/')}.py")
     if text is None:
-        raise ValueError(f"{place}: explain/{name}/function: there is no module {module}.")
+        raise ValueError(f"{where}: explain/{name}/function: there is no module {module}.")
     for node in ast.parse(text).body:
         if isinstance(node, ast.FunctionDef) and node.name == wanted:
             return node
-    raise ValueError(f"{place}: explain/{name}/function: {module} has no function {wanted!r}.")
+    raise ValueError(f"{where}: explain/{name}/function: {module} has no function {wanted!r}.")
 
 
-def _defaults(function: ast.FunctionDef) -> dict[str, object]:
-    """Parameters of a method behind denoiser and step; their defaults where those are literals."""
-    given = function.args
-    names = [item.arg for item in given.args[2:] + given.kwonlyargs]
-    plain = given.defaults[-len(given.args[2:]) :] if given.args[2:] else []
-    values = [None] * (len(given.args[2:]) - len(plain)) + plain + given.kw_defaults
+def _parameters(function: ast.FunctionDef) -> dict[str, Parameter]:
+    """A method's parameters behind denoiser and step, by name."""
+    signature = function.args
+    positional = [*signature.posonlyargs, *signature.args]
+    required = len(positional) - len(signature.defaults)
+    defaults = [*[None] * required, *signature.defaults]
+    arguments = [*zip(positional, defaults, strict=True)][len(FIRST) :]
+    arguments += zip(signature.kwonlyargs, signature.kw_defaults, strict=True)
     return {
-        name: value.value if isinstance(value, ast.Constant) else None
-        for name, value in zip(names, values, strict=True)
+        argument.arg: Parameter(argument.annotation, default) for argument, default in arguments
     }
 
 
-def _parameters(function: ast.FunctionDef) -> dict[str, ast.expr | None]:
-    """Annotations of a method's parameters behind denoiser and step."""
-    given = function.args
-    return {item.arg: item.annotation for item in given.args[2:] + given.kwonlyargs}
+def _default_target(function: ast.FunctionDef) -> Any:
+    """Default of a method's parameter `target`; "" without the parameter, None if no literal."""
+    parameter = _parameters(function).get("target")
+    if parameter is None:
+        return ""
+    return parameter.default.value if isinstance(parameter.default, ast.Constant) else None
 
 
-def _fits(value: object, annotation: ast.expr | None) -> bool:
+def _fits(value: Any, annotation: ast.expr) -> bool:
     """Whether a value from the config is what a parameter's annotation says, as far as it does."""
     match annotation:
         case ast.BinOp():
             return _fits(value, annotation.left) or _fits(value, annotation.right)
         case ast.Subscript(value=ast.Name(id="Sequence" | "list"), slice=inner):
-            return isinstance(value, list) and all(_fits(each, inner) for each in value)
+            return isinstance(value, list) and all(_fits(item, inner) for item in value)
         case ast.Name(id="int"):
             return isinstance(value, int) and not isinstance(value, bool)
         case ast.Name(id="float"):

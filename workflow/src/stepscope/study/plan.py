@@ -3,8 +3,11 @@
 A Snakefile imports this module, so nothing here may import the science stack.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
+from typing import Any
+
+from stepscope.study.datasets.row import Record
 
 GENERATION = ("scheduler", "guidance", "negative_prompt", "height", "width", "storage")
 PROMPT = ("prompt_id", "prompt", "seeds", "roles")  # what generation needs of a prompt
@@ -13,14 +16,14 @@ PROMPT = ("prompt_id", "prompt", "seeds", "roles")  # what generation needs of a
 class Plan:
     """A checked study's config and the records of its prompts by dataset."""
 
-    def __init__(self, config: dict, prompts: dict[str, list[dict]]) -> None:
+    def __init__(self, config: Mapping[str, Any], prompts: Mapping[str, list[Record]]) -> None:
         self.config = config
         self.prompts = prompts
 
     @cached_property
-    def in_batch(self) -> dict[str, dict[str, list[dict]]]:
+    def in_batch(self) -> dict[str, dict[str, list[Record]]]:
         """Records by dataset and batch; a scan of all prompts in every job would be quadratic."""
-        batches: dict[str, dict[str, list[dict]]] = {}
+        batches: dict[str, dict[str, list[Record]]] = {}
         for dataset, records in self.prompts.items():
             of_dataset = batches.setdefault(dataset, {})
             for record in records:
@@ -29,10 +32,10 @@ class Plan:
 
     def batches(self, dataset: str | None = None) -> list[str]:
         """Names of the batches of one dataset, or of all."""
-        datasets = [dataset] if dataset else self.prompts
+        datasets = [dataset] if dataset else list(self.prompts)
         return sorted({batch for name in datasets for batch in self.in_batch[name]})
 
-    def units(self, samplings: list[str] | None = None) -> Iterator[dict[str, str]]:
+    def units(self, samplings: Sequence[str] | None = None) -> Iterator[dict[str, str]]:
         """Wildcards of every model, dataset, sampling and batch, of all samplings or of some."""
         for dataset in self.prompts:
             for model in self.config["models"]:
@@ -55,17 +58,17 @@ class Plan:
 
     def is_played(self, method: str) -> bool:
         """Whether a method has maps at any step that the games are played on."""
-        own, played = self.config["explain"][method]["steps"], self.config["games"]["steps"]
-        return not own or not played or not set(own).isdisjoint(played)
+        explained, played = self.config["explain"][method]["steps"], self.config["games"]["steps"]
+        return not explained or not played or not set(explained).isdisjoint(played)
 
     def games(self, baselines: str) -> Iterator[dict[str, str]]:
-        """Wildcards of every game; ``baselines`` is the name that those play under."""
+        """Wildcards of every game; `baselines` is the name that those play under."""
         for sampling in self.config["games"]["samplings"] or self.config["samplings"]:
             for method in [baselines, *filter(self.is_played, self.used_on(sampling))]:
                 for unit in self.units([sampling]):
                     yield unit | {"method": method}
 
-    def method_entry(self, method: str) -> dict:
+    def method_entry(self, method: str) -> dict[str, Any]:
         """A method's entry without where it is used: another sampling must not rerun this one."""
         entry = self.config["explain"][method]
         return {key: value for key, value in entry.items() if key != "samplings"}
@@ -75,7 +78,7 @@ class Plan:
         entry = self.config["explain"][method]
         return "region" in (entry.get("score"), entry.get("target"))
 
-    def prompts_in_batch(self, dataset: str, batch: str) -> list[dict]:
+    def prompts_in_batch(self, dataset: str, batch: str) -> list[Record]:
         """What generation needs of a batch: editing one prompt then reruns one batch."""
         names = PROMPT if self.generates(dataset) else (*PROMPT, "image")
         return [{name: record[name] for name in names} for record in self.in_batch[dataset][batch]]
@@ -84,14 +87,14 @@ class Plan:
         """Whether a dataset's pictures are made from its prompts, not given."""
         return self.config["datasets"][dataset]["trace"] == "generate"
 
-    def true_masks(self, dataset: str, batch: str) -> dict[str, str | dict]:
+    def true_masks(self, dataset: str, batch: str) -> dict[str, str | dict[str, Any]]:
         """Folder of masks, or picture with boxes, of each prompt of a batch that has them."""
         if self.config["ground"]["kind"] != "masks":
             return {}
         records = self.in_batch[dataset][batch]
         return {record["prompt_id"]: record["masks"] for record in records if record["masks"]}
 
-    def generation_of(self, dataset: str, sampling: str) -> dict:
+    def generation_of(self, dataset: str, sampling: str) -> dict[str, Any]:
         """Settings that the traces of a dataset and sampling depend on."""
         kind = self.config["datasets"][dataset]["trace"]
         return {
@@ -100,7 +103,7 @@ class Plan:
             **({} if kind == "generate" else {"trace": kind}),
         }
 
-    def pictured(self, prompts: int, samplings: list[str]) -> list[dict]:
+    def pictured(self, prompts: int, samplings: Sequence[str]) -> list[Record]:
         """Records of the first prompts of each dataset, with their first seed, per model.
 
         The first ones of each table, not chosen by how they look.
@@ -123,9 +126,9 @@ class Plan:
 
     def preferred(self, *methods: str) -> str:
         """The first of these methods that the study has, otherwise its first method."""
-        own = self.config["explain"]
-        return next((name for name in methods if name in own), next(iter(own)))
+        explain = self.config["explain"]
+        return next((method for method in methods if method in explain), next(iter(explain)))
 
     def first_sampling(self, method: str) -> list[str]:
-        """The first sampling that a method is used on."""
+        """The first sampling that a method is used on, as a list of one."""
         return (self.config["explain"][method]["samplings"] or list(self.config["samplings"]))[:1]

@@ -11,6 +11,7 @@ import torch
 from diffusers.models.attention_processor import Attention
 from jaxtyping import Float
 from torch import Tensor
+from torch.utils.hooks import RemovableHandle
 
 from stepscope.models.families.base import Family
 from stepscope.models.words import Reading
@@ -24,12 +25,12 @@ NORMS = {"to_q": "norm_q", "to_k": "norm_k", "add_k_proj": "norm_added_k"}
 def probabilities(
     attention: Attention,
     queries: Float[Tensor, "sample query inner"],
-    keys: dict[str, Float[Tensor, "sample key inner"]],
+    keys: dict[str, Float[Tensor, "sample _ inner"]],
     mask: Float[Tensor, "sample 1 key"] | None,
 ) -> Float[Tensor, "sample query key"]:
     """Softmax over the whole key axis in float32, averaged over heads, in query chunks.
 
-    ``keys`` are by the name of their projection, ``mask`` is what the library adds to the scores.
+    `keys` are by the name of their projection, `mask` is what the library adds to the scores.
     """
 
     def heads(name: str, tensor: Tensor) -> Tensor:  # (sample, head, query | key, channel)
@@ -51,18 +52,18 @@ def probabilities(
     )
 
 
-class AttentionProbes:
+class AttentionHooks:
     """Hooks on every attention that reads the prompt; they gather one map per row and resolution.
 
     As a context manager it removes what it hooked.
     """
 
     def __init__(self, family: Family) -> None:
-        """Find the attention modules; one that cannot be probed raises a ValueError."""
+        """Find the attention modules; one that cannot be hooked raises a ValueError."""
         self.family = family
         modules = family.attention()
         self.reading = {n: m for n, m in modules.items() if family.reads_text(m)}
-        self.found = len(modules)
+        self.total = len(modules)
         for name, module in self.reading.items():
             if not isinstance(module.processor, family.processors) or module.norm_cross is not None:
                 raise ValueError(
@@ -79,28 +80,30 @@ class AttentionProbes:
         self.calls = dict.fromkeys(self.reading, 0)
         self.maps: dict[int, list[Tensor]] = {}
         self.problem = ""
-        self.hooks = []
+        self.handles: list[RemovableHandle] = []
 
-    def __enter__(self) -> "AttentionProbes":
+    def __enter__(self) -> "AttentionHooks":
         """Hook every attention that reads the prompt, and its projections."""
         for name, module in self.reading.items():
             for part in ("to_q", *KEYS[self.family.joint]):
                 keep = functools.partial(self._keep, name, part)
-                self.hooks.append(getattr(module, part).register_forward_hook(keep))
+                self.handles.append(getattr(module, part).register_forward_hook(keep))
             called = functools.partial(self._called, name)
-            self.hooks.append(module.register_forward_hook(called, with_kwargs=True))
+            self.handles.append(module.register_forward_hook(called, with_kwargs=True))
         return self
 
     def __exit__(self, *_: object) -> None:
         """Remove the hooks."""
-        for hook in self.hooks:
-            hook.remove()
+        for handle in self.handles:
+            handle.remove()
         self.projected.clear()
 
     def begin(self, readings: Sequence[Reading]) -> None:
         """Say how the network reads each sample's prompt."""
         self.readings = readings
-        self.merging = {}  # by number of keys, which is that of all layers unless joint
+        self.merging: dict[
+            int, Tensor
+        ] = {}  # by number of keys, which is that of all layers unless joint
 
     def _keep(self, name: str, part: str, module: object, args: object, output: Tensor) -> None:
         self.projected[name, part] = output.detach()
@@ -117,18 +120,17 @@ class AttentionProbes:
         if mask is not None and (mask.ndim != 3 or mask.shape[1] != 1):
             self.problem = f"{name}: a mask of shape {tuple(mask.shape)} cannot be traced"
             return
-        queries, *keys = (
-            self.projected.pop((name, part))[-count:]  # the conditional half comes last
-            for part in parts
-        )
-        keys = dict(zip(parts[1:], keys, strict=True))
-        found = probabilities(module, queries, keys, None if mask is None else mask[-count:])
-        total = found.shape[2]
+        # the conditional half comes last
+        projected = {part: self.projected.pop((name, part))[-count:] for part in parts}
+        queries = projected.pop("to_q")
+        own_mask = None if mask is None else mask[-count:]
+        attention = probabilities(module, queries, projected, own_mask)
+        total = attention.shape[2]
         if total not in self.merging:
-            self.merging[total] = _merging(self.readings, total).to(found.device)
-        found = found @ self.merging[total]
-        size = found.shape[1]
-        self.sums[size] = self.sums[size] + found if size in self.sums else found
+            self.merging[total] = _merging(self.readings, total).to(attention.device)
+        attention = attention @ self.merging[total]
+        size = attention.shape[1]
+        self.sums[size] = self.sums[size] + attention if size in self.sums else attention
         self.calls[name] += 1
         names = self.names.setdefault(size, [])
         if name not in names:
@@ -146,7 +148,7 @@ class AttentionProbes:
     ) -> tuple[dict[tuple[int, int], Tensor], dict]:
         """Maps {(h, w): (sample, step, row, y, x)} and the audit.
 
-        ``size`` is the latent's height and width. A ValueError of one sentence when anything
+        `size` is the latent's height and width. A ValueError of one sentence when anything
         expected was not seen.
         """
         for name, calls in self.calls.items():
@@ -156,8 +158,8 @@ class AttentionProbes:
             raise ValueError(f"{self.problem}.")
         grids = {queries: self.family.grid(queries, size) for queries in self.maps}
         audit = {
-            "attention_modules": self.found,
-            "self_attention": self.found - len(self.reading),
+            "attention_modules": self.total,
+            "self_attention": self.total - len(self.reading),
             "cross_attention": len(self.reading),
             "traced": sum(map(len, self.names.values())),
             "unsupported": 0,  # one would have stopped the run before its first step

@@ -3,6 +3,7 @@
 import contextlib
 import inspect
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from diffusers import DiffusionPipeline
@@ -22,16 +23,16 @@ def trace(
     roles: list[dict[str, str]] | None = None,
     path: Path | None = None,
 ) -> Iterator[Tracer]:
-    """Record the one call of ``pipeline`` made inside the block; ``result()`` is its Trace.
+    """Record the one call of `pipeline` made inside the block; `result()` is its Trace.
 
-    ``roles`` maps, per prompt, roles to words. ``path`` makes, from the call's first noise, latents
+    `roles` maps, per prompt, roles to words. `path` makes, from the call's first noise, latents
     before each step and after the last that take the place of the sampler's, as far as it has any.
     Everything hooked is restored when the block ends.
     """
     tracer = Tracer(pipeline, roles, path)
     own = type(pipeline)
     with contextlib.ExitStack() as stack:
-        stack.enter_context(tracer.probes)
+        stack.enter_context(tracer.hooks)
         network = tracer.family.network
         hook = network.register_forward_hook(tracer.network_called, with_kwargs=True)
         stack.callback(hook.remove)
@@ -42,7 +43,7 @@ def trace(
         yield tracer
 
 
-def _listening(own: type, tracer: Tracer) -> type:
+def _listening(own: Any, tracer: Tracer) -> type:
     def call(self, *args, **kwargs):
         bound = inspect.signature(own.__call__).bind(self, *args, **kwargs)
         bound.apply_defaults()
@@ -75,7 +76,7 @@ def trace_prompts(
 ) -> Trace:
     """Trace of one forward batch, one seeded generator a sample; pictures are not decoded.
 
-    ``path`` is that of ``trace``.
+    `path` is that of `trace`.
     """
     own, family = pipeline.scheduler, registry.family_of(pipeline)
     height, width = family.size(height, width)

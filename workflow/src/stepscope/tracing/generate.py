@@ -26,10 +26,10 @@ DERIVED = ("denoised", "attn")
 def generate(
     path: str, *, results: str, model: dict, study: dict, prompts: list[dict], code: str
 ) -> None:
-    """Trace every prompt x seed of ``prompts`` and write the trace store ``path``.
+    """Trace every prompt x seed of `prompts` and write the trace store `path`.
 
-    ``study`` has sampling, scheduler, guidance, negative_prompt, height, width, storage and, for
-    real pictures, trace: how they are traced (see ``real_pictures``). Forward batches have a fixed
+    `study` has sampling, scheduler, guidance, negative_prompt, height, width, storage and, for
+    real pictures, trace: how they are traced (see `real_pictures`). Forward batches have a fixed
     composition, the order of the table, because kernels need not agree bitwise between batch sizes.
     One that does not fit into memory is split; the store lists the real sizes.
     """
@@ -48,11 +48,13 @@ class Generation:
     """The forward batches of one trace store; the pipeline loads when the first is made."""
 
     def __init__(self, model: dict, study: dict, prompts: list[dict], code: str) -> None:
-        """``key`` is the digest of all that the store is made from."""
+        """`key` is the digest of all that the store is made from."""
         self.model, self.study, self.code = model, study, code
         self.samples = [(record, seed) for record in prompts for seed in record["seeds"]]
         self.made_from = {key: value for key, value in model.items() if key != "folder"}
-        self.key = parts.digest(model=self.made_from, study=study, samples=self.samples, code=code)
+        self.key = parts.store_key(
+            model=self.made_from, study=study, samples=self.samples, code=code
+        )
         self.batches: list[Samples] = []
         self.fitting = memory.Fitting()
 
@@ -65,7 +67,7 @@ class Generation:
         """Divide the samples into forward batches, and count these.
 
         To be called under the store's lock, since a size that memory decides is chosen only once,
-        and kept in the file ``chosen``.
+        and kept in the file `chosen`.
         """
         size = self.study["storage"]["forward_batch"]
         if size == "auto":
@@ -133,18 +135,18 @@ def joined(
     """One forward batch from the pieces that it had to be split into."""
     if len(pieces) == 1:
         return pieces[0]
-    all_arrays, all_told = zip(*pieces, strict=True)
-    first = all_told[0]
-    lists = per_sample(all_told)
+    all_arrays, all_attrs = zip(*pieces, strict=True)
+    first = all_attrs[0]
+    lists = per_sample(all_attrs)
     tokens = max(map(len, lists["token_text"]))
-    found = dict(all_arrays[0])
-    for name in found:
+    whole = dict(all_arrays[0])
+    for name in whole:
         if "/" in name:
-            values = [some[name] for some in all_arrays]
+            values = [arrays[name] for arrays in all_arrays]
             if name.startswith("attn"):
-                values = [_padded(some, tokens) for some in values]
-            found[name] = np.concatenate(values)
-    return found, {**first, **lists, "split": [len(told["prompts"]) for told in all_told]}
+                values = [_padded(attention, tokens) for attention in values]
+            whole[name] = np.concatenate(values)
+    return whole, {**first, **lists, "split": [len(attrs["prompts"]) for attrs in all_attrs]}
 
 
 def _padded(attention: np.ndarray, tokens: int) -> np.ndarray:
@@ -155,7 +157,7 @@ def _padded(attention: np.ndarray, tokens: int) -> np.ndarray:
 
 
 def stored_arrays(trace: Trace, derived: str) -> dict[str, np.ndarray]:
-    """A trace's tensors as the arrays of the store; derived ones in the dtype ``derived``."""
+    """A trace's tensors as the arrays of the store; derived ones in the dtype `derived`."""
     tensors = {
         "latent/value": trace.latents,
         "output/value": trace.outputs,

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,11 +28,11 @@ def trace_pictures(
     prompts: list[str],
     seeds: list[int],
     images: list[str],
-    **settings: object,
+    **settings: Any,
 ) -> tuple[Trace, dict]:
     """Trace of a forward batch of picture files, and what else the store says of its samples.
 
-    ``kind``: "noise" or "invert" (see ``noised`` and ``inverted``). ``settings`` are those of
+    `kind`: "noise" or "invert" (see `noised` and `inverted`). `settings` are those of
     generation.
     """
     clean = read(images, pipeline, settings["height"], settings["width"])
@@ -60,7 +61,7 @@ def read(
     family = registry.family_of(pipeline)
     height, width = family.size(height, width)
     prepared = pipeline.image_processor.preprocess(pictures, height=height, width=width)
-    return autoencoder.encode(pipeline, prepared).to(family.network.dtype)
+    return autoencoder.encode(pipeline, prepared).to(family.dtype)
 
 
 def noised(
@@ -68,12 +69,12 @@ def noised(
     prompts: list[str],
     seeds: list[int],
     clean: Tensor,
-    **settings: object,
+    **settings: Any,
 ) -> Trace:
     """Trace of clean latents (B, C, h, w), noised to the level of each step.
 
     One step is made from each latent; the noise of a sample is that of its seed, the same at every
-    level. After the last step the clean latent stands. ``settings`` are those of generation.
+    level. After the last step the clean latent stands. `settings` are those of generation.
     """
     scheduler = samplings.make_scheduler(
         settings["scheduler"], pipeline.scheduler.config, settings["sampling"]
@@ -102,7 +103,7 @@ def inverted(
     prompts: list[str],
     seeds: list[int],
     clean: Tensor,
-    **settings: object,
+    **settings: Any,
 ) -> tuple[Trace, np.ndarray]:
     """Trace of sampling again from the noise that DDIM inversion finds.
 
@@ -127,12 +128,12 @@ def inverted(
     )
     pattern = steps_of(first, 0)[0]
     start = invert(denoiser, pattern, first.conditioning, clean)
-    found = trace_prompts(
+    trace = trace_prompts(
         pipeline, prompts, seeds, path=lambda noise: [start.to(noise)], **settings
     )
     wanted = clean.float().cpu().flatten(1)
-    error = ((found.latents[:, -1].float().flatten(1) - wanted) ** 2).sum(1) / (wanted**2).sum(1)
-    return found, error.numpy()
+    error = ((trace.latents[:, -1].float().flatten(1) - wanted) ** 2).sum(1) / (wanted**2).sum(1)
+    return trace, error.numpy()
 
 
 @torch.no_grad()
@@ -141,7 +142,7 @@ def invert(
 ) -> Tensor:
     """Latents (B, C, h, w) from which the denoiser's steps lead to the clean ones.
 
-    ``pattern`` is any step of the sampling's model; ``conditioning`` has (B, 2, ...) tensors.
+    `pattern` is any step of the sampling's model; `conditioning` has (B, 2, ...) tensors.
     """
     latents = clean
     for number in range(denoiser.step_count, 0, -1):

@@ -17,7 +17,7 @@ class Trace:
     latents (B, N + 1, C, h, w): before each step and after the last, in the scheduler's scale;
     outputs (B, N, 2, C, h, w): raw [uncond, cond], uncond NaN without guidance; denoised
     (B, N, C, h, w): guided clean prediction; attention {(h, w): (B, N, J, h, w)} float32: mean
-    softmax probability over heads and layers of a resolution for the rows that ``token_text``
+    softmax probability over heads and layers of a resolution for the rows that `token_text`
     names (start, tokens, end, summed padding), NaN beyond; conditioning {name: (B, 2, ...)}; solver
     {name: (B, N, order - 1, C, h, w)} what a multistep scheduler remembered before each step,
     oldest first, NaN where nothing.

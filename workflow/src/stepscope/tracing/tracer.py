@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from stepscope.diffusion import prediction, samplings
 from stepscope.models.families import registry
-from stepscope.tracing.attention import AttentionProbes
+from stepscope.tracing.attention import AttentionHooks
 from stepscope.tracing.trace import Trace
 
 # from the first noise, latents before each step and after the last
@@ -26,29 +27,28 @@ class Tracer:
         roles: list[dict[str, str]] | None,
         path: Path | None = None,
     ) -> None:
-        """Nothing is hooked yet; ``trace`` does that."""
+        """Nothing is hooked yet; `trace` does that."""
         self.pipeline = pipeline
         self.roles = roles
         self.path = path
         self.family = registry.family_of(pipeline)
-        self.probes = AttentionProbes(self.family)
+        self.hooks = AttentionHooks(self.family)
         self.latents: list[Tensor] = []
         self.outputs: list[Tensor] = []
         self.timesteps: list[float] = []
         self.history: list[Tensor] = []
-        self.conditioning: dict[str, Tensor] | None = None
+        self.conditioning: dict[str, Tensor] = {}
         self.problem = ""
-        self.prompts: list[str] | None = None
+        self.prompts: list[str] = []
 
     def begin(self, arguments: dict) -> None:
         """Read the call's arguments, before anything of it runs."""
         name = type(self.pipeline).__name__
-        if self.prompts is not None:
+        if self.prompts:
             raise ValueError("trace: one block records one call of the pipeline, this is another.")
         for argument in self.family.refused:
             value = arguments.get(argument)
-            off = value is None or (isinstance(value, int | float) and not value)
-            if not off:
+            if value is not None and not (isinstance(value, int | float) and not value):
                 raise ValueError(f"trace: {name} was called with {argument}, which has no replay.")
         samplings.check(self.pipeline.scheduler, "trace")
         prompts, negative = arguments["prompt"], arguments.get("negative_prompt") or ""
@@ -56,21 +56,21 @@ class Tracer:
         negative = [negative] * len(prompts) if isinstance(negative, str) else list(negative)
         roles = self.roles or [{}] * len(prompts)
         readings = [
-            self.family.reading(prompt, given, "trace")
-            for prompt, given in zip(prompts, roles, strict=True)
+            self.family.reading(prompt, of_prompt, "trace")
+            for prompt, of_prompt in zip(prompts, roles, strict=True)
         ]
-        each = arguments["num_images_per_prompt"]
+        images = arguments["num_images_per_prompt"]
 
         def per_image(values: list) -> list:
-            return [value for value in values for _ in range(each)]
+            return [value for value in values for _ in range(images)]
 
         self.arguments = arguments
         self.prompts, self.negative_prompts = per_image(prompts), per_image(negative)
         self.readings = per_image(readings)
-        self.probes.begin(self.readings)
+        self.hooks.begin(self.readings)
 
     def network_called(
-        self, network: torch.nn.Module, args: tuple, kwargs: dict, output: object
+        self, network: torch.nn.Module, args: tuple, kwargs: dict, output: Any
     ) -> None:
         """Keep raw output and conditioning of one network call."""
         call = inspect.signature(type(network).forward).bind(network, *args, **kwargs).arguments
@@ -84,10 +84,10 @@ class Tracer:
         guided, scale = self.family.guidance(self.arguments)
         # without halves nothing is mixed, whatever a distilled model does with the number
         scale = scale if guided else min(scale, 1.0)
-        if len(output) != count * (1 + guided):
+        if len(output) != (2 * count if guided else count):
             self._object(f"the network was given {len(output)} rows for {count} samples")
         halves = {key: _halves(value, count, guided).cpu() for key, value in named.items()}
-        if self.conditioning is None:
+        if not self.outputs:
             self.conditioning = halves
             self.guidance = scale
         elif self.guidance != scale or not _same(self.conditioning, halves):
@@ -97,7 +97,7 @@ class Tracer:
             )
         self.outputs.append(_halves(output, count, guided).cpu())
         self.timesteps.append(float(call["timestep"].flatten()[0]))
-        self.probes.step_ended()
+        self.hooks.step_ended()
 
     def _object(self, problem: str) -> None:
         # said when the run is over: bookkeeping never ends a run in the middle
@@ -105,12 +105,12 @@ class Tracer:
 
     def begun(self, latents: Tensor) -> Tensor:
         """Keep the latents that the first step starts from; they are returned."""
-        self.given = [] if self.path is None else list(self.path(latents))
+        self.following = [] if self.path is None else list(self.path(latents))
         return self._kept(latents)
 
     def _kept(self, latents: Tensor) -> Tensor:
         """Keep the latents of the next state, which a path may give."""
-        latents = self.given.pop(0).to(latents) if self.given else latents
+        latents = self.following.pop(0).to(latents) if self.following else latents
         self.latents.append(latents.cpu())
         return latents
 
@@ -120,7 +120,7 @@ class Tracer:
         The latents are returned, or those of the path in their place.
         """
         latents = self._kept(latents)
-        remembered = getattr(self.pipeline.scheduler, "model_outputs", ())
+        remembered: Sequence[Any] = getattr(self.pipeline.scheduler, "model_outputs", ())
         if len(remembered) > 1:
             self.history.append(remembered[-1].cpu())
         return latents
@@ -145,7 +145,8 @@ class Tracer:
         if self.problem:
             raise ValueError(f"trace: {self.problem}.")
         latents = torch.stack(self.latents, 1)
-        attention, audit = self.probes.result(steps, tuple(latents.shape[-2:]))
+        height, width = latents.shape[-2:]
+        attention, audit = self.hooks.result(steps, (height, width))
         log_snr = np.array([prediction.log_snr_of(sigma) for sigma in self.sigmas[:-1]])
         kind = self.prediction_type
         outputs = torch.stack(self.outputs, 1)

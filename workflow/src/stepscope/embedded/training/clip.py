@@ -3,6 +3,7 @@
 import json
 from functools import lru_cache, partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import open_clip
@@ -12,8 +13,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from stepscope.embedded import scenes
-from stepscope.embedded.training import judge_pictures
-from stepscope.embedded.training.loop import scene_pool, step_rng, to_tensor, write_card
+from stepscope.embedded.training import judges, pipeline
+from stepscope.embedded.training.conversion import to_tensor
+from stepscope.embedded.training.loop import scene_pool, step_rng, write_card
 
 FAMILIES = {
     "object": scenes.OBJECTS,
@@ -32,7 +34,7 @@ TEMPLATES = {
 }
 
 
-def model_config(settings: dict) -> dict:
+def model_config(settings: dict[str, Any]) -> dict[str, Any]:
     """The model part of an `open_clip_config.json`: a ResNet and a text transformer."""
     return {
         "embed_dim": settings["embed_dim"],
@@ -52,13 +54,13 @@ def model_config(settings: dict) -> dict:
     }
 
 
-def build(settings: dict, seed: int) -> open_clip.CLIP:
+def build(settings: dict[str, Any], seed: int) -> open_clip.CLIP:
     """A stock `open_clip.CLIP` with seeded initial weights."""
     torch.manual_seed(seed)
     return open_clip.CLIP(**model_config(settings))
 
 
-def save(model: open_clip.CLIP, folder: Path, settings: dict, half: bool = True) -> None:
+def save(model: open_clip.CLIP, folder: Path, settings: dict[str, Any], half: bool = True) -> None:
     """Write a folder that `open_clip.create_model_and_transforms("local-dir:...")` loads."""
     folder.mkdir(parents=True, exist_ok=True)
     preprocess = {
@@ -69,9 +71,12 @@ def save(model: open_clip.CLIP, folder: Path, settings: dict, half: bool = True)
     }
     config = {"model_cfg": model_config(settings), "preprocess_cfg": preprocess}
     (folder / "open_clip_config.json").write_text(json.dumps(config, indent=2) + "\n")
-    state = {k: v.detach().contiguous() for k, v in model.state_dict().items()}
+    state = {name: value.detach().contiguous() for name, value in model.state_dict().items()}
     if half:
-        state = {k: v.half() if v.is_floating_point() else v for k, v in state.items()}
+        state = {
+            name: value.half() if value.is_floating_point() else value
+            for name, value in state.items()
+        }
     save_file(state, folder / "open_clip_model.safetensors")
 
 
@@ -85,7 +90,7 @@ def targets(scene: scenes.Scene) -> dict[str, np.ndarray]:
         "relation": (scene.relation,) if scene.relation else (),
     }
     return {
-        family: np.array([c in shown[family] for c in concepts], np.float32)
+        family: np.array([concept in shown[family] for concept in concepts], np.float32)
         / max(1, len(shown[family]))
         for family, concepts in FAMILIES.items()
     }
@@ -93,8 +98,15 @@ def targets(scene: scenes.Scene) -> dict[str, np.ndarray]:
 
 def phrases(rng: np.random.Generator | None = None) -> list[str]:
     """A phrase for every concept of every family; a random wording of each family."""
-    chosen = {f: t[rng.integers(len(t)) if rng else 0] for f, t in TEMPLATES.items()}
-    return [chosen[f].format(c) for f, concepts in FAMILIES.items() for c in concepts]
+    wordings = {
+        family: choices[rng.integers(len(choices)) if rng else 0]
+        for family, choices in TEMPLATES.items()
+    }
+    return [
+        wordings[family].format(concept)
+        for family, concepts in FAMILIES.items()
+        for concept in concepts
+    ]
 
 
 @torch.no_grad()
@@ -107,26 +119,26 @@ def zero_shot(model: open_clip.CLIP, pictures: np.ndarray) -> dict[str, np.ndarr
     ]
     sizes = [len(concepts) for concepts in FAMILIES.values()]
     split = torch.cat(parts).split(sizes, dim=1)
-    return {family: s.numpy() for family, s in zip(FAMILIES, split, strict=True)}
+    return {family: part.numpy() for family, part in zip(FAMILIES, split, strict=True)}
 
 
 def top_1(
     model: open_clip.CLIP, pictures: np.ndarray, shown: list[scenes.Scene]
 ) -> dict[str, float]:
     """Zero-shot accuracy per family; objects on single ones, and whether the top two are a pair."""
-    similarity, truth = zero_shot(model, pictures), [targets(s) for s in shown]
+    similarity, truth = zero_shot(model, pictures), [targets(scene) for scene in shown]
     result = {}
     for family in FAMILIES:
-        y = np.stack([t[family] for t in truth])
-        rows = y.max(1) == 1
+        wanted = np.stack([target[family] for target in truth])
+        rows = wanted.max(1) == 1
         best = similarity[family].argmax(1)
         if rows.any():
-            result[family] = float(y[rows, best[rows]].mean())
-    pairs = np.array([len(s.objects) == 2 for s in shown])
+            result[family] = float(wanted[rows, best[rows]].mean())
+    pairs = np.array([len(scene.objects) == 2 for scene in shown])
     if pairs.any():
-        y = np.stack([t["object"] for t in truth])[pairs]
+        wanted = np.stack([target["object"] for target in truth])[pairs]
         two = np.argsort(-similarity["object"][pairs], 1)[:, :2]
-        result["both objects"] = float((np.take_along_axis(y, two, 1) > 0).all(1).mean())
+        result["both objects"] = float((np.take_along_axis(wanted, two, 1) > 0).all(1).mean())
     return result
 
 
@@ -137,62 +149,67 @@ def train(
     *,
     seed: int,
     checkpoint_minutes: float,
-    **s,
-) -> dict:
+    **settings: Any,
+) -> dict[str, float]:
     """Train on raw, decoded and blurred pictures, then also on the U-Net's clean predictions.
 
-    Settings `s`: embed_dim, vision_layers, vision_width, text_width, pool, predicted, steps,
+    `settings`: embed_dim, vision_layers, vision_width, text_width, pool, predicted, steps,
     finetune_steps, batch, learning_rate, muon_learning_rate, finetune_rate (its share in the
     second phase), test_scenes. Writes an open_clip folder with a card and returns the quality.
     """
     folder, state = Path(folder), Path(state)
-    model, pipeline = build(s, seed), judge_pictures.load(pipeline_folder)
-    sizes, facts, curves = [len(c) for c in FAMILIES.values()], {}, []
+    model, denoising = build(settings, seed), pipeline.load(pipeline_folder)
+    sizes = [len(concepts) for concepts in FAMILIES.values()]
 
     @lru_cache(maxsize=1)  # made when a phase has steps left
-    def data(predicted: int) -> tuple[judge_pictures.Pictures, Tensor]:
-        made = judge_pictures.Pictures(pipeline, s["pool"], predicted, seed + 5, max_timestep=700)
-        truth = np.stack([np.concatenate(list(targets(x).values())) for x in made.scenes])
+    def data(predicted: int) -> tuple[judges.Pictures, Tensor]:
+        made = judges.Pictures(denoising, settings["pool"], predicted, seed + 5, max_timestep=700)
+        truth = np.stack([np.concatenate(list(targets(scene).values())) for scene in made.scenes])
         return made, torch.from_numpy(truth)
 
-    def loss(step: int, predicted: int) -> dict[str, Tensor]:
+    def loss(predicted: int, step: int) -> dict[str, Tensor]:
         shown, truth = data(predicted)
         rng = step_rng(seed, step)
-        rows = shown.rows(rng, s["batch"])
-        x = judge_pictures.augment(to_tensor(shown.pictures[rows]), rng)
-        image = model.encode_image(x, normalize=True)
+        rows = shown.rows(rng, settings["batch"])
+        pictures = judges.augment(to_tensor(shown.pictures[rows]), rng)
+        image = model.encode_image(pictures, normalize=True)
         captions = [
-            scenes.describe(shown.scenes[i].spec, scenes.ORDERS[rng.integers(2)])[0] for i in rows
+            scenes.caption(shown.scenes[row].spec, scenes.ORDERS[rng.integers(2)]) for row in rows
         ]
         text = open_clip.tokenize(phrases(rng) + captions, 32)
         words = model.encode_text(text, normalize=True)
         similarity = model.logit_scale.exp() * image @ words.T
-        y = truth[torch.from_numpy(rows)].split(sizes, dim=1)
+        wanted = truth[torch.from_numpy(rows)].split(sizes, dim=1)
         by_family = similarity[:, : sum(sizes)].split(sizes, dim=1)
         # a softmax within each family; rows of zeros add nothing
         concept = sum(
-            -(q * p.log_softmax(1)).sum(1).mean() for q, p in zip(y, by_family, strict=True)
+            -(target * logits.log_softmax(1)).sum(1).mean()
+            for target, logits in zip(wanted, by_family, strict=True)
         )
         same = torch.arange(len(rows))
         whole = similarity[:, sum(sizes) :]
         contrast = F.cross_entropy(whole, same) + F.cross_entropy(whole.T, same)
         return {"loss": concept + 0.25 * contrast, "concept": concept, "contrast": contrast}
 
-    facts, curves = judge_pictures.fit_in_two_phases(
-        state, "clip", model, loss, s, seed=seed, checkpoint_minutes=checkpoint_minutes
+    facts, curves = judges.fit_in_two_phases(
+        state, "clip", model, loss, settings, seed=seed, checkpoint_minutes=checkpoint_minutes
     )
-    save(model, folder, s)
-    test = scene_pool(s["test_scenes"], seed + 6, "test")
+    save(model, folder, settings)
+    test = scene_pool(settings["test_scenes"], seed + 6, "test")
     quality = {
         f"{name}, raw pictures": value
-        for name, value in top_1(model, np.stack([x.picture for x in test]), test).items()
+        for name, value in top_1(model, np.stack([scene.picture for scene in test]), test).items()
     }
-    quality |= judge_pictures.by_log_snr(
-        pipeline, s["test_scenes"], seed + 7, partial(top_1, model)
+    quality |= judges.by_log_snr(
+        denoising, settings["test_scenes"], seed + 7, partial(top_1, model)
     )
     sections = {
-        "Data": {"training scenes": s["pool"], "predictions": s["predicted"], "seed": seed},
-        "Training": {f"{phase}: {k}": v for phase, f in facts.items() for k, v in f.items()},
+        "Data": {
+            "training scenes": settings["pool"],
+            "predictions": settings["predicted"],
+            "seed": seed,
+        },
+        "Training": facts,
         "Zero-shot accuracy on held-out combinations": quality,
     }
     summary = 'Load with `open_clip.create_model_and_transforms("local-dir:<this folder>")`.'

@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,58 +16,24 @@ from diffusers import (
 from diffusers.models.attention_processor import AttnProcessor
 from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
-from transformers.convert_slow_tokenizer import bytes_to_unicode
 
 from stepscope.embedded import scenes
-from stepscope.embedded.training import judge_pictures
+from stepscope.embedded.training import pipeline
+from stepscope.embedded.training.conversion import encode
 from stepscope.embedded.training.loop import fit, scene_pool, step_rng, write_card
 from stepscope.embedded.training.muon import optimizers_for
-from stepscope.embedded.training.vae import encode
+from stepscope.embedded.training.tokenizer import MAX_TOKENS, build_tokenizer, tokens
 
-MAX_TOKENS = 24
 TRAIN_STEPS = 1000
 BETAS = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
 
 
-def caption_words() -> list[str]:
-    """Every word of a caption, in the order of their tokens."""
-    words = [*scenes.OBJECTS, *scenes.COLOURS, *scenes.TEXTURES, *scenes.SIZES]
-    words += [*" ".join(scenes.RELATIONS).split(), "a", "an", "on", "background", ","]
-    return list(dict.fromkeys(words))
+class Trained(nn.Module):
+    """Text encoder and U-Net, which are trained together."""
 
-
-def build_tokenizer(folder: Path) -> CLIPTokenizer:
-    """A `CLIPTokenizer` with one token a caption word; other words split into bytes or parts."""
-    letters = list(bytes_to_unicode().values())
-    vocabulary = letters + [letter + "</w>" for letter in letters]
-    merges: list[tuple[str, str]] = []
-    for word in caption_words():
-        parts = [*word[:-1], word[-1] + "</w>"]
-        # what the merges so far make of the word, in their order of priority
-        for pair in merges:
-            i = 0
-            while i < len(parts) - 1:
-                if (parts[i], parts[i + 1]) == pair:
-                    parts[i : i + 2] = ["".join(pair)]
-                i += 1
-        while len(parts) > 1:
-            merges.append((parts[0], parts[1]))
-            parts[:2] = ["".join(parts[:2])]
-            vocabulary.append(parts[0])
-    vocabulary = [*dict.fromkeys(vocabulary), "<|startoftext|>", "<|endoftext|>"]
-    folder.mkdir(parents=True, exist_ok=True)
-    files = folder / "vocab.json", folder / "merges.txt"
-    files[0].write_text(json.dumps({t: i for i, t in enumerate(vocabulary)}, ensure_ascii=False))
-    files[1].write_text("#version: 0.2\n" + "".join(f"{a} {b}\n" for a, b in merges))
-    # the end token pads, as in Stable Diffusion
-    tokenizer = CLIPTokenizer(
-        vocab=str(files[0]),
-        merges=str(files[1]),
-        model_max_length=MAX_TOKENS,
-        pad_token="<|endoftext|>",
-    )
-    tokenizer.save_pretrained(folder)
-    return tokenizer
+    def __init__(self, text_encoder: CLIPTextModel, unet: UNet2DConditionModel) -> None:
+        super().__init__()
+        self.text_encoder, self.unet = text_encoder, unet
 
 
 def build_text_encoder(tokenizer: CLIPTokenizer, width: int, layers: int) -> CLIPTextModel:
@@ -86,7 +53,9 @@ def build_text_encoder(tokenizer: CLIPTokenizer, width: int, layers: int) -> CLI
     return CLIPTextModel(config)
 
 
-def build_unet(channels: list[int], width: int, only_cross_attention: list[bool]):
+def build_unet(
+    channels: list[int], width: int, only_cross_attention: list[bool]
+) -> UNet2DConditionModel:
     """A U-Net with cross-attention at every level (16, 8 and 4 latent cells a side)."""
     unet = UNet2DConditionModel(
         sample_size=scenes.SIDE // 4,
@@ -123,38 +92,38 @@ def min_snr_weights(alphas_cumprod: Tensor, gamma: float) -> Tensor:
     return snr.clamp(max=gamma) / snr
 
 
-def assemble(folder: Path, vae: AutoencoderKL, model: nn.ModuleDict, tokenizer, half: bool) -> None:
+def assemble(
+    folder: Path, vae: AutoencoderKL, model: Trained, tokenizer: CLIPTokenizer, half: bool
+) -> None:
     """Save a pipeline folder, float16 if `half`, without changing the models given."""
-    pipeline = StableDiffusionPipeline(
+    whole = StableDiffusionPipeline(
         vae=vae,
-        text_encoder=model["text_encoder"],
+        text_encoder=model.text_encoder,
         tokenizer=tokenizer,
-        unet=model["unet"],
+        unet=model.unet,
         scheduler=scheduler(),
         safety_checker=None,
         feature_extractor=None,
         requires_safety_checker=False,
     )
     shutil.rmtree(folder, ignore_errors=True)
-    pipeline.save_pretrained(folder)
+    whole.save_pretrained(folder)
     if half:
-        pipeline = StableDiffusionPipeline.from_pretrained(folder, dtype=torch.float16)
-        pipeline.save_pretrained(folder)
+        whole = StableDiffusionPipeline.from_pretrained(folder, dtype=torch.float16)
+        whole.save_pretrained(folder)
     for path in folder.rglob("*.json"):
         if "_name_or_path" in (values := json.loads(path.read_text(encoding="utf-8"))):
             del values["_name_or_path"]  # where it was trained is nobody's business
             path.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
 
 
-def build_model(tokenizer: CLIPTokenizer, seed: int, **settings) -> nn.ModuleDict:
+def build_model(tokenizer: CLIPTokenizer, seed: int, **settings: Any) -> Trained:
     """Text encoder and U-Net with seeded initial weights."""
     torch.manual_seed(seed)
     width = settings["text_width"]
-    return nn.ModuleDict(
-        {
-            "text_encoder": build_text_encoder(tokenizer, width, settings["text_layers"]),
-            "unet": build_unet(settings["channels"], width, settings["only_cross_attention"]),
-        }
+    return Trained(
+        build_text_encoder(tokenizer, width, settings["text_layers"]),
+        build_unet(settings["channels"], width, settings["only_cross_attention"]),
     )
 
 
@@ -166,29 +135,26 @@ def train(
     seed: int,
     checkpoint_minutes: float,
     pool: int,
-    quality: dict,
-    **settings,
-) -> dict:
+    quality: dict[str, Any],
+    **settings: Any,
+) -> dict[str, float]:
     """Train on `pool` scenes encoded once; write a pipeline folder with a card, return quality.
 
     `state` holds the checkpoints. `settings`: channels, only_cross_attention, text_width,
     text_layers, steps, batch, learning_rate, muon_learning_rate, empty_captions, snr_gamma,
-    ema_decay, bfloat16. `quality`: prompts, steps, guidance of the pictures that are judged.
+    ema_decay, bfloat16. `quality`: prompts, steps, guidance of the pictures that are read at last.
     """
     folder, state = Path(folder), Path(state)
     tokenizer = build_tokenizer(state / "tokenizer")
     model = build_model(tokenizer, seed, **settings)
     # on a CPU the fused attention's backward pass takes three times as long as the plain one's
-    model["unet"].set_attn_processor(AttnProcessor())
+    model.unet.set_attn_processor(AttnProcessor())
     vae = AutoencoderKL.from_pretrained(vae_folder).to(memory_format=torch.channels_last)
     composed = scene_pool(pool, seed + 1)
-    latents = encode(vae, np.stack([s.picture for s in composed]))
-    captions = [
-        judge_pictures.tokens(tokenizer, [scenes.describe(s.spec, order)[0] for s in composed])
-        for order in scenes.ORDERS
-    ]
-    captions.append(judge_pictures.tokens(tokenizer, [""]).expand(pool, -1))
-    captions = torch.stack(captions)  # (order or empty, scene, token)
+    latents = encode(vae, np.stack([scene.picture for scene in composed]))
+    texts = [[scenes.caption(scene.spec, order) for scene in composed] for order in scenes.ORDERS]
+    empty = tokens(tokenizer, [""]).expand(pool, -1)
+    captions = torch.stack([*(tokens(tokenizer, text) for text in texts), empty])
     alphas_cumprod = scheduler().alphas_cumprod
     weights = min_snr_weights(alphas_cumprod, settings["snr_gamma"])
     batch = settings["batch"]
@@ -196,20 +162,20 @@ def train(
     def loss(step: int) -> dict[str, Tensor]:
         rng = step_rng(seed, step)
         rows = torch.from_numpy(rng.integers(0, pool, batch))
-        order = rng.integers(0, 2, batch)
-        order[rng.random(batch) < settings["empty_captions"]] = 2
+        order = rng.integers(0, len(texts), batch)
+        order[rng.random(batch) < settings["empty_captions"]] = len(texts)  # the empty caption
         # one timestep from each of `batch` equal parts of the schedule
-        t = ((np.arange(batch) + rng.random(batch)) * TRAIN_STEPS / batch).astype(np.int64)
-        t = torch.from_numpy(t)
+        drawn = (np.arange(batch) + rng.random(batch)) * TRAIN_STEPS / batch
+        timesteps = torch.from_numpy(drawn.astype(np.int64))
         clean = latents[rows].contiguous(memory_format=torch.channels_last)
         noise = torch.randn_like(clean)
-        alpha = alphas_cumprod[t].sqrt()[:, None, None, None]
-        sigma = (1 - alphas_cumprod[t]).sqrt()[:, None, None, None]
+        alpha = alphas_cumprod[timesteps].sqrt()[:, None, None, None]
+        sigma = (1 - alphas_cumprod[timesteps]).sqrt()[:, None, None, None]
         with torch.autocast("cpu", torch.bfloat16, enabled=settings["bfloat16"]):
-            words = model["text_encoder"](captions[torch.from_numpy(order), rows])[0]
-            output = model["unet"](alpha * clean + sigma * noise, t, words).sample
+            words = model.text_encoder(captions[torch.from_numpy(order), rows])[0]
+            output = model.unet(alpha * clean + sigma * noise, timesteps, words).sample
         error = (output.float() - noise).square().mean((1, 2, 3))
-        return {"loss": (weights[t] * error).mean(), "mse": error.mean()}
+        return {"loss": (weights[timesteps] * error).mean(), "mse": error.mean()}
 
     rates = settings["muon_learning_rate"], settings["learning_rate"]
     facts = fit(
@@ -226,11 +192,11 @@ def train(
     assemble(folder, vae, model, tokenizer, half=True)
     for card in ("README.md", "card.json", "loss_vae.tsv"):
         shutil.copy(Path(vae_folder) / card, folder / "vae" / card)
-    pipeline = judge_pictures.load(folder)
-    drawn = judge_pictures.held_out_prompts(quality["prompts"], seed)
-    pictures = judge_pictures.generate(pipeline, drawn, quality["steps"], quality["guidance"], seed)
-    measured = {"prompts": len(drawn), "sampling steps": quality["steps"]}
-    measured |= {"guidance": quality["guidance"]} | judge_pictures.read(pictures, drawn)
+    prompts = pipeline.held_out_prompts(quality["prompts"], seed)
+    steps, guidance = quality["steps"], quality["guidance"]
+    pictures = pipeline.generate(pipeline.load(folder), prompts, steps, guidance, seed)
+    measured = {"prompts": len(prompts), "sampling steps": steps, "guidance": guidance}
+    measured |= pipeline.read_by_untrained(pictures, prompts)
     sections = {
         "Data": {"training scenes": pool, "batch": batch, "seed": seed},
         "Training": facts,

@@ -9,6 +9,7 @@ import shutil
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,7 +26,7 @@ class Ema:
 
     def __init__(self, module: nn.Module, decay: float):
         self.module, self.decay, self.updates = module, decay, 0
-        self.state = {k: v.detach().clone() for k, v in module.state_dict().items()}
+        self.state = {name: value.detach().clone() for name, value in module.state_dict().items()}
 
     @torch.no_grad()
     def update(self) -> None:
@@ -68,12 +69,6 @@ def scene_pool(count: int, seed: int, split: str = "train") -> list[scenes.Scene
     ]
 
 
-def to_tensor(pictures: Sequence[np.ndarray] | np.ndarray) -> Tensor:
-    """uint8 (n, 64, 64, 3) as float32 (n, 3, 64, 64) in -1..1, channels last in memory."""
-    values = torch.from_numpy(np.asarray(pictures)).permute(0, 3, 1, 2)
-    return (values.float() / 127.5 - 1).contiguous(memory_format=torch.channels_last)
-
-
 def fit(
     state: Path,
     name: str,
@@ -85,7 +80,7 @@ def fit(
     seed: int,
     checkpoint_minutes: float,
     ema_decay: float,
-) -> dict:
+) -> dict[str, float]:
     """Train `module` in place for `steps` steps, then load its averaged weights into it.
 
     `loss(step)` returns its terms by name; the first is minimised. Global random numbers are
@@ -96,8 +91,9 @@ def fit(
     keep_memory()
     state.mkdir(parents=True, exist_ok=True)
     path, ema = state / f"{name}.pt", Ema(module, ema_decay)
-    rates = [[g["lr"] for g in o.param_groups] for o in optimizers]
-    start, spent, rows = 0, 0.0, []
+    rates = [[group["lr"] for group in optimizer.param_groups] for optimizer in optimizers]
+    start, spent = 0, 0.0
+    rows: list[dict[str, float]] = []
     if path.exists():
         saved = torch.load(path, weights_only=True)
         module.load_state_dict(saved["module"])
@@ -109,7 +105,7 @@ def fit(
     def save(step: int) -> None:
         values = {
             "module": module.state_dict(),
-            "optimizers": [o.state_dict() for o in optimizers],
+            "optimizers": [optimizer.state_dict() for optimizer in optimizers],
             "ema": ema.state,
             "ema_updates": ema.updates,
             "step": step,
@@ -137,12 +133,12 @@ def fit(
                 optimizer.step()
                 optimizer.zero_grad(set_to_none=True)
             ema.update()
-            recent.append({k: float(v.detach()) for k, v in terms.items()})
+            recent.append({term: float(value.detach()) for term, value in terms.items()})
             bar.update()
             if (step + 1) % LOG_EVERY == 0 or step + 1 == steps:
-                means = {k: float(np.mean([r[k] for r in recent])) for k in recent[0]}
+                means = {term: float(np.mean([row[term] for row in recent])) for term in terms}
                 rows.append({"step": step + 1, "rate": factor, **means})
-                bar.set_postfix({k: f"{v:.4f}" for k, v in means.items()})
+                bar.set_postfix({term: f"{mean:.4f}" for term, mean in means.items()})
                 recent = []
                 # only here, so that a resumed run averages the same steps into a row
                 if time.monotonic() - saved_at > 60 * checkpoint_minutes and step + 1 < steps:
@@ -157,15 +153,19 @@ def fit(
     return {"steps": steps, "seconds": round(seconds, 1), "parameters": parameters}
 
 
-def write_curve(path: Path, rows: list[dict]) -> None:
+def write_curve(path: Path, rows: Sequence[dict[str, float]]) -> None:
     """The loss curve as a TSV with one row per `LOG_EVERY` steps."""
-    lines = ["\t".join(rows[0])] if rows else []
-    lines += ["\t".join(f"{v:.6g}" for v in row.values()) for row in rows]
+    lines = ["\t".join(row) for row in rows[:1]]
+    lines += ["\t".join(f"{value:.6g}" for value in row.values()) for row in rows]
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def write_card(
-    folder: Path, title: str, summary: str, sections: dict[str, dict], curves: Sequence[Path] = ()
+    folder: Path,
+    title: str,
+    summary: str,
+    sections: dict[str, dict[str, Any]],
+    curves: Sequence[Path] = (),
 ) -> None:
     """Model card: `README.md` for people, `card.json` with the same numbers, the loss curves."""
     for curve in curves:
@@ -180,5 +180,5 @@ def write_card(
     (folder / "README.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def _shown(value: object) -> str:
+def _shown(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,4 +1,4 @@
-"""How good the embedded model is: generated pictures judged by segmenter, CLIP and readers."""
+"""How good the embedded model is: generated pictures, as judges and untrained readers see them."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from PIL import Image
 from transformers import SegformerForSemanticSegmentation
 
 from stepscope.embedded import scenes
-from stepscope.embedded.training import judge_pictures
+from stepscope.embedded.training import pipeline
 from stepscope.embedded.training.clip import top_1
 from stepscope.embedded.training.loop import write_card
 from stepscope.embedded.training.segmenter import LABELS, segment
@@ -22,28 +22,31 @@ def usual_area(scene: scenes.Scene, name: str) -> int:
 
 
 def judged_by_segmenter(labels: np.ndarray, shown: list[scenes.Scene]) -> np.ndarray:
-    """Whether every object of each scene is found in its label map, bool (n,)."""
+    """Whether every object of each scene is found in its label map (n, 64, 64), bool (n,)."""
     return np.array(
         [
             all(
-                (found == LABELS.index(name)).sum() >= PRESENT * usual_area(scene, name)
+                (of_picture == LABELS.index(name)).sum() >= PRESENT * usual_area(scene, name)
                 for name in scene.objects
             )
-            for found, scene in zip(labels, shown, strict=True)
+            for of_picture, scene in zip(labels, shown, strict=True)
         ]
     )
 
 
 def shares_right(
-    pictures: np.ndarray, shown: list[scenes.Scene], clip, segmenter
+    pictures: np.ndarray,
+    shown: list[scenes.Scene],
+    clip: open_clip.CLIP,
+    segmenter: SegformerForSemanticSegmentation,
 ) -> dict[str, float]:
-    """Shares of pictures in which each judge finds what the caption says."""
-    single = np.array([len(s.objects) == 1 for s in shown])
-    found = judged_by_segmenter(segment(segmenter, pictures), shown)
-    result = judge_pictures.read(pictures, shown)
+    """Shares of pictures in which each judge and each reader finds what the caption says."""
+    single = np.array([len(scene.objects) == 1 for scene in shown])
+    right = judged_by_segmenter(segment(segmenter, pictures), shown)
+    result = pipeline.read_by_untrained(pictures, shown)
     for name, rows in (("single object", single), ("both objects", ~single)):
         if rows.any():
-            result[f"{name} (segmenter)"] = float(found[rows].mean())
+            result[f"{name} (segmenter)"] = float(right[rows].mean())
     names = {"object": "single object", "colour": "background colour"}
     for family, share in top_1(clip, pictures, shown).items():
         result[f"{names.get(family, family)} (CLIP)"] = share
@@ -69,22 +72,22 @@ def assess(
     prompts: int,
     steps: int,
     guidance: float,
-) -> dict:
+) -> dict[str, float]:
     """Judge pictures of held-out prompts; write a card and an uncurated contact sheet."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    pipeline = judge_pictures.load(pipeline_folder)
+    drawing = pipeline.load(pipeline_folder)
     clip = open_clip.create_model(f"local-dir:{Path(clip_folder).resolve()}").eval()
     segmenter = SegformerForSemanticSegmentation.from_pretrained(segmenter_folder).float().eval()
-    shown = judge_pictures.held_out_prompts(prompts, seed)
-    pictures = judge_pictures.generate(pipeline, shown, steps, guidance, seed)
+    shown = pipeline.held_out_prompts(prompts, seed)
+    pictures = pipeline.generate(drawing, shown, steps, guidance, seed)
     half = len(shown) // 2
     # the first of each kind as they come: singles above, pairs below
     count = min(48, half // 16 * 16) or half
     chosen = [*range(count), *range(half, half + count)]
     contact_sheet(folder / "contact_sheet.png", pictures[chosen], columns=min(16, count))
     measured = shares_right(pictures, shown, clip, segmenter)
-    real = shares_right(np.stack([s.picture for s in shown]), shown, clip, segmenter)
+    real = shares_right(np.stack([scene.picture for scene in shown]), shown, clip, segmenter)
     sections = {
         "Pictures": {"held-out prompts": len(shown), "steps": steps, "guidance": guidance},
         "Share right in generated pictures": measured,

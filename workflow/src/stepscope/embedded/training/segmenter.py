@@ -2,6 +2,7 @@
 
 from functools import lru_cache, partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,8 +11,9 @@ from torch.nn import functional as F
 from transformers import SegformerConfig, SegformerForSemanticSegmentation
 
 from stepscope.embedded import scenes
-from stepscope.embedded.training import judge_pictures
-from stepscope.embedded.training.loop import scene_pool, step_rng, to_tensor, write_card
+from stepscope.embedded.training import judges, pipeline
+from stepscope.embedded.training.conversion import to_tensor
+from stepscope.embedded.training.loop import scene_pool, step_rng, write_card
 
 LABELS = ("background", *scenes.OBJECTS)
 
@@ -67,8 +69,10 @@ def mean_iou(predicted: np.ndarray, truth: np.ndarray) -> float:
     return float((table.diagonal() / np.maximum(union, 1))[table.sum(1) > 0].mean())
 
 
-def accuracy(model, pictures: np.ndarray, shown: list[scenes.Scene]) -> dict[str, float]:
-    """Mean IoU over labels of what the model finds in pictures of scenes, ``mIoU``."""
+def accuracy(
+    model: SegformerForSemanticSegmentation, pictures: np.ndarray, shown: list[scenes.Scene]
+) -> dict[str, float]:
+    """Mean IoU over labels of what the model finds in pictures of scenes, `mIoU`."""
     truth = np.stack([label_map(scene) for scene in shown])
     return {"mIoU": mean_iou(segment(model, pictures), truth)}
 
@@ -80,43 +84,47 @@ def train(
     *,
     seed: int,
     checkpoint_minutes: float,
-    **s,
-) -> dict:
+    **settings: Any,
+) -> dict[str, float]:
     """Train on raw, decoded and blurred pictures, then also on the U-Net's clean predictions.
 
-    Settings `s`: hidden_sizes, pool, predicted, steps, finetune_steps, batch, learning_rate,
+    `settings`: hidden_sizes, pool, predicted, steps, finetune_steps, batch, learning_rate,
     muon_learning_rate, finetune_rate (its share in the second phase), test_scenes. Writes a
     transformers folder with a model card and returns the quality.
     """
     folder, state = Path(folder), Path(state)
-    model, pipeline = build(s["hidden_sizes"], seed), judge_pictures.load(pipeline_folder)
+    model, denoising = build(settings["hidden_sizes"], seed), pipeline.load(pipeline_folder)
 
     @lru_cache(maxsize=1)  # made when a phase has steps left
-    def data(predicted: int) -> tuple[judge_pictures.Pictures, Tensor]:
-        made = judge_pictures.Pictures(pipeline, s["pool"], predicted, seed + 2, max_timestep=700)
-        return made, torch.from_numpy(np.stack([label_map(x) for x in made.scenes]))
+    def data(predicted: int) -> tuple[judges.Pictures, Tensor]:
+        made = judges.Pictures(denoising, settings["pool"], predicted, seed + 2, max_timestep=700)
+        return made, torch.from_numpy(np.stack([label_map(scene) for scene in made.scenes]))
 
-    def loss(step: int, predicted: int) -> dict[str, Tensor]:
+    def loss(predicted: int, step: int) -> dict[str, Tensor]:
         shown, truth = data(predicted)
         rng = step_rng(seed, step)
-        rows = shown.rows(rng, s["batch"])
-        x = judge_pictures.augment(to_tensor(shown.pictures[rows]), rng)
-        y = truth[torch.from_numpy(rows)].long()
-        return {"loss": F.cross_entropy(logits(model, x), y)}
+        rows = shown.rows(rng, settings["batch"])
+        pictures = judges.augment(to_tensor(shown.pictures[rows]), rng)
+        labels = truth[torch.from_numpy(rows)].long()
+        return {"loss": F.cross_entropy(logits(model, pictures), labels)}
 
-    facts, curves = judge_pictures.fit_in_two_phases(
-        state, "segmenter", model, loss, s, seed=seed, checkpoint_minutes=checkpoint_minutes
+    facts, curves = judges.fit_in_two_phases(
+        state, "segmenter", model, loss, settings, seed=seed, checkpoint_minutes=checkpoint_minutes
     )
     model.save_pretrained(folder)
-    test = scene_pool(s["test_scenes"], seed + 3, "test")
-    raw = accuracy(model, np.stack([x.picture for x in test]), test)
+    test = scene_pool(settings["test_scenes"], seed + 3, "test")
+    raw = accuracy(model, np.stack([scene.picture for scene in test]), test)
     quality = {f"{name}, raw pictures": value for name, value in raw.items()}
-    quality |= judge_pictures.by_log_snr(
-        pipeline, s["test_scenes"], seed + 4, partial(accuracy, model)
+    quality |= judges.by_log_snr(
+        denoising, settings["test_scenes"], seed + 4, partial(accuracy, model)
     )
     sections = {
-        "Data": {"training scenes": s["pool"], "predictions": s["predicted"], "seed": seed},
-        "Training": {f"{phase}: {k}": v for phase, f in facts.items() for k, v in f.items()},
+        "Data": {
+            "training scenes": settings["pool"],
+            "predictions": settings["predicted"],
+            "seed": seed,
+        },
+        "Training": facts,
         "Quality on held-out combinations": quality,
     }
     title = "Segmenter of OpenMoji scenes"

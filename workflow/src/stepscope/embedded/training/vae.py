@@ -1,6 +1,7 @@
 """Train the autoencoder of the embedded study: 64 pixels to a latent of 4 x 16 x 16."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -8,7 +9,8 @@ from diffusers import AutoencoderKL
 from torch import Tensor
 from torch.nn import functional as F
 
-from stepscope.embedded.training.loop import fit, scene_pool, step_rng, to_tensor, write_card
+from stepscope.embedded.training.conversion import decode, encode, to_tensor
+from stepscope.embedded.training.loop import fit, scene_pool, step_rng, write_card
 from stepscope.embedded.training.muon import optimizers_for
 
 
@@ -35,27 +37,6 @@ def reconstruction_loss(output: Tensor, target: Tensor) -> Tensor:
     return error.abs().mean() + error.square().mean() + 0.5 * edges
 
 
-@torch.no_grad()
-def encode(vae: AutoencoderKL, pictures: np.ndarray, batch: int = 64) -> Tensor:
-    """Scaled posterior means of uint8 pictures, float32 (n, 4, 16, 16)."""
-    parts = [
-        vae.encode(to_tensor(pictures[i : i + batch])).latent_dist.mean
-        for i in range(0, len(pictures), batch)
-    ]
-    return torch.cat(parts).contiguous() * vae.config.scaling_factor
-
-
-@torch.no_grad()
-def decode(vae: AutoencoderKL, latents: Tensor, batch: int = 64) -> np.ndarray:
-    """Pictures of scaled latents, uint8 (n, 64, 64, 3)."""
-    parts = []
-    for part in (latents.float() / vae.config.scaling_factor).split(batch):
-        picture = vae.decode(part.to(vae.dtype)).sample.float()
-        picture = ((picture.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
-        parts.append(picture.permute(0, 2, 3, 1).numpy())
-    return np.concatenate(parts)
-
-
 def psnr(vae: AutoencoderKL, pictures: np.ndarray) -> float:
     """Mean over pictures of the peak signal-to-noise ratio of the reconstruction, in dB."""
     error = decode(vae, encode(vae, pictures)).astype(np.float32) - pictures
@@ -69,8 +50,8 @@ def train(
     seed: int,
     checkpoint_minutes: float,
     pool: int,
-    **settings,
-) -> dict:
+    **settings: Any,
+) -> dict[str, float]:
     """Train on `pool` scenes and write a diffusers folder with a model card; return its quality.
 
     `state` holds the checkpoints. `settings`: channels, steps, batch, learning_rate,
@@ -79,18 +60,18 @@ def train(
     folder, state = Path(folder), Path(state)
     torch.manual_seed(seed)
     vae = build(settings["channels"])
-    pictures = np.stack([s.picture for s in scene_pool(pool, seed)])
+    pictures = np.stack([scene.picture for scene in scene_pool(pool, seed)])
 
     def loss(step: int) -> dict[str, Tensor]:
         rows = step_rng(seed, step).integers(0, pool, settings["batch"])
-        x = to_tensor(pictures[rows])
+        batch = to_tensor(pictures[rows])
         with torch.autocast("cpu", torch.bfloat16, enabled=settings["bfloat16"]):
-            posterior = vae.encode(x).latent_dist
+            posterior = vae.encode(batch).latent_dist
             output = vae.decode(posterior.sample()).sample
         kl = posterior.kl().float().mean()
         return {
-            "loss": reconstruction_loss(output.float(), x) + 1e-6 * kl,
-            "mse": F.mse_loss(output.float(), x),
+            "loss": reconstruction_loss(output.float(), batch) + 1e-6 * kl,
+            "mse": F.mse_loss(output.float(), batch),
         }
 
     facts = fit(
@@ -108,7 +89,7 @@ def train(
     vae.register_to_config(scaling_factor=1.0)
     vae.register_to_config(scaling_factor=float(1 / encode(vae, pictures[:2048]).std()))
     vae.save_pretrained(folder)
-    test = np.stack([s.picture for s in scene_pool(settings["test_scenes"], seed, "test")])
+    test = np.stack([scene.picture for scene in scene_pool(settings["test_scenes"], seed, "test")])
     quality = {"psnr_db": psnr(vae, test), "test_scenes": len(test)}
     sections = {
         "Data": {"training scenes": pool, "batch": settings["batch"], "seed": seed},

@@ -1,7 +1,7 @@
 """PixArt-Sigma: a transformer with cross-attention to a T5 text, whose padding is masked."""
 
 from collections.abc import Callable, Mapping
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from torch import Tensor
 
@@ -27,42 +27,44 @@ class PixArt(Family):
         """The prompt in lower case, as the pipeline makes it."""
         return prompt.lower().strip()
 
-    def guidance(self, arguments: Mapping[str, object]) -> tuple[bool, float]:
+    def guidance(self, arguments: Mapping[str, Any]) -> tuple[bool, float]:
         """From the call's arguments: this pipeline keeps neither."""
         return arguments["guidance_scale"] > 1, float(arguments["guidance_scale"])
 
     def listen(self, arguments: dict, ended: Callable[[Tensor], Tensor]) -> None:
         """By the older callback, whose latents can only be changed in place."""
-        theirs, each = arguments.get("callback"), arguments["callback_steps"]
+        theirs, interval = arguments.get("callback"), arguments["callback_steps"]
 
         def called(index: int, timestep: Tensor, latents: Tensor) -> None:
             following = ended(latents)
             if following is not latents:
                 latents.copy_(following)
-            if theirs is not None and index % each == 0:
+            if theirs is not None and index % interval == 0:
                 theirs(index, timestep, latents)
 
         arguments["callback"], arguments["callback_steps"] = called, 1
 
-    def conditioning(self, call: Mapping[str, object]) -> dict[str, object]:
+    def conditioning(self, call: Mapping[str, Any]) -> dict[str, Any]:
         """Text and the mask of its padding."""
-        given = {
+        conditioning = {
             "prompt_embeds": call["encoder_hidden_states"],
             # as the network makes it a bias, and as the empty half can be NaN
             "prompt_attention_mask": call["encoder_attention_mask"].to(call["hidden_states"].dtype),
         }
-        given |= call.get("added_cond_kwargs") or {}
+        conditioning |= call.get("added_cond_kwargs") or {}
         for name in ("cross_attention_kwargs", "attention_mask"):
-            given[name] = call.get(name)
-        return {name: value for name, value in given.items() if value is not None}
+            conditioning[name] = call.get(name)
+        return {name: value for name, value in conditioning.items() if value is not None}
 
-    def run(self, z: Tensor, timestep: Tensor, given: Mapping[str, Tensor]) -> Tensor:
+    def run(self, z: Tensor, timestep: Tensor, conditioning: Mapping[str, Tensor]) -> Tensor:
         """Raw output of the transformer for latents (B, C, h, w)."""
         return self.network(
             z,
-            encoder_hidden_states=given["prompt_embeds"],
-            encoder_attention_mask=given["prompt_attention_mask"],
+            encoder_hidden_states=conditioning["prompt_embeds"],
+            encoder_attention_mask=conditioning["prompt_attention_mask"],
             timestep=timestep.expand(len(z)),
-            added_cond_kwargs={name: given.get(name) for name in ("resolution", "aspect_ratio")},
+            added_cond_kwargs={
+                name: conditioning.get(name) for name in ("resolution", "aspect_ratio")
+            },
             return_dict=False,
         )[0]

@@ -1,4 +1,4 @@
-"""The families of models, and which of them a pipeline is of; family.py says what one is."""
+"""The families of models, and which of them a pipeline is of; base.py says what one is."""
 
 from diffusers import DiffusionPipeline
 
@@ -11,14 +11,14 @@ from stepscope.plugins import resolve
 FAMILIES: list[type[Family]] = [UNet, UNetXL, PixArt, SD3]
 
 
-def named(pipeline: str, place: str = "") -> type[Family]:
-    """Family of a pipeline class by its name; a ValueError with ``place`` says which there are."""
+def named(pipeline: str | None, where: str = "") -> type[Family]:
+    """Family of a pipeline class by its name; a ValueError with `where` says which there are."""
     for family in FAMILIES:
         if pipeline in family.pipelines:
             return family
-    known = ", ".join(name for family in FAMILIES for name in family.pipelines)
+    covered = ", ".join(name for family in FAMILIES for name in family.pipelines)
     raise ValueError(
-        f"{place}{pipeline}: no family of models covers this pipeline class (there are {known}); "
+        f"{where}{pipeline}: no family of models covers this pipeline class (there are {covered}); "
         "config/README.md says how to add one."
     )
 
@@ -32,8 +32,8 @@ def family_of(pipeline: DiffusionPipeline) -> Family:
     return named(type(pipeline).__name__)(pipeline)
 
 
-def add(place: str) -> None:
+def add(reference: str) -> None:
     """Add a family of one's own, "package.module:Class"; the last added is asked first."""
-    family = resolve(place)
+    family = resolve(reference)
     if family not in FAMILIES:
         FAMILIES.insert(0, family)

@@ -1,7 +1,7 @@
 """Stable Diffusion 3: a transformer whose image and text tokens attend to each other jointly."""
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from diffusers.models.attention_processor import (
     Attention,
@@ -36,23 +36,23 @@ class SD3(Family):
     joint = True
     processors = (JointAttnProcessor2_0, XFormersJointAttnProcessor)
 
-    def conditioning(self, call: Mapping[str, object]) -> dict[str, object]:
+    def conditioning(self, call: Mapping[str, Any]) -> dict[str, Any]:
         """Texts, one after the other, and pooled text."""
-        given = {
+        conditioning = {
             "prompt_embeds": call["encoder_hidden_states"],
             "pooled_prompt_embeds": call["pooled_projections"],
         }
         for name in ("block_controlnet_hidden_states", "joint_attention_kwargs", "skip_layers"):
-            given[name] = call.get(name)
-        return {name: value for name, value in given.items() if value is not None}
+            conditioning[name] = call.get(name)
+        return {name: value for name, value in conditioning.items() if value is not None}
 
-    def run(self, z: Tensor, timestep: Tensor, given: Mapping[str, Tensor]) -> Tensor:
+    def run(self, z: Tensor, timestep: Tensor, conditioning: Mapping[str, Tensor]) -> Tensor:
         """Raw output of the transformer for latents (B, C, h, w)."""
         return self.network(
             hidden_states=z,
             timestep=timestep.expand(len(z)),
-            encoder_hidden_states=given["prompt_embeds"],
-            pooled_projections=given["pooled_prompt_embeds"],
+            encoder_hidden_states=conditioning["prompt_embeds"],
+            pooled_projections=conditioning["pooled_prompt_embeds"],
             return_dict=False,
         )[0]
 
@@ -60,6 +60,6 @@ class SD3(Family):
         """Whether text keys join the image's in a module's softmax."""
         return module.added_kv_proj_dim is not None
 
-    def activation(self, output: object) -> Tensor:
+    def activation(self, output: Any) -> Tensor:
         """Blocks return text and image."""
         return output[1]

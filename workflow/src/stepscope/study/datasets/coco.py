@@ -4,18 +4,20 @@ A Snakefile imports this module, so nothing here may import the science stack.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator
-from difflib import get_close_matches
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from stepscope.study.datasets.json_files import field, load
-from stepscope.study.datasets.row import Row, caption, once, pictures
+from stepscope.study.datasets.row import Row, caption, once, picture_paths
+from stepscope.study.suggestions import did_you_mean
 
 
-def rows(entry: dict) -> Iterator[Row]:
-    """One row a caption of the file ``entry["coco"]``; prompt_id is <image id>-<caption id>.
+def rows(entry: Mapping[str, Any]) -> Iterator[Row]:
+    """One row a caption of the file `entry["coco"]`; prompt_id is <image id>-<caption id>.
 
     The same caption again for the same picture is left out (the one with the smallest id stays):
-    it would be the same sample twice. For another picture it is a row of its own.
+    it would be the same sample twice. For another picture it is a row of its own. What the file
+    lacks raises a ValueError that names the file and the key.
     """
     path = entry["coco"]
     data = load(path)
@@ -27,63 +29,77 @@ def rows(entry: dict) -> Iterator[Row]:
     return _karpathy(path, images, entry)
 
 
-def _karpathy(path: str, images: list, entry: dict) -> Iterator[Row]:
+def _karpathy(path: str, images: list, entry: Mapping[str, Any]) -> Iterator[Row]:
     """Rows of a file with images[]: split, filepath, filename, cocoid, sentences[]: raw, sentid."""
-    splits, known = set(), set()
+    splits: set[str] = set()
+    numbers: set[int] = set()
     for index, image in enumerate(images):
-        place = f"{path}, images[{index}]"
+        where = f"{path}, images[{index}]"
+        # Flickr's files of the same form have no cocoid
         key = "cocoid" if isinstance(image, dict) and "cocoid" in image else "imgid"
-        number = field(image, key, int, place)  # Flickr's files of the same form have no cocoid
-        once(number, known, f"{place}, key {key}")
-        splits.add(field(image, "split", str, place))
-        sentences, identifiers = {}, set()
-        for position, sentence in enumerate(field(image, "sentences", list, place)):
-            where = f"{place}.sentences[{position}]"
-            identifier = field(sentence, "sentid", int, where)
-            once(identifier, identifiers, f"{where}, key sentid")
-            sentences[identifier] = caption(field(sentence, "raw", str, where), f"{where}, key raw")
-        name = field(image, "filename", str, place)
+        number = field(image, key, int, where)
+        once(number, numbers, f"{where}, key {key}")
+        split = field(image, "split", str, where)
+        splits.add(split)
+        captions = _sentences(field(image, "sentences", list, where), where)
+        name = field(image, "filename", str, where)
         names = [f"{image['filepath']}/{name}", name] if image.get("filepath") else [name]
-        found = pictures(entry.get("images"), names, f"{place}, key filename")
-        if image["split"] == entry.get("split", image["split"]):
-            yield from _of_one_picture(number, sentences, f"{place}, key filename", found)
+        pictures = picture_paths(entry.get("images"), names, f"{where}, key filename")
+        if split == entry.get("split", split):
+            yield from _of_one_picture(number, captions, f"{where}, key filename", pictures)
     if splits and (wanted := entry.get("split", min(splits))) not in splits:
-        hint = "".join(f", did you mean {near}" for near in get_close_matches(wanted, splits, 1))
         raise ValueError(
             f"{path}, key split: there is no split {wanted!r}, "
-            f"only {', '.join(sorted(splits))}{hint}."
+            f"only {', '.join(sorted(splits))}{did_you_mean(wanted, splits)}."
         )
 
 
-def _official(path: str, images: list, annotations: list, entry: dict) -> Iterator[Row]:
+def _sentences(sentences: list, where: str) -> dict[int, str]:
+    """Captions by id of an image's sentences[]: raw, sentid."""
+    captions: dict[int, str] = {}
+    identifiers: set[int] = set()
+    for position, sentence in enumerate(sentences):
+        inner = f"{where}.sentences[{position}]"
+        identifier = field(sentence, "sentid", int, inner)
+        once(identifier, identifiers, f"{inner}, key sentid")
+        text = field(sentence, "raw", str, inner)
+        captions[identifier] = caption(text, f"{inner}, key raw")
+    return captions
+
+
+def _official(
+    path: str, images: list, annotations: list, entry: Mapping[str, Any]
+) -> Iterator[Row]:
     """Rows of a file with images[]: id, file_name and annotations[]: id, image_id, caption."""
-    names, known, captions = {}, set(), defaultdict(dict)
+    names: dict[int, tuple[str, str]] = {}
+    numbers: set[int] = set()
     for index, image in enumerate(images):
-        place = f"{path}, images[{index}]"
-        number = field(image, "id", int, place)
-        once(number, known, f"{place}, key id")
-        names[number] = f"{place}, key file_name", field(image, "file_name", str, place)
-    known = set()
+        where = f"{path}, images[{index}]"
+        number = field(image, "id", int, where)
+        once(number, numbers, f"{where}, key id")
+        names[number] = f"{where}, key file_name", field(image, "file_name", str, where)
+    captions: dict[int, dict[int, str]] = defaultdict(dict)
+    identifiers: set[int] = set()
     for index, annotation in enumerate(annotations):
-        place = f"{path}, annotations[{index}]"
-        identifier = field(annotation, "id", int, place)
-        once(identifier, known, f"{place}, key id")
-        number = field(annotation, "image_id", int, place)
+        where = f"{path}, annotations[{index}]"
+        identifier = field(annotation, "id", int, where)
+        once(identifier, identifiers, f"{where}, key id")
+        number = field(annotation, "image_id", int, where)
         if number not in names:
-            raise ValueError(f"{place}, key image_id: there is no image {number}.")
-        text = field(annotation, "caption", str, place)
-        captions[number][identifier] = caption(text, f"{place}, key caption")
-    for number, (place, name) in names.items():
-        found = pictures(entry.get("images"), [name], place)
-        yield from _of_one_picture(number, captions[number], place, found)
+            raise ValueError(f"{where}, key image_id: there is no image {number}.")
+        text = field(annotation, "caption", str, where)
+        captions[number][identifier] = caption(text, f"{where}, key caption")
+    for number, (where, name) in names.items():
+        pictures = picture_paths(entry.get("images"), [name], where)
+        yield from _of_one_picture(number, captions[number], where, pictures)
 
 
 def _of_one_picture(
-    number: int, captions: dict[int, str], place: str, found: tuple[str, ...]
+    number: int, captions: dict[int, str], where: str, pictures: tuple[str, ...]
 ) -> Iterator[Row]:
     """Rows of a picture's captions by id, each text once."""
     seen = set()
     for identifier, text in sorted(captions.items()):
         if text not in seen:
             seen.add(text)
-            yield Row(f"{number}-{identifier}", text, place, found)
+            yield Row(f"{number}-{identifier}", text, where, pictures)

@@ -6,8 +6,10 @@ A Snakefile imports this module, so nothing here may import the science stack.
 import csv
 import io
 from collections.abc import Iterable, Iterator
-from difflib import get_close_matches
+from contextlib import contextmanager
 from pathlib import Path
+
+from stepscope.study.suggestions import did_you_mean
 
 PICTURES = (b"\x89PNG", b"\xff\xd8\xff", b"RIFF", b"GIF8", b"BM", b"II*\0", b"MM\0*")
 
@@ -18,7 +20,8 @@ def table(
     """Number (the header is row 1) and cells of each row of a TSV or CSV that is not blank.
 
     As spreadsheets write them: a byte-order mark, CRLF, quotes, empty cells at the ends of rows.
-    Columns beyond ``known`` are refused unless it is None.
+    Columns beyond `known` are refused unless it is None. A ValueError of one sentence names the
+    file and the row.
     """
     lines = csv.reader(
         io.StringIO(text_of(path), newline=""),
@@ -59,31 +62,43 @@ def _check_header(
             raise ValueError(f"{path}, row 1: column {name} is missing.")
     for name in header:
         if known is not None and name not in known:
-            hint = "".join(f", did you mean {near}" for near in get_close_matches(name, known, 1))
-            raise ValueError(f"{path}, row 1: column {name!r} is not known{hint}.")
+            raise ValueError(
+                f"{path}, row 1: column {name!r} is not known{did_you_mean(name, known)}."
+            )
         if header.count(name) > 1:
             raise ValueError(f"{path}, row 1: column {name} occurs twice.")
 
 
-def text_of(path: Path) -> str:
-    """Text of a UTF-8 file with or without a byte-order mark."""
+@contextmanager
+def readable(path: str | Path) -> Iterator[None]:
+    """Turn errors of the system about a file that the block reads into a ValueError."""
     try:
-        return path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        row = path.read_bytes()[: error.start].count(b"\n") + 1
-        raise ValueError(f"{path}, row {row}: the file is not UTF-8.") from None
+        yield
     except FileNotFoundError:
         raise ValueError(f"{path}: there is no such file.") from None
     except OSError as error:
         raise ValueError(f"{path}: {error.strerror}.") from None
 
 
-def check_picture(name: str, place: str) -> None:
-    """Refuse a file that cannot be read or does not begin as a picture does."""
+def text_of(path: Path) -> str:
+    """Text of a UTF-8 file with or without a byte-order mark; ValueError without such a file."""
     try:
-        with open(name, "rb") as file:
+        with readable(path):
+            return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        row = path.read_bytes()[: error.start].count(b"\n") + 1
+        raise ValueError(f"{path}, row {row}: the file is not UTF-8.") from None
+
+
+def check_picture(path: str, where: str) -> None:
+    """Refuse a file that cannot be read or does not begin as a picture does.
+
+    The ValueError begins with `where`.
+    """
+    try:
+        with open(path, "rb") as file:
             start = file.read(4)
     except OSError as error:
-        raise ValueError(f"{place}: {name}: {error.strerror}.") from None
+        raise ValueError(f"{where}: {path}: {error.strerror}.") from None
     if not start.startswith(PICTURES):
-        raise ValueError(f"{place}: {name} is no picture.")
+        raise ValueError(f"{where}: {path} is no picture.")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from stepscope.language import ROLES, composed
 from stepscope.study.datasets.files import check_picture, table
-from stepscope.study.datasets.row import batch_of, drawn, roles
+from stepscope.study.datasets.row import Record, batch_of, drawn, once, roles_of
 
 REQUIRED = ("prompt_id", "prompt", "seed")
 COLUMNS = (*REQUIRED, "batch", *ROLES, "image", "masks")
@@ -19,65 +19,65 @@ LARGEST = 2**63 - 1  # seed that a generator takes and a store keeps
 
 def read(
     path: str, batches: int = 1, *, limit: int | None = None, subset_seed: int = 0
-) -> list[dict]:
+) -> list[Record]:
     """Records of a TSV or CSV prompt table: prompt_id, prompt, seeds, batch, roles, image, masks.
 
     Bad input raises a ValueError of one sentence that names file, row and column. A prompt's batch
-    is its ``batch`` column, otherwise ``crc32(prompt_id) % batches``: one inserted row then moves
-    one batch, where positions would move them all. With a ``limit``, that many are ``drawn``.
+    is its `batch` column, otherwise `crc32(prompt_id) % batches`: one inserted row then moves
+    one batch, where positions would move them all. With a `limit`, that many are `drawn`.
     """
-    records, known = [], set()
+    records = []
+    identifiers: set[str] = set()
     for number, row in table(Path(path), REQUIRED, COLUMNS):
-        found = _record(row, f"{path}, row {number}, column", batches)
-        if found["prompt_id"] in known:
-            raise ValueError(
-                f"{path}, row {number}, column prompt_id: {found['prompt_id']!r} occurs twice."
-            )
-        known.add(found["prompt_id"])
-        records.append(found)
+        where = f"{path}, row {number}, column"
+        record = _record(row, where, batches)
+        once(record["prompt_id"], identifiers, f"{where} prompt_id")
+        records.append(record)
     if not records:
         raise ValueError(f"{path}: the table has no rows.")
     if limit is None:
         return records
-    return drawn(records, limit, subset_seed, lambda found: found["prompt_id"])
+    return drawn(records, limit, subset_seed, lambda record: record["prompt_id"])
 
 
-def _record(row: dict[str, str], place: str, batches: int) -> dict:
+def _record(row: dict[str, str], where: str, batches: int) -> Record:
     """Check one row of a prompt table and turn its cells into plain values."""
     for name in REQUIRED:
         if not row[name]:
-            raise ValueError(f"{place} {name}: the cell is empty.")
+            raise ValueError(f"{where} {name}: the cell is empty.")
     if not SLUG.fullmatch(row["prompt_id"]):
         raise ValueError(
-            f"{place} prompt_id: {row['prompt_id']!r} is no slug (letters, digits, -, _)."
+            f"{where} prompt_id: {row['prompt_id']!r} is no slug (letters, digits, -, _)."
         )
-    if not SEEDS.fullmatch(row["seed"]):
-        raise ValueError(
-            f"{place} seed: {row['seed']!r} is neither an integer nor a list such as 0,1,2."
-        )
-    seeds = [int(seed) for seed in row["seed"].split(",")]
-    if max(seeds) > LARGEST:
-        raise ValueError(f"{place} seed: {max(seeds)} is larger than {LARGEST}.")
-    if len(set(seeds)) < len(seeds):
-        raise ValueError(f"{place} seed: {row['seed']!r} names a seed twice.")
+    seeds = _seeds(row["seed"], f"{where} seed")
     batch = row.get("batch") or batch_of(row["prompt_id"], batches)
     if not SLUG.fullmatch(batch):
-        raise ValueError(f"{place} batch: {batch!r} is no slug (letters, digits, - and _).")
+        raise ValueError(f"{where} batch: {batch!r} is no slug (letters, digits, - and _).")
     prompt = composed(row["prompt"])
     if image := row.get("image", ""):
-        check_picture(image, f"{place} image")
+        check_picture(image, f"{where} image")
+    roles = roles_of(row, prompt, where)
+    masks = row.get("masks", "")
+    if masks and not Path(masks).is_dir():
+        raise ValueError(f"{where} masks: {masks} is no folder.")
     return {
         "prompt_id": row["prompt_id"],
         "prompt": prompt,
         "seeds": seeds,
         "batch": batch,
-        "roles": roles(row, prompt, place),
+        "roles": roles,
         "image": image,
-        "masks": _masks(row.get("masks", ""), place),
+        "masks": masks,
     }
 
 
-def _masks(name: str, place: str) -> str:
-    if name and not Path(name).is_dir():
-        raise ValueError(f"{place} masks: {name} is no folder.")
-    return name
+def _seeds(cell: str, where: str) -> list[int]:
+    """Seeds of a cell such as 0,1,2."""
+    if not SEEDS.fullmatch(cell):
+        raise ValueError(f"{where}: {cell!r} is neither an integer nor a list such as 0,1,2.")
+    seeds = [int(seed) for seed in cell.split(",")]
+    if max(seeds) > LARGEST:
+        raise ValueError(f"{where}: {max(seeds)} is larger than {LARGEST}.")
+    if len(set(seeds)) < len(seeds):
+        raise ValueError(f"{where}: {cell!r} names a seed twice.")
+    return seeds

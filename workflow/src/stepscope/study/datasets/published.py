@@ -1,50 +1,60 @@
-"""Datasets in the formats they are published in, as the records that ``datasets.read`` gives.
+"""Datasets in the formats they are published in, as the records that `datasets.read` gives.
 
 A Snakefile imports this module, so nothing here may import the science stack.
 """
 
 import json
 import os
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from stepscope.study.datasets import coco, image_folder, prompt_table, visual_genome
 from stepscope.study.datasets.files import check_picture
-from stepscope.study.datasets.row import Row, batch_of, drawn
+from stepscope.study.datasets.row import Record, Row, batch_of, drawn
 
+Entry = Mapping[str, Any]  # a dataset's entry in the config
 # The function that reads the rows of a dataset whose entry names its source by this key.
-SOURCES = {"coco": coco.rows, "visual_genome": visual_genome.rows, "images": image_folder.rows}
+SOURCES: dict[str, Callable[[Entry], Iterator[Row]]] = {
+    "coco": coco.rows,
+    "visual_genome": visual_genome.rows,
+    "images": image_folder.rows,
+}
 
 
-def read_all(entries: dict[str, dict], folder: str, version: str) -> dict[str, list[dict]]:
+def read_all(entries: Mapping[str, Entry], folder: str, version: str) -> dict[str, list[Record]]:
     """Records of each dataset of a study.
 
     A Snakefile is parsed again in every job, and converting Visual Genome takes a minute: what an
-    adapter made is kept in ``folder`` until the entry, the file or the code (``version``) changes.
-    It is written last, so that a study which is refused leaves nothing behind.
+    adapter made is kept in `folder` until the entry, the file or the code (`version`) changes.
+    It is written last, so that a study which is refused (with a ValueError) leaves nothing behind.
     """
-    found, fresh = {}, {}
+    by_dataset: dict[str, list[Record]] = {}
+    fresh: dict[Path, dict[str, Any]] = {}
     for name, entry in entries.items():
         if "prompts" in entry:
-            drawn = {key: entry[key] for key in ("limit", "subset_seed") if key in entry}
-            found[name] = prompt_table.read(entry["prompts"], entry.get("batches", 1), **drawn)
+            subset = {key: entry[key] for key in ("limit", "subset_seed") if key in entry}
+            batches = entry.get("batches", 1)
+            by_dataset[name] = prompt_table.read(entry["prompts"], batches, **subset)
             continue
         path, made_from = Path(folder, f"{name}.json"), _made_from(entry, version)
-        found[name] = _kept(path, made_from)
-        if found[name] is None:
-            found[name] = read(entry)
-            fresh[path] = {"made_from": made_from, "records": found[name]}
+        records = _kept(path, made_from)
+        if records is None:
+            records = read(entry)
+            fresh[path] = {"made_from": made_from, "records": records}
+        by_dataset[name] = records
     for path, content in fresh.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_suffix(f".{os.getpid()}.tmp")  # another job may write it as well
         temporary.write_text(json.dumps(content), encoding="utf-8")
         os.replace(temporary, path)
-    return found
+    return by_dataset
 
 
-def read(entry: dict) -> list[dict]:
-    """Records of one dataset, in the order in which ``subset_seed`` draws its rows.
+def read(entry: Entry) -> list[Record]:
+    """Records of one dataset, in the order in which `subset_seed` draws its rows.
 
-    With a ``limit``, at most that many, whatever the order of the file. Pictures are looked for
+    With a `limit`, at most that many, whatever the order of the file. Pictures are looked for
     when rows are drawn: a subset needs only its own.
     """
     source = _source(entry)
@@ -59,24 +69,24 @@ def read(entry: dict) -> list[dict]:
     return [_record(row, entry) for row in chosen]
 
 
-def _source(entry: dict) -> str:
-    """The key that names the source; ``images`` is the folder of the pictures beside another."""
+def _source(entry: Entry) -> str:
+    """The key that names the source; `images` is the folder of the pictures beside another."""
     return next(key for key in SOURCES if key in entry)
 
 
-def _file(entry: dict) -> str:
+def _file(entry: Entry) -> str:
     """The file that the rows of an entry are read from."""
     source = _source(entry)
     return str(image_folder.metadata(entry["images"])) if source == "images" else entry[source]
 
 
-def _record(row: Row, entry: dict) -> dict:
+def _record(row: Row, entry: Entry) -> Record:
     """A row as a record; its picture must be there if the study names a folder of pictures."""
     image = ""
     if row.pictures:
-        there = (path for path in row.pictures if os.path.isfile(path))
-        image = next(there, row.pictures[0])
-        check_picture(image, row.place)
+        existing = (path for path in row.pictures if os.path.isfile(path))
+        image = next(existing, row.pictures[0])
+        check_picture(image, row.where)
     return {
         "prompt_id": row.prompt_id,
         "prompt": row.prompt,
@@ -88,23 +98,23 @@ def _record(row: Row, entry: dict) -> dict:
     }
 
 
-def _made_from(entry: dict, version: str) -> dict:
+def _made_from(entry: Entry, version: str) -> dict[str, Any]:
     """What the records depend on, as plain JSON; a large file by its size and time alone."""
     path = _file(entry)
     try:
-        found = os.stat(path)
+        status = os.stat(path)
     except OSError as error:
         raise ValueError(f"{path}: {error.strerror}.") from None
     return {
         "entry": entry,
         "file": path,
-        "bytes": found.st_size,
-        "modified": found.st_mtime_ns,
+        "bytes": status.st_size,
+        "modified": status.st_mtime_ns,
         "code": version,
     }
 
 
-def _kept(path: Path, made_from: dict) -> list[dict] | None:
+def _kept(path: Path, made_from: dict[str, Any]) -> list[Record] | None:
     """Records kept from an earlier parse; None if there are none, or of something else."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))

@@ -4,96 +4,119 @@ A Snakefile imports this module, so nothing here may import the science stack.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator
-from operator import itemgetter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from stepscope.language import composed, words
 from stepscope.study.datasets.json_files import elements, field
-from stepscope.study.datasets.row import Row, once, pictures
+from stepscope.study.datasets.row import Row, once, picture_paths
 
 FOLDERS = ("", "VG_100K/", "VG_100K_2/")  # as the two archives of pictures are unpacked
+THINGS = ("subject", "object")  # the roles of a relation's parts that have boxes
+Box = list[float]  # x, y, width, height in pixels
 
 
-def rows(entry: dict) -> Iterator[Row]:
-    """One row a triple of ``entry["visual_genome"]``; prompt_id is <image id>-<relationship id>.
+class Triple(NamedTuple):
+    """The texts of a relation, in the order of the prompt."""
+
+    subject: str
+    relation: str
+    object: str
+
+
+class Relation(NamedTuple):
+    """A relation of a picture; `boxes` by role, none where the pictures are not at hand."""
+
+    identifier: int
+    triple: Triple
+    boxes: dict[str, Box]
+
+
+def rows(entry: Mapping[str, Any]) -> Iterator[Row]:
+    """One row a triple of `entry["visual_genome"]`; prompt_id is <image id>-<relationship id>.
 
     The prompt is "subject predicate object" in lower case ("ON" is how it was typed in). A triple
     that a picture has several times is one row, with the smallest id and the boxes of all. A triple
-    with a part that holds no word is no prompt and is left out.
+    with a part that holds no word is no prompt and is left out. What the file lacks raises a
+    ValueError that names the file and the key.
     """
-    path, known = entry["visual_genome"], set()
+    path = entry["visual_genome"]
+    numbers: set[int] = set()
     for index, image in elements(path):
-        place = f"{path}, [{index}]"
-        number = _number(image, ("image_id", "id"), place)
-        once(number, known, f"{place}, key image_id")
-        found = pictures(
-            entry.get("images"), [f"{folder}{number}.jpg" for folder in FOLDERS], place
-        )
-        triples, identifiers = defaultdict(list), set()
-        for position, relation in enumerate(field(image, "relationships", list, place)):
-            where = f"{place}.relationships[{position}]"
-            identifier = _number(relation, ("relationship_id", "id"), where)
-            once(identifier, identifiers, f"{where}, key relationship_id")
-            parts = {role: field(relation, role, dict, where) for role in ("subject", "object")}
-            subject, object_ = (_name(part, f"{where}.{role}") for role, part in parts.items())
-            predicate = _text(field(relation, "predicate", str, where))
-            boxes = (
-                {role: _box(part, f"{where}.{role}") for role, part in parts.items()}
-                if found
-                else {}
-            )
-            if all(map(words, (subject, predicate, object_))):
-                triples[subject, predicate, object_].append((identifier, boxes))
-        for triple, listed in triples.items():
-            listed.sort(key=itemgetter(0))
+        where = f"{path}, [{index}]"
+        number = _number(image, ("image_id", "id"), where)
+        once(number, numbers, f"{where}, key image_id")
+        names = [f"{folder}{number}.jpg" for folder in FOLDERS]
+        pictures = picture_paths(entry.get("images"), names, where)
+        by_triple: dict[Triple, list[Relation]] = defaultdict(list)
+        for relation in _relations(image, where, with_boxes=bool(pictures)):
+            if all(map(words, relation.triple)):
+                by_triple[relation.triple].append(relation)
+        for triple, relations in by_triple.items():
+            relations.sort(key=lambda relation: relation.identifier)
             yield Row(
-                prompt_id=f"{number}-{listed[0][0]}",
+                prompt_id=f"{number}-{relations[0].identifier}",
                 prompt=" ".join(triple),
-                place=place,
-                pictures=found,
-                roles=dict(zip(("subject", "relation", "object"), triple, strict=True)),
-                boxes=_by_word(triple, [boxes for _, boxes in listed]),
+                where=where,
+                pictures=pictures,
+                roles=triple._asdict(),
+                boxes=_by_word(triple, [relation.boxes for relation in relations]),
             )
 
 
-def _number(entry: object, names: tuple[str, str], place: str) -> int:
+def _relations(image: Any, where: str, *, with_boxes: bool) -> Iterator[Relation]:
+    """Relations of an image, as the file has them."""
+    identifiers: set[int] = set()
+    for position, entry in enumerate(field(image, "relationships", list, where)):
+        inner = f"{where}.relationships[{position}]"
+        identifier = _number(entry, ("relationship_id", "id"), inner)
+        once(identifier, identifiers, f"{inner}, key relationship_id")
+        parts = {role: field(entry, role, dict, inner) for role in THINGS}
+        names = {role: _name(part, f"{inner}.{role}") for role, part in parts.items()}
+        predicate = _text(field(entry, "predicate", str, inner))
+        boxes = {role: _box(part, f"{inner}.{role}") for role, part in parts.items() if with_boxes}
+        yield Relation(identifier, Triple(relation=predicate, **names), boxes)
+
+
+def _number(entry: Any, names: tuple[str, str], where: str) -> int:
     """An identifier under its name, or under the one that version 1.0 has for it."""
     later, earlier = names
     old = isinstance(entry, dict) and earlier in entry and later not in entry
-    return field(entry, earlier if old else later, int, place)
+    return field(entry, earlier if old else later, int, where)
 
 
 def _text(text: str) -> str:
+    """A text in lower case with single blanks."""
     return " ".join(composed(text).lower().split())
 
 
-def _name(thing: dict, place: str) -> str:
-    """Name of a subject or object, spelled ``name``, or the first of ``names``."""
+def _name(thing: dict[str, Any], where: str) -> str:
+    """Name of a subject or object, spelled `name`, or the first of `names`."""
     if "names" not in thing:
-        return _text(field(thing, "name", str, place))
-    names = field(thing, "names", list, place)
+        return _text(field(thing, "name", str, where))
+    names = field(thing, "names", list, where)
     if not names or not isinstance(names[0], str):
-        raise ValueError(f"{place}, key names: {names!r:.80} does not begin with a text.")
+        raise ValueError(f"{where}, key names: {names!r:.80} does not begin with a text.")
     return _text(names[0])
 
 
-def _box(thing: dict, place: str) -> list[float]:
-    """[x, y, width, height] in pixels; the sizes are spelled ``w`` and ``h``, or in full."""
+def _box(thing: dict[str, Any], where: str) -> Box:
+    """Box of a thing; the sizes are spelled `w` and `h`, or in full."""
     box = []
     for key, spelled in (("x", "x"), ("y", "y"), ("w", "width"), ("h", "height")):
         name = spelled if key not in thing and spelled in thing else key
         if not isinstance(thing.get(name), int | float):
-            raise ValueError(f"{place}, key {name}: {thing.get(name)!r:.80} is no number.")
+            raise ValueError(f"{where}, key {name}: {thing.get(name)!r:.80} is no number.")
         box.append(thing[name])
     return box
 
 
-def _by_word(triple: tuple[str, str, str], listed: list[dict]) -> dict[str, list[list[float]]]:
+def _by_word(triple: Triple, relations: Sequence[dict[str, Box]]) -> dict[str, list[Box]]:
     """Boxes of each word of a triple's subject and object: a mask belongs to a word."""
-    found = defaultdict(list)
-    for role, name in (("subject", triple[0]), ("object", triple[2])):
+    by_word: dict[str, list[Box]] = defaultdict(list)
+    for role, name in (("subject", triple.subject), ("object", triple.object)):
         for word in dict.fromkeys(words(name)):
-            for boxes in listed:
-                if role in boxes and boxes[role] not in found[word]:
-                    found[word].append(boxes[role])
-    return {word: boxes for word, boxes in found.items() if boxes}
+            for boxes in relations:
+                if role in boxes and boxes[role] not in by_word[word]:
+                    by_word[word].append(boxes[role])
+    return {word: boxes for word, boxes in by_word.items() if boxes}

@@ -1,0 +1,30 @@
+"""Figures of RQ1 say what they show."""
+
+import numpy as np
+
+from stepscope.figures import rq1
+from stepscope.table_registry import TABLES
+from support.drawings import BOOTSTRAP, PROMPTS, drawn, recovery_table, sample
+
+
+def test_recovery_names_regions_bands_samplings_and_n(rng):
+    text = drawn(rq1.recovery(recovery_table(rng, prompts=4), **BOOTSTRAP))
+    for part in ("object", "border", "high frequencies", "latter", "log-SNR", "step", "n = 4"):
+        assert part in text
+
+
+def test_recovery_without_any_object_says_so(rng):
+    table = recovery_table(rng, prompts=2).query("sampling == 'early'").assign(recovered=np.nan)
+    assert "n = 0 prompts" in drawn(rq1.recovery(table, **BOOTSTRAP))
+
+
+def test_maps_over_time_show_only_steps_with_a_map(rng):
+    samples = [sample(rng, 0), sample(rng, 1, steps=(2, 8))]
+    text = drawn(rq1.maps_over_time(samples, "df_rise"))
+    for part in ("step 2", "step 15", "log-SNR -4.7", "final picture", PROMPTS[1], "DF-RISE map"):
+        assert part in text
+    assert "step 9" not in text
+
+
+def test_columns_that_the_figures_read_are_the_tables():
+    assert set(rq1.RECOVERY) <= set(TABLES["rq1_recovery"].columns)

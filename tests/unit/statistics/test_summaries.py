@@ -1,0 +1,74 @@
+"""Summaries: seeds averaged first, methods paired with baselines, every table summarised."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from stepscope.statistics import summaries
+from stepscope.table_registry import INTERVAL, TABLES, TEXT
+from support.synthetic import KEYS
+
+SETTINGS = {"draws": 400, "confidence": 0.95, "seed": 0}
+
+
+def saliency(prompts=10, seeds=2):
+    rng = np.random.default_rng(0)
+    rows = [
+        {**KEYS, "prompt_id": f"p{p}", "seed": s, "step": k, "timestep": 1000.0 - k,
+         "log_snr": float(k), "method": method, "detail_correlation": 0.5,
+         "semantic_mass": level + p + 0.1 * rng.normal()}
+        for p in range(prompts) for s in range(seeds) for k in (1, 2)
+        for method, level in (("df_rise", 2.0), ("random", 1.0), ("centre", 2.5))
+    ]  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def test_seeds_are_averaged_first_and_methods_paired_by_prompt():
+    frame = saliency()
+    frame.loc[(frame["prompt_id"] == "p3") & (frame["method"] == "df_rise"), "semantic_mass"] = (
+        np.nan
+    )
+    table = summaries.summary("rq1_saliency", frame, **SETTINGS)
+    assert tuple(table.columns[-5:]) == INTERVAL
+    rows = table[(table["quantity"] == "semantic_mass") & (table["step"] == 1)]
+    alone = rows[rows["compared"].str.startswith("mean")].set_index("method")
+    assert alone.loc["df_rise", ["n", "missing"]].tolist() == [9, 1]  # prompts, not samples
+    assert alone.loc["random", ["n", "missing"]].tolist() == [10, 0]
+    paired = rows[rows["compared"] == "minus random, paired by sample"]
+    assert paired["method"].tolist() == ["df_rise"]
+    row = paired.iloc[0]
+    assert row["estimate"] == pytest.approx(1, abs=0.1)
+    assert row["ci_high"] - row["ci_low"] < 0.3  # prompts differ by far more
+    assert rows[rows["compared"].str.startswith("minus centre")]["estimate"].item() < 0
+
+
+def test_a_method_of_one_seed_is_compared_with_the_baseline_of_that_seed():
+    frame = saliency()
+    frame["semantic_mass"] += 100 * frame["seed"]  # the seeds' pictures differ by far more
+    frame = frame[(frame["seed"] == 0) | frame["method"].isin(summaries.BASELINES)]
+    table = summaries.summary("rq1_saliency", frame, **SETTINGS)
+    rows = table[(table["quantity"] == "semantic_mass") & (table["step"] == 1)]
+    paired = rows[rows["compared"] == "minus random, paired by sample"]
+    assert paired["estimate"].item() == pytest.approx(1, abs=0.2)
+
+
+@pytest.mark.parametrize("table", list(TABLES))
+def test_every_table_with_one_row_a_sample_has_a_summary(table):
+    rng = np.random.default_rng(0)
+    numbers = {"step": 1, "timestep": 999.0, "log_snr": -5.0, "word_index": 0, "move": 3}
+    texts = {"similarity": "", "role": "subject", "prediction": "guided", "method": "mine"}
+    rows = [
+        {
+            name: {**KEYS, **numbers, **texts, "prompt_id": f"p{p}", "seed": s}.get(
+                name, name if name in TEXT else rng.random()
+            )
+            for name in TABLES[table].columns
+        }
+        for p in range(4)
+        for s in range(2)
+    ]
+    summary = summaries.summary(table, pd.DataFrame(rows), **SETTINGS)
+    assert (summary["n"] == 4).all()
+    assert len(summary) == len(TABLES[table].quantities)
+    assert (summary["ci_low"] <= summary["estimate"] + 1e-12).all()
+    assert (summary["estimate"] <= summary["ci_high"] + 1e-12).all()

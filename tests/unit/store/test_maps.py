@@ -1,0 +1,45 @@
+"""Previews: what is written, and which pictures and samples are read back."""
+
+import numpy as np
+import pytest
+
+from stepscope.store import maps
+from support import synthetic
+
+PREDICTIONS = ("e_u", "e_c", "guided")
+
+
+@pytest.fixture
+def previews(tmp_path):
+    """Path and contents of a store of previews of three samples with four steps."""
+    tree = synthetic.trace(samples=3, steps=4)
+    tree.attrs["digest"] = "key"
+    rng = np.random.default_rng(0)
+    preview = rng.integers(0, 255, (3, 4, 3, 5, 6, 3)).astype("u1")
+    image = rng.integers(0, 255, (3, 10, 12, 3)).astype("u1")
+    path = str(tmp_path / "p.zarr")
+    maps.write_previews(path, preview, image, PREDICTIONS, tree, {"missing": ["e_u"]})
+    return path, preview, image
+
+
+def test_final_pictures_are_those_that_were_written(previews):
+    path, _, image = previews
+    np.testing.assert_array_equal(maps.final_pictures(path), image)
+    assert maps.open_previews(path).attrs == {"trace": "key", "missing": ["e_u"]}
+
+
+def test_a_missing_prediction_has_no_pictures(previews):
+    path, preview, _ = previews
+    pictures = maps.prediction_pictures(maps.open_previews(path))
+    assert pictures["prediction"].values.tolist() == ["e_c", "guided"]
+    np.testing.assert_array_equal(pictures, preview[:, :, 1:])
+
+
+def test_a_sample_is_read_by_prompt_and_seed(previews):
+    path, preview, image = previews
+    sample = maps.read_sample(path, "p0", 1)
+    np.testing.assert_array_equal(sample["preview"], preview[1])
+    np.testing.assert_array_equal(maps.final_picture(sample), image[1])
+    assert maps.final_picture(sample).dims == ("y", "x", "rgb")
+    with pytest.raises(ValueError, match="not enough values"):
+        maps.read_sample(path, "p1", 1)
