@@ -7,20 +7,17 @@ from support.workflow import Study, copied_code
 ALL = ("all",)
 TRACES = ("results/tiny/traces/tiny/pairs/uniform/0.zarr",)
 PREVIEWS = ("results/tiny/previews/tiny/pairs/uniform/0.zarr",)
-# What `all` plans of the tables: where pictures are generated, all else is made anew as well, and
-# digests are not looked at.
-TABLES = ("--allowed-rules", "all", "rq1", "rq2", "rq3", "recover", "score_relevance")
-TABLES += ("score_grounding", "score_saliency", "merge_table", "summarise", "test_claims")
-TABLES += ("--", "all")
 END = '"""\n'  # of a module's docstring
 ADDED = f"{END}\nADDED = 1\n"
 COLUMNS = 'columns=(*KEYS, "region", "band", "recovered"'  # of rq1_recovery
-SCORED = {"recover": 3, "merge_table": 1, "summarise": 1, "test_claims": 1, "all": 1}
+TRACED = {"generate": 1}
+FIGURED = {"recover": 3, "merge_table": 1, "summarise": 1, "test_claims": 1, "all": 1}
+FIGURED |= {"plot_rq1_recovery": 1}
 # A module, what is replaced in it and by what, what is asked for, and what is then planned.
 EDITS = {
-    "a family traces": ("models/families/sd3.py", (END, ADDED), TRACES, {"generate": 1}),
-    "a family scores nothing": ("models/families/sd3.py", (END, ADDED), TABLES, {}),
-    "a score is one table's": ("scores/recovery.py", (END, ADDED), TABLES, SCORED),
+    "a family traces its own models": ("models/families/unet.py", (END, ADDED), TRACES, TRACED),
+    "another family changes nothing": ("models/families/sd3.py", (END, ADDED), ALL, {}),
+    "a score is one table's": ("scores/recovery.py", (END, ADDED), ALL, FIGURED),
     "a replay generates nothing": ("diffusion/denoiser.py", (END, ADDED), TRACES, {}),
     "a replay decodes": ("diffusion/denoiser.py", (END, ADDED), PREVIEWS, {"decode": 1}),
     "claims are last": ("statistics/claims.py", (END, ADDED), ALL, {"test_claims": 1, "all": 1}),
@@ -28,7 +25,7 @@ EDITS = {
         "table_registry.py",
         (COLUMNS, f'{COLUMNS}, "added"'),
         ALL,
-        SCORED | {"plot_rq1_recovery": 1},
+        FIGURED,
     ),
 }
 

@@ -48,9 +48,10 @@ def ready(*modules):
 
 
 # What every script imports, what finds methods of one's own, and what these may import.
-ready("joblog", "plugins", "table_registry")
+ready("joblog", "plugins", "table_registry", "models.families.names")
 digests.closure(digests.public([], package_file), package_file)
 
+from stepscope.models.families.names import FAMILIES
 from stepscope.table_registry import TABLES
 
 

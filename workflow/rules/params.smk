@@ -23,13 +23,24 @@ def spec(*keys):
 
 
 def with_folder(entry):
-    """A model's entry with its folder's place and fingerprint, and the code of a family."""
+    """A model's entry with its folder's place and fingerprint, and the code of its family."""
+    if "folder" in entry:
+        folder = folder_at(entry["folder"])
+        entry = entry | {"folder": str(folder), "fingerprint": digests.fingerprint(folder)}
+    families = families_of(entry)
+    return entry | {"family_code": [code_with(name) for name in families]} if families else entry
+
+
+def families_of(entry):
+    """Families that may cover a model: its own, or all while a model of the hub is not there."""
     if "family" in entry:
-        entry = entry | {"family_code": code_with(entry["family"])}
+        return [entry["family"]]
+    if "repo" in entry and "kind" not in entry:
+        return list(FAMILIES.values())
     if "folder" not in entry:
-        return entry
-    folder = folder_at(entry["folder"])
-    return entry | {"folder": str(folder), "fingerprint": digests.fingerprint(folder)}
+        return []
+    pipeline = study_config.pipeline_class(folder_at(entry["folder"]))
+    return [FAMILIES[pipeline]] if pipeline in FAMILIES else []
 
 
 def at_hand(wildcards):

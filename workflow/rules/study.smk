@@ -52,8 +52,8 @@ STUDY_FILE, PROMPTS = checked_study()
 PLAN = Plan(config, PROMPTS)
 METHODS = list(config["explain"])
 BASELINES = "baselines"  # stands for the random and the centre map, which need no store
-for entry in config["explain"].values():  # what the study's methods import
-    digests.closure([entry["function"].partition(":")[0]], own_file)
+for name in [entry["function"] for entry in config["explain"].values()] + [*FAMILIES.values()]:
+    digests.closure([name.partition(":")[0]], own_file)  # what no script imports by itself
 
 
 def one_of(names):

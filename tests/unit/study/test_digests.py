@@ -106,6 +106,7 @@ def test_fingerprint_sees_a_change_of_one_layer(tmp_path, monkeypatch, whole):
 def test_generation_does_not_depend_on_analyses_or_on_how_prompts_are_read():
     needed = digests.closure(["stepscope.tracing.generate"], source)
     names = {path.removeprefix("stepscope/").removesuffix(".py") for path in needed}
-    assert {"tracing/call", "models/families/unet", "store/parts"} <= names
+    assert {"tracing/call", "models/families/registry", "store/parts"} <= names
     assert not names & {"diffusion/denoiser", "tracing/real_pictures", "store/traces"}
     assert not {name.split("/")[0] for name in names} & {"methods", "scores", "pictures", "study"}
+    assert not names & {"models/families/unet", "models/families/sd3"}  # of a model, not of the job

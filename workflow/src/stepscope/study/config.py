@@ -3,7 +3,9 @@
 A Snakefile imports this module, so it uses only what Snakemake itself needs.
 """
 
+import json
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import jsonschema
@@ -99,6 +101,15 @@ def check_folders(
             raise ValueError(
                 f"{where}: {key}/folder: {folder} is no folder, neither here nor in {root}."
             )
+
+
+def pipeline_class(folder: Path) -> str | None:
+    """Name of the pipeline class of a model's folder; None of a judge's, or of a torn one."""
+    try:
+        index = json.loads((folder / "model_index.json").read_text(encoding="utf-8"))
+        return index["_class_name"]
+    except (OSError, ValueError, KeyError, TypeError):  # the first job that loads it says so
+        return None
 
 
 def check_pictures(

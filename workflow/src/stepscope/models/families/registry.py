@@ -1,22 +1,21 @@
-"""The families of models, and which of them a pipeline is of; base.py says what one is."""
+"""The family of a pipeline, shipped or of one's own; base.py says what a family is."""
 
 from diffusers import DiffusionPipeline
 
 from stepscope.models.families.base import Family
-from stepscope.models.families.pixart import PixArt
-from stepscope.models.families.sd3 import SD3
-from stepscope.models.families.unet import UNet, UNetXL
+from stepscope.models.families.names import FAMILIES
 from stepscope.plugins import resolve
 
-FAMILIES: list[type[Family]] = [UNet, UNetXL, PixArt, SD3]
+_own: dict[str, type[Family]] = {}  # by the name of the pipeline class; asked before the shipped
 
 
 def named(pipeline: str | None, where: str = "") -> type[Family]:
     """Family of a pipeline class by its name; a ValueError with `where` says which there are."""
-    for family in FAMILIES:
-        if pipeline in family.pipelines:
-            return family
-    covered = ", ".join(name for family in FAMILIES for name in family.pipelines)
+    if pipeline in _own:
+        return _own[pipeline]
+    if pipeline in FAMILIES:
+        return resolve(FAMILIES[pipeline])
+    covered = ", ".join([*_own, *FAMILIES])
     raise ValueError(
         f"{where}{pipeline}: no family of models covers this pipeline class (there are {covered}); "
         "config/README.md says how to add one."
@@ -26,14 +25,12 @@ def named(pipeline: str | None, where: str = "") -> type[Family]:
 def family_of(pipeline: DiffusionPipeline) -> Family:
     """Family of a pipeline, by its class or a class that it derives from."""
     for kind in type(pipeline).__mro__:
-        for family in FAMILIES:
-            if kind.__name__ in family.pipelines:
-                return family(pipeline)
+        if kind.__name__ in _own or kind.__name__ in FAMILIES:
+            return named(kind.__name__)(pipeline)
     return named(type(pipeline).__name__)(pipeline)
 
 
 def add(reference: str) -> None:
-    """Add a family of one's own, "package.module:Class"; the last added is asked first."""
+    """Add a family of one's own, "package.module:Class"; it goes before a shipped one."""
     family = resolve(reference)
-    if family not in FAMILIES:
-        FAMILIES.insert(0, family)
+    _own.update(dict.fromkeys(family.pipelines, family))

@@ -1,0 +1,12 @@
+"""Which family covers a pipeline class; families themselves are imported when one is asked for.
+
+A Snakefile imports this module, so that a model depends on the code of its own family alone.
+"""
+
+# "module:Class" of the family by the name of the pipeline class.
+FAMILIES = {
+    "StableDiffusionPipeline": "stepscope.models.families.unet:UNet",
+    "StableDiffusionXLPipeline": "stepscope.models.families.unet:UNetXL",
+    "PixArtSigmaPipeline": "stepscope.models.families.pixart:PixArt",
+    "StableDiffusion3Pipeline": "stepscope.models.families.sd3:SD3",
+}
