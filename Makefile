@@ -7,7 +7,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 # What depends on the same target runs side by side: types beside tests.
 MAKEFLAGS += --jobs=2
 
-.PHONY: run setup lint types units check test
+.PHONY: run setup lint types units suite check test
 run: setup
 	snakemake --quiet rules progress host -- estimate
 	snakemake all
@@ -34,6 +34,8 @@ units: setup
 
 check: lint types units
 
-test: lint types
+test: lint types suite
+
+suite: lint
 	snakemake --lint
 	pytest

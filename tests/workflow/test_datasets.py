@@ -27,7 +27,7 @@ def captioned(folder):
     return metadata
 
 
-def test_real_pictures_go_through_all_on_other_families(fresh):
+def test_real_pictures_are_traced_explained_and_scored_on_other_families(fresh):
     captioned(fresh.folder / "mine")
     for kind in ("tiny_xl", "tiny_sd3"):
         getattr(tiny, kind)(fresh.folder / kind)
@@ -43,9 +43,11 @@ def test_real_pictures_go_through_all_on_other_families(fresh):
         "explain": explain,
     }
     path.write_text(yaml.safe_dump(config))
-    fresh.snakemake("all")
+    # summaries and figures do not know of families, and are drawn for the tiny study
+    names = ("rq1_recovery", "rq1_auc", "rq2_relevance", "rq2_grounding", "rq3_concepts")
+    fresh.snakemake(*(f"results/tiny/tables/{name}.tsv" for name in names))
     results = fresh.folder / "results" / "tiny"
-    for name in ("rq1_auc", "rq2_relevance", "rq2_grounding", "rq3_concepts"):
+    for name in names:
         table = pd.read_csv(results / "tables" / f"{name}.tsv", sep="\t")
         assert set(table["model"]) == {"xl", "sd3"}, name
     for picture in (fresh.folder / "mine").glob("*.png"):  # another one is traced anew
