@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from stepscope import allocator
 from stepscope.study import digests
 from support import tiny, tiny_judges
 from support.workflow import Study, copied_code, new_study
@@ -15,6 +16,9 @@ MODEL_MODULES = {
 }
 TRAINING = "stepscope.embedded.training."  # its tests train models for a few steps
 MODEL_FIXTURES = {"models", "fresh", "finished", "study"}
+
+
+allocator.keep_pages()  # as jobs and notebooks do
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -17,14 +17,6 @@ QUALITY = {"prompts": 2, "steps": 2, "guidance": 4.0}
 RATES = {"learning_rate": 1e-3, "muon_learning_rate": 1e-3}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _allocator_as_it_was():
-    """Leave the process's allocator alone, since other tests measure what the process takes."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loop, "keep_memory", lambda: None)
-        yield
-
-
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     """Folder with all four models after two steps each, by the functions the rules call."""

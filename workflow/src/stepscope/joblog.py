@@ -11,6 +11,8 @@ from typing import TextIO, TypeVar
 
 from tqdm import tqdm
 
+from stepscope import allocator
+
 Item = TypeVar("Item")
 _terminal: TextIO | None = None  # the job's stderr before the redirection; None outside a job
 
@@ -24,6 +26,7 @@ def joblog(path: str) -> Iterator[None]:
     line on the terminal and ends the process with status 1 (SystemExit).
     """
     global _terminal
+    allocator.keep_pages()  # before anything large is made
     sys.stdout.flush()
     sys.stderr.flush()
     stdout, stderr = os.dup(1), os.dup(2)

@@ -8,6 +8,8 @@ from typing import Any
 import psutil
 import torch
 
+from stepscope import allocator
+
 SHARE = 0.8  # of the free memory that is planned with: what is measured varies with the sizes
 MOST = 64  # samples together; more are no faster, and a killed job loses them
 # Of the RuntimeErrors that allocators raise: CPU on Linux, CPU elsewhere, cuDNN and mps.
@@ -104,6 +106,7 @@ class Peak:
             self._before = torch.cuda.memory_allocated(self.device)
             return self
         gc.collect()
+        allocator.release_pages()  # pages kept for reuse would hide what is allocated now
         self._process, self._done = psutil.Process(), threading.Event()
         self._before = self._process.memory_info().rss
         self._thread = threading.Thread(target=self._watch, daemon=True)

@@ -1,10 +1,8 @@
 """One training loop for all four models: seeded by step, resumed exactly, with a loss curve."""
 
-import ctypes
 import json
 import math
 import os
-import platform
 import shutil
 import time
 from collections.abc import Callable, Sequence
@@ -16,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from stepscope import allocator
 from stepscope.embedded import scenes
 
 LOG_EVERY = 20  # steps averaged into one row of the loss curve
@@ -38,14 +37,6 @@ class Ema:
                 self.state[name].lerp_(value, 1 - decay)
             else:
                 self.state[name].copy_(value)
-
-
-def keep_memory() -> None:
-    """Let glibc reuse large blocks: unmapping them cost half of a training step in page faults."""
-    if platform.libc_ver()[0] == "glibc":
-        mallopt = ctypes.CDLL(None).mallopt
-        mallopt(-4, 0)  # M_MMAP_MAX: no block of its own mapping
-        mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD: give nothing back between steps
 
 
 def one_cycle(progress: float, warmup: float = 0.05) -> float:
@@ -88,7 +79,7 @@ def fit(
     minutes; a later call with the same arguments continues from it to the same bits. The loss
     curve is `state/name.tsv`. Returns steps, seconds and parameters for the model card.
     """
-    keep_memory()
+    allocator.keep_pages()
     state.mkdir(parents=True, exist_ok=True)
     path, ema = state / f"{name}.pt", Ema(module, ema_decay)
     rates = [[group["lr"] for group in optimizer.param_groups] for optimizer in optimizers]
