@@ -143,3 +143,54 @@ def test_scripts_begin_alike(path):
     assert docstring.startswith('"""')
     assert docstring.endswith('."""\n')
     assert "".join(below).startswith(HEAD)
+
+
+# Model libraries cost seconds of every job that imports them; a script that is not here loads none.
+LIBRARIES = {"torch", "diffusers", "transformers", "open_clip", "torchvision"}
+PIPELINES = {"torch", "diffusers", "transformers"}
+JUDGES = {"torch", "transformers"}
+LOADED = dict.fromkeys(("generate", "decode", "explain", "play_games"), PIPELINES)
+LOADED |= dict.fromkeys(("fetch_model", "estimate"), PIPELINES)
+LOADED |= dict.fromkeys(("ground", "probe"), JUDGES)
+LOADED |= dict.fromkeys(("train_vae", "train_diffusion", "train_segmenter"), PIPELINES)
+LOADED |= dict.fromkeys(("train_clip", "assess_training"), PIPELINES | {"open_clip"})
+
+
+def at_import(body: list[ast.stmt]) -> list[ast.stmt]:
+    """The imports that run when a file is imported: not those of functions or for types alone."""
+    found: list[ast.stmt] = []
+    for node in body:
+        match node:
+            case ast.Import() | ast.ImportFrom():
+                found.append(node)
+            case ast.If(test=ast.Name("TYPE_CHECKING")):
+                found += at_import(node.orelse)
+            case ast.If() | ast.Try() | ast.With():
+                found += at_import(node.body)
+    return found
+
+
+def libraries(path: Path, seen: set[Path]) -> set[str]:
+    """Top-level names of all that a file imports at once, itself or by modules of the package."""
+    seen.add(path)
+    statements = at_import(ast.parse(path.read_text(encoding="utf-8")).body)
+    found = set()
+    for base, names in digests.imports(ast.Module(statements, [])):
+        found.add(base.partition(".")[0])
+        for module in {base, *(f"{base}.{name}" for name in names)} & NAMES:
+            (place,) = (path for path in MODULES if dotted(path) == module)
+            if place not in seen:
+                found |= libraries(place, seen)
+    return found
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=name_of)
+def test_scripts_load_no_model_library_that_they_do_not_need(path):
+    assert libraries(path, set()) & LIBRARIES <= LOADED.get(path.stem, set())
+
+
+def test_the_libraries_of_scripts_are_found():
+    (generate,) = (path for path in SCRIPTS if path.stem == "generate")
+    (merge,) = (path for path in SCRIPTS if path.stem == "merge_table")
+    assert libraries(generate, set()) & LIBRARIES == PIPELINES
+    assert {"pandas", "xarray"} <= libraries(merge, set())
