@@ -2,7 +2,7 @@
 
 import functools
 import logging
-import textwrap
+import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypedDict
@@ -11,17 +11,17 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import seaborn
-import xarray as xr
 from matplotlib import patheffects
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap, Normalize
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.ticker import MaxNLocator
 
+from stepscope.figures import text
+from stepscope.figures.text import STYLE
 from stepscope.statistics import inference
 
 logging.getLogger("fontTools").setLevel(logging.WARNING)  # it logs every glyph of a PDF
-STYLE = Path(__file__).with_name("style.mplstyle")
 PALETTE = seaborn.color_palette("colorblind")  # told apart under the common deficiencies
 BLUE, ORANGE, GREEN, VERMILION, *_ = PALETTE
 GREY = "0.55"
@@ -72,14 +72,21 @@ def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
 
 
 def save(figure: Figure, pdf: str, png: str) -> None:
-    """Write a figure as vector PDF and as PNG, byte for byte the same in every run."""
+    """Write a figure as vector PDF and as PNG, byte for byte the same in every run.
+
+    Each is written beside its place and renamed, so that a torn one is never seen.
+    """
+    of_pdf = {"CreationDate": None, "Producer": None, "Creator": None}
     with mpl.rc_context(fname=STYLE):
-        figure.savefig(pdf, metadata={"CreationDate": None, "Producer": None, "Creator": None})
-        figure.savefig(png, metadata={"Software": None})
+        for path, metadata in ((pdf, of_pdf), (png, {"Software": None})):
+            temporary = f"{path}.tmp"
+            figure.savefig(temporary, format=Path(path).suffix[1:], metadata=metadata)
+            os.replace(temporary, path)
 
 
 def stacked(parts: Sequence[Part]) -> Figure:
-    """Stack parts one above another, as wide as the widest."""
+    """Stack parts one above another, as wide as the widest; without any, the figure says so."""
+    parts = parts or [nothing("", "The study has nothing for this figure to show.")]
     width = max(part.width for part in parts)
     heights = [part.height for part in parts]
     figure = Figure(figsize=(width, sum(heights)), layout="constrained")
@@ -89,6 +96,15 @@ def stacked(parts: Sequence[Part]) -> Figure:
             row.suptitle(part.title)
         part.draw(row)
     return figure
+
+
+def nothing(title: str, why: str) -> Part:
+    """Make a part that says why there is nothing to draw."""
+
+    def draw(figure: SubFigure) -> None:
+        figure.text(0.5, 0.5, text.wrapped(why, 100), ha="center", va="center")
+
+    return Part(title, draw, 7.2, 0.8)
 
 
 def groups(frame: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
@@ -101,18 +117,6 @@ def of_group(table: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
     """Select the rows of a table that belong to the same model and dataset as `rows`."""
     first = rows.iloc[0]
     return table[(table["model"] == first["model"]) & (table["dataset"] == first["dataset"])]
-
-
-def caption(sample: xr.Dataset, samples: Sequence[xr.Dataset]) -> str:
-    """Write a sample's prompt, with its model and dataset where there are several."""
-    unit = unit_of(sample)
-    prefix = f"{unit}: " if {unit_of(other) for other in samples} - {unit} else ""
-    return f"{prefix}“{sample.attrs['prompt']}”"
-
-
-def unit_of(pictures: xr.Dataset) -> str:
-    """Name the model and the dataset of prompts that pictures come from."""
-    return f"{pictures.attrs['model']} · {pictures.attrs['dataset']}"
 
 
 def compact(table: pd.DataFrame) -> pd.DataFrame:
@@ -155,6 +159,8 @@ def spaced(positions: np.ndarray, share: float) -> np.ndarray:
 
 def step_axis(axes: Axes, times: pd.DataFrame, label: str = "step", share: float = 0.09) -> None:
     """Write step numbers along the top of an axis over log-SNR; `times` has step and log_snr."""
+    if times.empty:
+        return
     times = times[["step", "log_snr"]].drop_duplicates("step").sort_values("log_snr")
     kept = times.iloc[spaced(times["log_snr"].to_numpy(), share)]
     top = axes.secondary_xaxis("top")
@@ -231,17 +237,6 @@ def map_bar(method: str, width: float) -> Part:
         bar.outline.set_linewidth(0.5)
 
     return Part("", draw, width, 0.55)
-
-
-def wrapped(text: str, width: int) -> str:
-    """Break text into lines of at most `width` characters."""
-    return "\n".join(textwrap.wrap(text, width))
-
-
-def counted(n: pd.Series, unit: str = "prompts") -> str:
-    """Write a sample size in words: "n = 24 prompts", or its range where it differs."""
-    low, high = (int(n.min()), int(n.max())) if len(n) else (0, 0)
-    return f"n = {low} {unit}" if low == high else f"n = {low} to {high} {unit}"
 
 
 def listed(names: Iterable[str]) -> list[str]:

@@ -8,7 +8,7 @@ import pandas as pd
 import xarray as xr
 from matplotlib.figure import Figure, SubFigure
 
-from stepscope.figures import plotting
+from stepscope.figures import plotting, text
 from stepscope.figures.samples import steps_with_map
 
 RECOVERY = [*plotting.STEPS, "region", "band", "recovered"]  # columns read of rq1_recovery
@@ -23,6 +23,8 @@ def maps_over_time(samples: Sequence[xr.Dataset], method: str, columns: int = 6)
     A sample (see `samples.load_samples`) has two rows: predictions above, maps below, its final
     picture at the right; at most `columns` steps with a map are shown, evenly chosen.
     """
+    if not samples:
+        return plotting.stacked([])
     chosen = [_steps(sample, columns) for sample in samples]
     shown = max(map(len, chosen)) + 1
     abreast = 2 if shown <= 4 and len(samples) > 1 else 1
@@ -31,8 +33,8 @@ def maps_over_time(samples: Sequence[xr.Dataset], method: str, columns: int = 6)
     def draw(row: slice, figure: SubFigure) -> None:
         blocks = figure.subfigures(1, abreast, squeeze=False, wspace=0.04)[0]
         for block, sample, steps in zip(blocks, samples[row], chosen[row], strict=False):
-            title = f"{plotting.caption(sample, samples)} (seed {sample.attrs['seed']})"
-            title = plotting.wrapped(title, 14 * shown)
+            title = f"{text.caption(sample, samples)} (seed {sample.attrs['seed']})"
+            title = text.wrapped(title, 14 * shown)
             block.suptitle(title, x=0.02, ha="left", fontsize=8)
             _strip(block.subplots(2, shown), sample, steps)
 
@@ -86,7 +88,7 @@ def recovery(table: pd.DataFrame, draws: int, confidence: float, seed: int) -> F
             axes.set_title(BANDS[band], fontweight="bold")
         for axes in grid[-1]:
             plotting.log_snr_axis(axes)
-        count = plotting.counted(pd.concat(counts))
+        count = text.counted(pd.concat(counts))
         figure.legend(
             *grid[0, 0].get_legend_handles_labels(),
             loc="outside lower center",
