@@ -11,9 +11,7 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import seaborn
-from matplotlib import patheffects
 from matplotlib.axes import Axes
-from matplotlib.colors import ListedColormap, Normalize
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.ticker import MaxNLocator
 
@@ -25,6 +23,7 @@ logging.getLogger("fontTools").setLevel(logging.WARNING)  # it logs every glyph 
 PALETTE = seaborn.color_palette("colorblind")  # told apart under the common deficiencies
 BLUE, ORANGE, GREEN, VERMILION, *_ = PALETTE
 GREY = "0.55"
+DECIMALS = 6  # of positions, as shares of a figure: far less than a pixel, far more than noise
 UNITS = ["model", "dataset", "sampling"]  # what is never pooled
 SAMPLES = [*UNITS, "prompt_id", "seed"]  # keys of a table of samples
 STEPS = [*SAMPLES, "step", "log_snr"]  # keys of a table with steps
@@ -76,12 +75,31 @@ def save(figure: Figure, pdf: str, png: str) -> None:
 
     Each is written beside its place and renamed, so that a torn one is never seen.
     """
+    settle(figure)
     of_pdf = {"CreationDate": None, "Producer": None, "Creator": None}
     with mpl.rc_context(fname=STYLE):
         for path, metadata in ((pdf, of_pdf), (png, {"Software": None})):
             temporary = f"{path}.tmp"
             figure.savefig(temporary, format=Path(path).suffix[1:], metadata=metadata)
             os.replace(temporary, path)
+
+
+def settle(figure: Figure) -> None:
+    """Lay a figure out once and for all, at positions without the noise of the layout's solver.
+
+    It orders its variables by where they lie in memory, so their last bits differ between runs.
+    """
+    with mpl.rc_context(fname=STYLE):
+        figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    for part in (figure, *figure.findobj(SubFigure)):
+        if isinstance(part, SubFigure):
+            part.bbox_relative.set_points(part.bbox_relative.get_points().round(DECIMALS))
+        for words in part.texts:
+            words.set_position(np.round(words.get_position(), DECIMALS))
+    for axes in figure.axes:
+        bounds = np.round(axes.get_position(original=True).bounds, DECIMALS)
+        axes.set_position(bounds, which="original")
 
 
 def stacked(parts: Sequence[Part]) -> Figure:
@@ -182,61 +200,6 @@ def step_colours(steps: Iterable[int]) -> dict[int, tuple]:
     return dict(
         zip(ordered, mpl.colormaps["viridis"](np.linspace(0.05, 0.8, len(ordered))), strict=True)
     )
-
-
-def overlay_colours() -> ListedColormap:
-    """Make the colours of maps scaled to -1..1: blue over transparent to red."""
-    values = np.linspace(-1, 1, 255)
-    colours = mpl.colormaps["RdBu_r"](0.5 + 0.42 * values)
-    colours[:, 3] = np.clip(1.4 * np.abs(values), 0, 0.85)
-    return ListedColormap(colours, name="overlay")
-
-
-OVERLAY, SIGNED = overlay_colours(), Normalize(-1, 1)
-
-
-def picture(axes: Axes, image: np.ndarray) -> None:
-    """Show an RGB picture (y, x, rgb) on the unit square without ticks."""
-    axes.imshow(image, extent=(0, 1, 1, 0), interpolation="nearest")
-    axes.set(xticks=[], yticks=[])
-    axes.spines[:].set_visible(False)
-
-
-def overlaid(axes: Axes, image: np.ndarray, saliency: np.ndarray, mask: np.ndarray) -> None:
-    """Show a picture in grey, over it a map (y, x) divided by its largest magnitude, an outline."""
-    grey = (
-        0.5 + 0.5 * (image @ [0.299, 0.587, 0.114]) / 255
-    )  # lightened, so that the map's colours carry
-    picture(axes, np.repeat(grey[..., None], 3, axis=-1))
-    scaled = saliency / max(np.nanmax(np.abs(saliency)), np.finfo(np.float32).tiny)
-    axes.imshow(scaled, extent=(0, 1, 1, 0), cmap=OVERLAY, norm=SIGNED, interpolation="bilinear")
-    outlined(axes, mask)
-
-
-def outlined(axes: Axes, mask: np.ndarray) -> None:
-    """Draw a mask's (y, x) outline, white with a dark edge that shows on any picture."""
-    if np.ptp(np.nan_to_num(mask)) > 0.5:  # an empty or full mask has no outline
-        y, x = ((np.arange(size) + 0.5) / size for size in mask.shape)
-        outline = axes.contour(x, y, mask, levels=[0.5], colors="white", linewidths=0.9)
-        outline.set_path_effects([patheffects.withStroke(linewidth=1.9, foreground="0.1")])
-
-
-def map_bar(method: str, width: float) -> Part:
-    """Make the part that holds the one colour bar of a figure's maps, over the grey they lie on."""
-
-    def draw(figure: SubFigure) -> None:
-        axes = figure.subplots()
-        name = METHODS.get(method, method)
-        label = f"{name} map divided by its largest magnitude (white line: the objects' outline)"
-        mappable = mpl.cm.ScalarMappable(SIGNED, OVERLAY)
-        bar = figure.colorbar(
-            mappable, cax=axes, orientation="horizontal", label=label, ticks=[-1, -0.5, 0, 0.5, 1]
-        )
-        axes.set_facecolor("0.85")
-        axes.set_box_aspect(0.025)
-        bar.outline.set_linewidth(0.5)
-
-    return Part("", draw, width, 0.55)
 
 
 def listed(names: Iterable[str]) -> list[str]:

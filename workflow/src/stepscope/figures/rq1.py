@@ -8,7 +8,7 @@ import pandas as pd
 import xarray as xr
 from matplotlib.figure import Figure, SubFigure
 
-from stepscope.figures import plotting, text
+from stepscope.figures import overlays, plotting, text
 from stepscope.figures.samples import steps_with_map
 
 RECOVERY = [*plotting.STEPS, "region", "band", "recovered"]  # columns read of rq1_recovery
@@ -40,7 +40,7 @@ def maps_over_time(samples: Sequence[xr.Dataset], method: str, columns: int = 6)
 
     rows = [slice(start, start + abreast) for start in range(0, len(samples), abreast)]
     parts = [plotting.Part("", partial(draw, row), width, 2.75) for row in rows]
-    return plotting.stacked([*parts, plotting.map_bar(method, width)])
+    return plotting.stacked([*parts, overlays.map_bar(method, width)])
 
 
 def _steps(sample: xr.Dataset, columns: int) -> np.ndarray:
@@ -56,14 +56,14 @@ def _strip(grid: np.ndarray, sample: xr.Dataset, steps: np.ndarray) -> None:
     for (above, below), step in zip(grid.T, steps, strict=False):
         at_step = sample.sel(step=step)
         image = at_step["preview"].sel(prediction="guided").to_numpy()
-        plotting.picture(above, image)
+        overlays.picture(above, image)
         above.set_title(f"step {step}\nlog-SNR {float(at_step['log_snr']):+.1f}")
-        plotting.overlaid(below, image, at_step["map"].to_numpy(), mask)
+        overlays.overlaid(below, image, at_step["map"].to_numpy(), mask)
     for axes in grid[:, len(steps) : -1].flat:
         axes.set_visible(False)
     for axes in grid[:, -1]:
-        plotting.picture(axes, final)
-    plotting.outlined(grid[1, -1], mask)
+        overlays.picture(axes, final)
+    overlays.outlined(grid[1, -1], mask)
     grid[0, -1].set_title("final picture")
     grid[0, 0].set_ylabel("guided\nprediction")
     grid[1, 0].set_ylabel("map over it")

@@ -11,7 +11,7 @@ import xarray as xr
 from matplotlib.artist import Artist
 from matplotlib.figure import Figure, SubFigure
 
-from stepscope.figures import plotting, text
+from stepscope.figures import overlays, plotting, text
 from stepscope.figures.samples import steps_with_map
 from stepscope.store import tables
 
@@ -62,7 +62,7 @@ def words(
         rows = rows[rows["method"] == drawn]
         rows = rows.assign(share=tables.share(rows))
         parts.append(_part(title, sample, rows, drawn, columns))
-    maps = [plotting.map_bar(map_method, WIDTH)] if parts and len(relevance) else []
+    maps = [overlays.map_bar(map_method, WIDTH)] if parts and len(relevance) else []
     return plotting.stacked(parts + maps)
 
 
@@ -167,9 +167,9 @@ def _maps(
         at_step = sample.sel(step=step)
         image = at_step["preview"].sel(prediction="guided").to_numpy()
         saliency = at_step["map"].isel(word=index, missing_dims="ignore")
-        plotting.overlaid(axes, image, saliency.to_numpy(), sample["mask"].to_numpy())
+        overlays.overlaid(axes, image, saliency.to_numpy(), sample["mask"].to_numpy())
         axes.set_title(f"step {step}")
         axes.set_xlabel(names[index].text, color=names[index].colour, fontweight="bold")
-    plotting.picture(final, sample["image"].to_numpy())
+    overlays.picture(final, sample["image"].to_numpy())
     final.set_title("final picture")
     final.set_xlabel(f"seed {sample.attrs['seed']}")

@@ -9,7 +9,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 
-from stepscope.figures import plotting, text
+from stepscope.figures import overlays, plotting, text
 from stepscope.statistics import summaries
 
 COLOURS = {"e_u": plotting.VERMILION, "e_c": plotting.ORANGE, "guided": plotting.BLUE}
@@ -156,7 +156,7 @@ def _grid(title: str, pictures: xr.Dataset) -> plotting.Part:
             for axes, image in zip(
                 line, pictures["image"].sel(sampling=name).to_numpy(), strict=True
             ):
-                plotting.picture(axes, image)
+                overlays.picture(axes, image)
             line[0].set_ylabel(name, fontweight="bold")
         ids, seeds = (pictures[name].to_numpy() for name in ("prompt_id", "seed"))
         for axes, prompt, prompt_id, seed in zip(grid[0], prompts, ids, seeds, strict=True):
