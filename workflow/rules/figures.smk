@@ -2,7 +2,7 @@
 # Methods whose maps are shown, and the samples they are shown for.
 SHOWN_MAP = PLAN.preferred("df_rise")
 SHOWN_WORD_MAP = PLAN.preferred("df_cam_word", "cross_attention", "relevance", "information")
-SHOWN_RELEVANCE = PLAN.preferred("relevance", "information")
+SHOWN_RELEVANCE = PLAN.preferred("relevance", "information", "cross_attention", "df_cam_word")
 OVER_TIME = PLAN.pictured(4, PLAN.first_sampling(SHOWN_MAP))
 BY_WORD = PLAN.pictured(3, PLAN.first_sampling(SHOWN_WORD_MAP))
 BY_SAMPLING = PLAN.pictured(6, list(config["samplings"]))

@@ -53,7 +53,12 @@ rule test_claims:
     input:
         **{name: table(name) for name in TESTED},
     output:
-        "<results>/tables/claims.tsv",
+        report(
+            "<results>/tables/claims.tsv",
+            caption="../report/claims.rst",
+            category="Claims of the paper",
+            labels={"table": "claims and their verdicts"},
+        ),
     log:
         "<logs>/test_claims.log",
     conda:

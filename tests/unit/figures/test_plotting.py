@@ -2,9 +2,12 @@
 
 import numpy as np
 import pandas as pd
+import pytest
+from matplotlib.figure import Figure, SubFigure
+from matplotlib.layout_engine import PlaceHolderLayoutEngine
 
-from stepscope.figures import plotting, rq1
-from support.drawings import BOOTSTRAP, drawn, recovery_table
+from stepscope.figures import games, overlays, plotting, rq1, rq2, rq3
+from support.drawings import BOOTSTRAP, drawn, recovery_table, sample, without_rows
 
 
 def test_the_same_figure_is_the_same_bytes(rng, tmp_path):
@@ -14,6 +17,53 @@ def test_the_same_figure_is_the_same_bytes(rng, tmp_path):
         plotting.save(figure, f"{tmp_path}/{run}.pdf", f"{tmp_path}/{run}.png")
     for form in ("pdf", "png"):
         assert (tmp_path / f"a.{form}").read_bytes() == (tmp_path / f"b.{form}").read_bytes()
+    assert len(list(tmp_path.iterdir())) == 4  # nothing is left beside them
+
+
+def test_positions_have_no_noise_of_the_layouts_solver(rng):
+    """Its last bits differ from run to run; nothing may be laid out again when it is written."""
+    figure = rq1.maps_over_time([sample(rng, 0, steps=(2,))], "df_rise")
+    plotting.settle(figure)
+    parts = [part.bbox_relative.get_points() for part in figure.findobj(SubFigure)]
+    parts += [axes.get_position(original=True).bounds for axes in figure.axes]
+    for position in parts:
+        np.testing.assert_array_equal(position, np.round(position, plotting.DECIMALS))
+    assert isinstance(figure.get_layout_engine(), PlaceHolderLayoutEngine)
+    left, right = figure.axes[0], figure.axes[1]
+    assert left.get_position().x1 < right.get_position().x0  # it was laid out
+
+
+def test_grey_does_not_depend_on_how_a_picture_lies_in_memory(rng):
+    image = rng.integers(0, 256, (40, 40, 3), dtype=np.uint8)
+    apart = np.zeros((40, 80, 4), np.uint8)[:, ::2, :3]
+    apart[:] = image
+    greys = []
+    for picture in (image, apart):
+        axes = Figure().subplots()
+        overlays.overlaid(axes, picture, np.ones((4, 4)), np.zeros((4, 4)))
+        greys.append(np.asarray(axes.images[0].get_array()))
+    np.testing.assert_array_equal(*greys)
+    red, green, blue = map(int, image[0, 0])
+    expected = 0.5 + 0.5 * (299 * red + 587 * green + 114 * blue) / 255_000
+    assert greys[0][0, 0, 0] == pytest.approx(expected, abs=1e-15)
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda: rq1.maps_over_time([], "df_rise"),
+        lambda: rq1.recovery(without_rows("rq1_recovery"), **BOOTSTRAP),
+        lambda: games.auc(without_rows("rq1_curves"), without_rows("rq1_auc"), **BOOTSTRAP),
+        lambda: rq2.words([], without_rows("rq2_relevance"), "relevance", "df_rise"),
+        lambda: rq3.emergence(
+            without_rows("rq3_concepts"), without_rows("rq3_emergence"), **BOOTSTRAP
+        ),
+        lambda: rq3.samplings([]),
+    ],
+    ids=["maps", "recovery", "auc", "words", "emergence", "samplings"],
+)
+def test_a_figure_of_nothing_says_so(draw):
+    assert drawn(draw()) == "The study has nothing for this figure to show."
 
 
 def test_interval_averages_seeds_first_and_covers_the_mean():

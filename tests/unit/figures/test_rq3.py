@@ -16,6 +16,7 @@ from support.drawings import (
     drawn,
     scene,
     schedule,
+    texts,
 )
 
 FAMILIES = {"object": 24, "colour": 8, "texture": 4, "size": 2, "relation": 2}
@@ -76,6 +77,7 @@ def sampling_pictures(rng, prompts=6):
             "prompt": [PROMPTS[i % 4] for i in range(prompts)],
             "step": range(1, 21),
             "seed": ("prompt", np.zeros(prompts, int)),
+            "prompt_id": ("prompt", [f"p{i:02}" for i in range(prompts)]),
         },
         attrs=UNIT,
     )
@@ -94,6 +96,21 @@ def test_emergence_names_families_predictions_and_chance(rng):
         if line.get_label().startswith("chance")
     }
     assert levels == {0.333, 0.5}
+
+
+def test_emergence_draws_what_there_is(rng):
+    tables = concept_tables(rng, prompts=2, families={"object": 3, "size": 2})
+    kept = "prediction != 'e_u' and (family != 'size' or sampling == 'early')"
+    text = texts(rq3.emergence(*(table.query(kept) for table in tables), **BOOTSTRAP))
+    for part in ("object", "size", "latter", "guided", "n = 2 prompts"):
+        assert part in text
+
+
+def test_samplings_name_a_prompt_that_the_font_cannot_show(rng):
+    pictures = sampling_pictures(rng, prompts=2).assign_coords(prompt=["$1 cat", "猫"])
+    text = texts(rq3.samplings([pictures]))
+    assert "“$1 cat”\nseed 0" in text
+    assert "p01 (its prompt" in text
 
 
 def test_samplings_show_prompts_seeds_and_schedules(rng):

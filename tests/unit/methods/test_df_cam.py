@@ -147,7 +147,7 @@ def test_a_region_target_is_what_the_prompt_adds_there():
 
 def test_without_guidance_the_prompt_target_is_refused():
     denoiser, steps = replay(guidance=1.0)
-    with pytest.raises(ValueError, match="target: prompt needs guidance above 1"):
+    with pytest.raises(ValueError, match="what the prompt adds needs guidance above 1"):
         df_cam(denoiser, steps[1])
 
 

@@ -1,5 +1,7 @@
 """DF-RISE: reproducible from its seed, right in its similarity, and right about planted truth."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -160,11 +162,23 @@ def test_region_scores_need_a_mask_and_names_are_checked():
     denoiser, steps = replay()
     with pytest.raises(ValueError, match="score: region needs object masks, and tiny has none"):
         df_rise(denoiser, steps[0], score="region", **FEW)
+    nowhere = replace(steps[0], mask=torch.zeros(16, 16))
+    with pytest.raises(ValueError, match="score: region needs object masks, and tiny has none"):
+        df_rise(denoiser, nowhere, score="region", **FEW)
+    with pytest.raises(ValueError, match="a pixel was never kept, or never hidden"):
+        df_rise(denoiser, steps[0], masks=2)
     with pytest.raises(ValueError, match="similarity: 'ssim' is none of structure"):
         df_rise(denoiser, steps[0], similarity="ssim", **FEW)
     for wrong in ({"masks": 1}, {"block": 0}, {"keep": 0.0}, {"keep": 1.0}):
         with pytest.raises(ValueError, match="a difference of means needs at least 2 masks"):
             df_rise(denoiser, steps[0], **FEW | wrong)
+
+
+def test_without_guidance_there_is_nothing_that_the_prompt_adds():
+    denoiser, steps = replay(guidance=1.0)
+    with pytest.raises(ValueError, match="what the prompt adds needs guidance above 1"):
+        df_rise(denoiser, steps[0], quantity="prompt", **FEW)
+    assert np.isfinite(df_rise(denoiser, steps[0], **FEW)[""]).all()
 
 
 def test_v_prediction_is_compared_as_noise():

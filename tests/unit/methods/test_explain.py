@@ -1,14 +1,20 @@
 """Whatever a method returns becomes maps on the trace's axes, or one sentence says why not."""
 
+import re
+
 import numpy as np
 import pytest
+import torch
 import xarray as xr
 
 from stepscope.methods import method as method_module
-from stepscope.methods.explain import Gathered, budget, variants
+from stepscope.methods.explain import Gathered, budget
 from stepscope.methods.method import Layers, method, parameters_of
+from stepscope.methods.results import checked, told
 from stepscope.store.maps import flat
 from stepscope.store.traces import chosen_steps
+
+ONE = np.ones((2, 3))
 
 
 @pytest.fixture
@@ -61,34 +67,82 @@ def test_the_budget_is_counted_or_said_to_be_unknown(tree):
 
 def test_every_kind_of_result_finds_its_place(tree):
     gathered = Gathered(tree)
-    one = np.ones((2, 3))
     result = {
-        "": (one, 0.1 * one),
-        "word": np.ones((2, 2, 3)),
-        "all": Layers(("p", "q"), np.ones((2, 2, 3))),
+        "": (ONE, np.where(ONE > 2, ONE, np.nan)),  # an error may be unknown in places
+        "word": torch.ones(2, 2, 3, dtype=torch.bfloat16, requires_grad=True),
+        "all": Layers(("p", "q"), np.stack([ONE, ONE * np.nan])),
+        "signs": ONE > 0,
     }
-    for name, value in variants("m", result):
-        gathered.put(name, 1, 3, value)
+    gathered.put(1, 3, checked(result, "m", (2, 3), words=2))
     arrays = gathered.arrays()
-    assert set(arrays) == {"m", "m_se", "m_word", "m_all"}
+    assert set(arrays) == {"m", "m_se", "m_word", "m_all", "m_signs"}
     assert arrays["m"].dims == ("sample", "step", "y", "x")
     assert arrays["m_word"].dims == ("sample", "step", "word", "y", "x")
     assert list(arrays["m_all"]["layer"].values) == ["p", "q"]
     assert np.isfinite(arrays["m"]).sum() == 6
     assert np.isfinite(arrays["m_word"].sel(sample=1, step=3)).sum() == 12
     assert np.isnan(arrays["m_word"].isel(word=2)).all()
+    assert np.isnan(arrays["m_all"].sel(sample=1, step=3, layer="q")).all()
+    assert (arrays["m_signs"].sel(sample=1, step=3) == 1).all()
 
 
 @pytest.mark.parametrize(
     ("result", "message"),
     [
-        (np.ones((4, 3)), r"m: a map has shape \(4, 3\), but the latent grid is \(2, 3\)"),
-        (np.ones((5, 2, 3)), "m: 5 maps for the 2 words of a prompt"),
+        (ONE * np.nan, "6 of the 6 values of m are NaN."),
+        ({"a": (ONE, ONE * np.inf)}, "6 of the 6 values of m_a_se are NaN or infinite."),
+        (np.where(ONE > 0, [np.inf, 1, np.nan], 0), "4 of the 6 values of m are NaN or infinite."),
+        (ONE * 1e300, "m has the value 1e+300, beyond what float32 can hold."),
+        (torch.ones(2, 3) * 1j, "m is of type complex64, not a map of real numbers."),
+        (None, "m is of type NoneType, not a map of real numbers."),
+        ("heart", "m is of type str, not a map of real numbers."),
+        ([[1, 2], [3]], "m is no map of numbers: setting an array element with a sequence."),
+        ({}, "the method returned an empty dict, and so no map."),
+        ({1: ONE}, "a variant is called 1; a name has letters, digits and _ alone"),
+        ({"a/b": ONE}, "a variant is called 'a/b'; a name has"),
+        ({"": ONE, "se": ONE}, "does not end with se, which stands for standard errors."),
+        ((ONE, ONE, ONE), "m has 3 parts; a pair is a map and its error."),
+        ((np.ones((2, 2, 3)), ONE), "m_se is of another form than the map whose error it is."),
+        (np.ones((4, 3)), "m has shape (4, 3), but the latent grid is (2, 3)."),
+        (np.ones((1, 2, 2, 3)), "m has shape (1, 2, 2, 3), but the latent grid is (2, 3)."),
+        (np.ones((5, 2, 3)), "m has 5 maps for the 2 words of the prompt."),
+        (Layers(("p",), np.ones((2, 2, 3))), "m has 2 maps for the 1 layers."),
+        (Layers(("p",), np.where(ONE > 0, [0, 1, np.nan], 0)[None]), "2 of the 6 values of m are"),
     ],
 )
-def test_a_map_that_does_not_fit_is_refused(tree, result, message):
-    with pytest.raises(ValueError, match=message):
-        Gathered(tree).put("m", 0, 1, result)
+def test_what_is_no_map_is_refused(result, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        checked(result, "m", (2, 3), words=2)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "differing"),
+    [
+        (ONE, np.ones((2, 2, 3)), "m"),
+        ({"": ONE, "a": ONE}, {"": ONE}, "m_a"),
+        (Layers(("p",), ONE[None]), Layers(("q",), ONE[None]), "m"),
+    ],
+)
+def test_the_steps_of_a_method_have_the_same_maps(tree, first, second, differing):
+    gathered = Gathered(tree)
+    gathered.put(0, 1, checked(first, "m", (2, 3), words=2))
+    gathered.put(1, 1, checked(first, "m", (2, 3), words=2))
+    with pytest.raises(ValueError, match=f"^{differing}: the steps of a method"):
+        gathered.put(0, 2, checked(second, "m", (2, 3), words=2))
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "message"),
+    [
+        (ValueError("no mask."), ValueError, "explain/m: cat, step 1: no mask."),
+        (ZeroDivisionError("by zero"), RuntimeError, "explain/m: cat, step 1: ZeroDivisionError: "),
+        (KeyError("x"), RuntimeError, "explain/m: cat, step 1: KeyError: 'x'"),
+    ],
+)
+def test_an_error_says_which_method_had_it_and_where(error, kind, message):
+    with pytest.raises(kind, match=re.escape(message)) as caught, told("explain/m: cat, step 1"):
+        raise error
+    assert caught.value.__cause__ is error
 
 
 def test_reduction_sums_layers_and_averages_words_with_a_role():

@@ -163,6 +163,31 @@ def test_tables_without_rows_leave_claims_untestable():
     table = claims.claims_table(empty, **SETTINGS)
     assert (table["verdict"] == "not_testable").all()
     assert set(table["claim"]) == set(claims.STATEMENTS)
+    empty["rq1_recovery"] = empty["rq1_recovery"].iloc[:0]
+    assert tuple(claims.claims_table(empty, **SETTINGS).columns) == CLAIMS
+
+
+@pytest.mark.parametrize(
+    ("table", "method", "untested", "reason"),
+    [
+        ("rq1_saliency", "df_rise", {"R1a"}, "no DF-RISE maps at two steps or more"),
+        ("rq1_auc", "df_rise", {"R1b"}, "the games have no df_rise"),
+        ("rq1_auc", "random", {"R1b"}, "the games have no random"),
+        ("rq2_relevance", "relevance", {"R2a", "R2b", "R3b"}, "needs relevance"),
+        ("rq2_grounding", "df_cam_word", {"R2b"}, "needs df_cam_word and relevance"),
+    ],
+)
+def test_a_study_without_a_method_says_which_claims_need_it(table, method, untested, reason):
+    measured = study(1.0)
+    measured[table] = measured[table][measured[table]["method"] != method]
+    rows = claims.claims_table(measured, **SETTINGS | {"draws": 20})
+    rows = rows[~rows["statistic"].str.contains("lime")]
+    lacking = rows[rows["reason"].str.startswith(reason)]
+    assert set(lacking["claim"]) - {"R1c"} <= untested
+    assert (lacking["verdict"] == "not_testable").all()
+    tested = rows[rows["verdict"] == "supported"].groupby("claim").size().to_dict()
+    whole = {"R1a": 2} if untested == {"R1a"} else {}  # two of its four read the trace alone
+    assert tested == {k: n for k, n in MEASURED.items() if k not in untested} | whole
 
 
 @pytest.mark.parametrize(

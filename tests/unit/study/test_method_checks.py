@@ -42,9 +42,14 @@ def test_parameter_that_a_method_does_not_take():
     [
         (
             {"function": "stepscope.methods.df_cam:df_cam"},
-            "there is one; leave it out, or set its target",
+            "one; leave it out, or set its target to something else than prompt, region, raw_sum.$",
         ),
         ({"function": "stepscope.methods.df_cam:df_cam", "target": "norm"}, ""),
+        (
+            {"function": "stepscope.methods.df_rise:df_rise", "quantity": "prompt"},
+            "one; leave it out, or set its quantity to something else than prompt.$",
+        ),
+        ({"function": "stepscope.methods.df_rise:df_rise"}, ""),
         ({"function": "stepscope.methods.relevance:relevance"}, "there is one; leave it out.$"),
         ({"function": "stepscope.methods.cross_attention:cross_attention"}, ""),
         ({"function": "own:map"}, ""),

@@ -5,7 +5,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 
-from stepscope.figures import plotting
+from stepscope.figures import plotting, text
 
 KEYS = [*plotting.STEPS, "method", "similarity", "game", "substrate", "score"]
 CURVES = [*KEYS, "move", "value"]  # columns read of rq1_curves
@@ -29,6 +29,8 @@ def auc(
     Colours are steps; above, a row per method; below, a panel per method and game.
     """
     bootstrap = plotting.Bootstrap(draws=draws, confidence=confidence, seed=seed)
+    if areas.empty:
+        return plotting.stacked([])
     distances = areas[areas["auc_distance"].notna()]
     score = (distances if len(distances) else areas)["score"].iloc[0]
     areas, curves = (_labelled(table[table["score"] == score]) for table in (areas, curves))
@@ -122,7 +124,7 @@ def _areas(
     figure.legend(
         *panels[0].get_legend_handles_labels(),
         loc="outside right upper",
-        title=f"{plotting.counted(table['n'])}\nmean, {bootstrap['confidence']:.0%} CI",
+        title=f"{text.counted(table['n'])}\nmean, {bootstrap['confidence']:.0%} CI",
     )
 
 

@@ -2,7 +2,7 @@
 
 import functools
 import logging
-import textwrap
+import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypedDict
@@ -11,20 +11,19 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import seaborn
-import xarray as xr
-from matplotlib import patheffects
 from matplotlib.axes import Axes
-from matplotlib.colors import ListedColormap, Normalize
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.ticker import MaxNLocator
 
+from stepscope.figures import text
+from stepscope.figures.text import STYLE
 from stepscope.statistics import inference
 
 logging.getLogger("fontTools").setLevel(logging.WARNING)  # it logs every glyph of a PDF
-STYLE = Path(__file__).with_name("style.mplstyle")
 PALETTE = seaborn.color_palette("colorblind")  # told apart under the common deficiencies
 BLUE, ORANGE, GREEN, VERMILION, *_ = PALETTE
 GREY = "0.55"
+DECIMALS = 6  # of positions, as shares of a figure: far less than a pixel, far more than noise
 UNITS = ["model", "dataset", "sampling"]  # what is never pooled
 SAMPLES = [*UNITS, "prompt_id", "seed"]  # keys of a table of samples
 STEPS = [*SAMPLES, "step", "log_snr"]  # keys of a table with steps
@@ -72,14 +71,40 @@ def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
 
 
 def save(figure: Figure, pdf: str, png: str) -> None:
-    """Write a figure as vector PDF and as PNG, byte for byte the same in every run."""
+    """Write a figure as vector PDF and as PNG, byte for byte the same in every run.
+
+    Each is written beside its place and renamed, so that a torn one is never seen.
+    """
+    settle(figure)
+    of_pdf = {"CreationDate": None, "Producer": None, "Creator": None}
     with mpl.rc_context(fname=STYLE):
-        figure.savefig(pdf, metadata={"CreationDate": None, "Producer": None, "Creator": None})
-        figure.savefig(png, metadata={"Software": None})
+        for path, metadata in ((pdf, of_pdf), (png, {"Software": None})):
+            temporary = f"{path}.tmp"
+            figure.savefig(temporary, format=Path(path).suffix[1:], metadata=metadata)
+            os.replace(temporary, path)
+
+
+def settle(figure: Figure) -> None:
+    """Lay a figure out once and for all, at positions without the noise of the layout's solver.
+
+    It orders its variables by where they lie in memory, so their last bits differ between runs.
+    """
+    with mpl.rc_context(fname=STYLE):
+        figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    for part in (figure, *figure.findobj(SubFigure)):
+        if isinstance(part, SubFigure):
+            part.bbox_relative.set_points(part.bbox_relative.get_points().round(DECIMALS))
+        for words in part.texts:
+            words.set_position(np.round(words.get_position(), DECIMALS))
+    for axes in figure.axes:
+        bounds = np.round(axes.get_position(original=True).bounds, DECIMALS)
+        axes.set_position(bounds, which="original")
 
 
 def stacked(parts: Sequence[Part]) -> Figure:
-    """Stack parts one above another, as wide as the widest."""
+    """Stack parts one above another, as wide as the widest; without any, the figure says so."""
+    parts = parts or [nothing("", "The study has nothing for this figure to show.")]
     width = max(part.width for part in parts)
     heights = [part.height for part in parts]
     figure = Figure(figsize=(width, sum(heights)), layout="constrained")
@@ -89,6 +114,15 @@ def stacked(parts: Sequence[Part]) -> Figure:
             row.suptitle(part.title)
         part.draw(row)
     return figure
+
+
+def nothing(title: str, why: str) -> Part:
+    """Make a part that says why there is nothing to draw."""
+
+    def draw(figure: SubFigure) -> None:
+        figure.text(0.5, 0.5, text.wrapped(why, 100), ha="center", va="center")
+
+    return Part(title, draw, 7.2, 0.8)
 
 
 def groups(frame: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
@@ -101,18 +135,6 @@ def of_group(table: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
     """Select the rows of a table that belong to the same model and dataset as `rows`."""
     first = rows.iloc[0]
     return table[(table["model"] == first["model"]) & (table["dataset"] == first["dataset"])]
-
-
-def caption(sample: xr.Dataset, samples: Sequence[xr.Dataset]) -> str:
-    """Write a sample's prompt, with its model and dataset where there are several."""
-    unit = unit_of(sample)
-    prefix = f"{unit}: " if {unit_of(other) for other in samples} - {unit} else ""
-    return f"{prefix}“{sample.attrs['prompt']}”"
-
-
-def unit_of(pictures: xr.Dataset) -> str:
-    """Name the model and the dataset of prompts that pictures come from."""
-    return f"{pictures.attrs['model']} · {pictures.attrs['dataset']}"
 
 
 def compact(table: pd.DataFrame) -> pd.DataFrame:
@@ -155,6 +177,8 @@ def spaced(positions: np.ndarray, share: float) -> np.ndarray:
 
 def step_axis(axes: Axes, times: pd.DataFrame, label: str = "step", share: float = 0.09) -> None:
     """Write step numbers along the top of an axis over log-SNR; `times` has step and log_snr."""
+    if times.empty:
+        return
     times = times[["step", "log_snr"]].drop_duplicates("step").sort_values("log_snr")
     kept = times.iloc[spaced(times["log_snr"].to_numpy(), share)]
     top = axes.secondary_xaxis("top")
@@ -176,72 +200,6 @@ def step_colours(steps: Iterable[int]) -> dict[int, tuple]:
     return dict(
         zip(ordered, mpl.colormaps["viridis"](np.linspace(0.05, 0.8, len(ordered))), strict=True)
     )
-
-
-def overlay_colours() -> ListedColormap:
-    """Make the colours of maps scaled to -1..1: blue over transparent to red."""
-    values = np.linspace(-1, 1, 255)
-    colours = mpl.colormaps["RdBu_r"](0.5 + 0.42 * values)
-    colours[:, 3] = np.clip(1.4 * np.abs(values), 0, 0.85)
-    return ListedColormap(colours, name="overlay")
-
-
-OVERLAY, SIGNED = overlay_colours(), Normalize(-1, 1)
-
-
-def picture(axes: Axes, image: np.ndarray) -> None:
-    """Show an RGB picture (y, x, rgb) on the unit square without ticks."""
-    axes.imshow(image, extent=(0, 1, 1, 0), interpolation="nearest")
-    axes.set(xticks=[], yticks=[])
-    axes.spines[:].set_visible(False)
-
-
-def overlaid(axes: Axes, image: np.ndarray, saliency: np.ndarray, mask: np.ndarray) -> None:
-    """Show a picture in grey, over it a map (y, x) divided by its largest magnitude, an outline."""
-    grey = (
-        0.5 + 0.5 * (image @ [0.299, 0.587, 0.114]) / 255
-    )  # lightened, so that the map's colours carry
-    picture(axes, np.repeat(grey[..., None], 3, axis=-1))
-    scaled = saliency / max(np.nanmax(np.abs(saliency)), np.finfo(np.float32).tiny)
-    axes.imshow(scaled, extent=(0, 1, 1, 0), cmap=OVERLAY, norm=SIGNED, interpolation="bilinear")
-    outlined(axes, mask)
-
-
-def outlined(axes: Axes, mask: np.ndarray) -> None:
-    """Draw a mask's (y, x) outline, white with a dark edge that shows on any picture."""
-    if np.ptp(np.nan_to_num(mask)) > 0.5:  # an empty or full mask has no outline
-        y, x = ((np.arange(size) + 0.5) / size for size in mask.shape)
-        outline = axes.contour(x, y, mask, levels=[0.5], colors="white", linewidths=0.9)
-        outline.set_path_effects([patheffects.withStroke(linewidth=1.9, foreground="0.1")])
-
-
-def map_bar(method: str, width: float) -> Part:
-    """Make the part that holds the one colour bar of a figure's maps, over the grey they lie on."""
-
-    def draw(figure: SubFigure) -> None:
-        axes = figure.subplots()
-        name = METHODS.get(method, method)
-        label = f"{name} map divided by its largest magnitude (white line: the objects' outline)"
-        mappable = mpl.cm.ScalarMappable(SIGNED, OVERLAY)
-        bar = figure.colorbar(
-            mappable, cax=axes, orientation="horizontal", label=label, ticks=[-1, -0.5, 0, 0.5, 1]
-        )
-        axes.set_facecolor("0.85")
-        axes.set_box_aspect(0.025)
-        bar.outline.set_linewidth(0.5)
-
-    return Part("", draw, width, 0.55)
-
-
-def wrapped(text: str, width: int) -> str:
-    """Break text into lines of at most `width` characters."""
-    return "\n".join(textwrap.wrap(text, width))
-
-
-def counted(n: pd.Series, unit: str = "prompts") -> str:
-    """Write a sample size in words: "n = 24 prompts", or its range where it differs."""
-    low, high = (int(n.min()), int(n.max())) if len(n) else (0, 0)
-    return f"n = {low} {unit}" if low == high else f"n = {low} to {high} {unit}"
 
 
 def listed(names: Iterable[str]) -> list[str]:

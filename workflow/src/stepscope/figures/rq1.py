@@ -8,7 +8,7 @@ import pandas as pd
 import xarray as xr
 from matplotlib.figure import Figure, SubFigure
 
-from stepscope.figures import plotting
+from stepscope.figures import overlays, plotting, text
 from stepscope.figures.samples import steps_with_map
 
 RECOVERY = [*plotting.STEPS, "region", "band", "recovered"]  # columns read of rq1_recovery
@@ -23,6 +23,8 @@ def maps_over_time(samples: Sequence[xr.Dataset], method: str, columns: int = 6)
     A sample (see `samples.load_samples`) has two rows: predictions above, maps below, its final
     picture at the right; at most `columns` steps with a map are shown, evenly chosen.
     """
+    if not samples:
+        return plotting.stacked([])
     chosen = [_steps(sample, columns) for sample in samples]
     shown = max(map(len, chosen)) + 1
     abreast = 2 if shown <= 4 and len(samples) > 1 else 1
@@ -31,14 +33,14 @@ def maps_over_time(samples: Sequence[xr.Dataset], method: str, columns: int = 6)
     def draw(row: slice, figure: SubFigure) -> None:
         blocks = figure.subfigures(1, abreast, squeeze=False, wspace=0.04)[0]
         for block, sample, steps in zip(blocks, samples[row], chosen[row], strict=False):
-            title = f"{plotting.caption(sample, samples)} (seed {sample.attrs['seed']})"
-            title = plotting.wrapped(title, 14 * shown)
+            title = f"{text.caption(sample, samples)} (seed {sample.attrs['seed']})"
+            title = text.wrapped(title, 14 * shown)
             block.suptitle(title, x=0.02, ha="left", fontsize=8)
             _strip(block.subplots(2, shown), sample, steps)
 
     rows = [slice(start, start + abreast) for start in range(0, len(samples), abreast)]
     parts = [plotting.Part("", partial(draw, row), width, 2.75) for row in rows]
-    return plotting.stacked([*parts, plotting.map_bar(method, width)])
+    return plotting.stacked([*parts, overlays.map_bar(method, width)])
 
 
 def _steps(sample: xr.Dataset, columns: int) -> np.ndarray:
@@ -54,14 +56,14 @@ def _strip(grid: np.ndarray, sample: xr.Dataset, steps: np.ndarray) -> None:
     for (above, below), step in zip(grid.T, steps, strict=False):
         at_step = sample.sel(step=step)
         image = at_step["preview"].sel(prediction="guided").to_numpy()
-        plotting.picture(above, image)
+        overlays.picture(above, image)
         above.set_title(f"step {step}\nlog-SNR {float(at_step['log_snr']):+.1f}")
-        plotting.overlaid(below, image, at_step["map"].to_numpy(), mask)
+        overlays.overlaid(below, image, at_step["map"].to_numpy(), mask)
     for axes in grid[:, len(steps) : -1].flat:
         axes.set_visible(False)
     for axes in grid[:, -1]:
-        plotting.picture(axes, final)
-    plotting.outlined(grid[1, -1], mask)
+        overlays.picture(axes, final)
+    overlays.outlined(grid[1, -1], mask)
     grid[0, -1].set_title("final picture")
     grid[0, 0].set_ylabel("guided\nprediction")
     grid[1, 0].set_ylabel("map over it")
@@ -86,7 +88,7 @@ def recovery(table: pd.DataFrame, draws: int, confidence: float, seed: int) -> F
             axes.set_title(BANDS[band], fontweight="bold")
         for axes in grid[-1]:
             plotting.log_snr_axis(axes)
-        count = plotting.counted(pd.concat(counts))
+        count = text.counted(pd.concat(counts))
         figure.legend(
             *grid[0, 0].get_legend_handles_labels(),
             loc="outside lower center",

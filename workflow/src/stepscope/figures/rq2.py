@@ -8,9 +8,10 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import xarray as xr
+from matplotlib.artist import Artist
 from matplotlib.figure import Figure, SubFigure
 
-from stepscope.figures import plotting
+from stepscope.figures import overlays, plotting, text
 from stepscope.figures.samples import steps_with_map
 from stepscope.store import tables
 
@@ -46,14 +47,23 @@ def words(
 
     `relevance` is rq2_relevance, each step divided by its total over words; lines are means over
     seeds, bands the range between seeds. A sample (see `samples.load_samples`) has a map per word.
+    Where its table lacks `method`, the first one that it has is drawn.
     """
     parts = []
     for sample in samples:
+        title = text.caption(sample, samples)
         keys = [relevance[key] == sample.attrs[key] for key in (*plotting.UNITS, "prompt_id")]
-        rows = relevance[np.logical_and.reduce([*keys, relevance["method"] == method])]
+        rows = relevance[np.logical_and.reduce(keys)]
+        if rows.empty:
+            why = f"No method says what its words matter, sampling {sample.attrs['sampling']}."
+            parts.append(plotting.nothing(title, why))
+            continue
+        drawn = method if (rows["method"] == method).any() else rows["method"].iloc[0]
+        rows = rows[rows["method"] == drawn]
         rows = rows.assign(share=tables.share(rows))
-        parts.append(_part(plotting.caption(sample, samples), sample, rows, method, columns))
-    return plotting.stacked([*parts, plotting.map_bar(map_method, WIDTH)])
+        parts.append(_part(title, sample, rows, drawn, columns))
+    maps = [overlays.map_bar(map_method, WIDTH)] if parts and len(relevance) else []
+    return plotting.stacked(parts + maps)
 
 
 def reigns(mean: pd.DataFrame) -> pd.DataFrame:
@@ -90,9 +100,10 @@ def _part(
             2, 1, squeeze=False, height_ratios=[1.75, 1.45], hspace=0.01
         ).flat
         axes = above.subplots()
+        lines: list[Artist] = []
         for index, word in names.items():
             course, least, most = (of[index].reindex(times.index) for of in (mean, low, high))
-            axes.plot(times, course, color=word.colour, ls=word.dash, label=word.label)
+            lines += axes.plot(times, course, color=word.colour, ls=word.dash)
             axes.fill_between(times, least, most, color=word.colour, alpha=0.15, lw=0)
         for step, index in zip(switches["step"], switches["word_index"], strict=True):
             colour = names[index].colour
@@ -107,7 +118,8 @@ def _part(
         n = rows["seed"].nunique()
         count = f"n = {n} seeds" if n > 1 else f"n = {n} seed"
         title = f"{plotting.METHODS.get(method, method)}\nmean and range, {count}"
-        above.legend(*axes.get_legend_handles_labels(), loc="outside right center", title=title)
+        labels = [word.label for word in names.values()]  # one that begins with _ is one too
+        above.legend(lines, labels, loc="outside right center", title=title)
         _maps(below, sample, mapped, names, columns)
 
     return plotting.Part(title, draw, WIDTH, 3.45)
@@ -116,7 +128,12 @@ def _part(
 def _names(rows: pd.DataFrame) -> dict[int, Word]:
     """Give each word a text, colour and dash: roles in colour, others grey, repeats numbered."""
     table = rows.drop_duplicates("word_index").sort_values("word_index")
-    texts = table["word"].astype(str)
+    texts = pd.Series(
+        [
+            word if text.legible(word) else f"word {index + 1}"
+            for word, index in zip(table["word"].astype(str), table["word_index"], strict=True)
+        ]
+    )
     colours, greys = iter(plotting.PALETTE * 3), iter(DASHES * 9)
     names = {}
     for index, word, role, repeat, again in zip(
@@ -127,11 +144,11 @@ def _names(rows: pd.DataFrame) -> dict[int, Word]:
         texts.duplicated(False),
         strict=True,
     ):
-        text = f"{word} ({repeat + 1})" if again else word
+        shown = f"{word} ({repeat + 1})" if again else word
         if isinstance(role, str) and role:
-            names[index] = Word(text, role, next(colours), "-")
+            names[index] = Word(shown, role, next(colours), "-")
         else:
-            names[index] = Word(text, "", mpl.colors.to_rgb(plotting.GREY), next(greys))
+            names[index] = Word(shown, "", mpl.colors.to_rgb(plotting.GREY), next(greys))
     return names
 
 
@@ -150,9 +167,9 @@ def _maps(
         at_step = sample.sel(step=step)
         image = at_step["preview"].sel(prediction="guided").to_numpy()
         saliency = at_step["map"].isel(word=index, missing_dims="ignore")
-        plotting.overlaid(axes, image, saliency.to_numpy(), sample["mask"].to_numpy())
+        overlays.overlaid(axes, image, saliency.to_numpy(), sample["mask"].to_numpy())
         axes.set_title(f"step {step}")
         axes.set_xlabel(names[index].text, color=names[index].colour, fontweight="bold")
-    plotting.picture(final, sample["image"].to_numpy())
+    overlays.picture(final, sample["image"].to_numpy())
     final.set_title("final picture")
     final.set_xlabel(f"seed {sample.attrs['seed']}")

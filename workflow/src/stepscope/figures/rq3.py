@@ -9,7 +9,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 
-from stepscope.figures import plotting
+from stepscope.figures import overlays, plotting, text
 from stepscope.statistics import summaries
 
 COLOURS = {"e_u": plotting.VERMILION, "e_c": plotting.ORANGE, "guided": plotting.BLUE}
@@ -46,7 +46,7 @@ def _part(
     final = summaries.final_concepts(concepts)
     by = ["sampling", "family", "prediction", "step", "log_snr"]
     table = plotting.intervals(final, by, "probability", **bootstrap)
-    confidence, count = bootstrap["confidence"], plotting.counted(table["n"])
+    confidence, count = bootstrap["confidence"], text.counted(table["n"])
     heights = [*[1.5] * len(samplings), 0.75 + 0.2 * len(samplings) * len(COLOURS)]
 
     def draw(figure: SubFigure) -> None:
@@ -137,7 +137,7 @@ def samplings(pictures: Sequence[xr.Dataset]) -> Figure:
     """
     several = len(pictures) > 1
     return plotting.stacked(
-        [_grid(plotting.unit_of(unit) if several else "", unit) for unit in pictures]
+        [_grid(text.unit_of(unit) if several else "", unit) for unit in pictures]
     )
 
 
@@ -156,10 +156,12 @@ def _grid(title: str, pictures: xr.Dataset) -> plotting.Part:
             for axes, image in zip(
                 line, pictures["image"].sel(sampling=name).to_numpy(), strict=True
             ):
-                plotting.picture(axes, image)
+                overlays.picture(axes, image)
             line[0].set_ylabel(name, fontweight="bold")
-        for axes, prompt, seed in zip(grid[0], prompts, pictures["seed"].to_numpy(), strict=True):
-            axes.set_title(f"{plotting.wrapped(str(prompt), 20)}\nseed {seed}", fontsize=7)
+        ids, seeds = (pictures[name].to_numpy() for name in ("prompt_id", "seed"))
+        for axes, prompt, prompt_id, seed in zip(grid[0], prompts, ids, seeds, strict=True):
+            title = text.wrapped(text.prompt_or_id(str(prompt), str(prompt_id)), 20)
+            axes.set_title(f"{title}\nseed {seed}", fontsize=7)
         _schedules(below.subplots(), pictures["log_snr"], names)
 
     return plotting.Part(title, draw, 1.25 * len(prompts) + 0.5, sum(heights))

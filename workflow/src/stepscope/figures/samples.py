@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from stepscope.pictures import regions
-from stepscope.store.maps import final_picture, read_sample
+from stepscope.store.maps import final_picture, flat, read_sample
 
 KEYS = ("model", "dataset", "sampling", "prompt_id", "prompt", "seed")
 
@@ -24,17 +24,17 @@ def load_samples(
     """Read one dataset per record (see `KEYS`) that has a map; each record has a path of each kind.
 
     preview (step, prediction, y, x, rgb) u1; image (image_y, image_x, rgb) u1; mask (mask_y,
-    mask_x) in [0, 1], the union of the subject and the objects; map (step, map_y, map_x), the mean
-    over layers and, unless `per_word`, over words with a role; attrs are the record's.
+    mask_x) in [0, 1], the union of the subject and the objects; map (step, map_y, map_x), reduced
+    as `maps.flat` does, or (step, word, map_y, map_x) of a map `per_word`; attrs are the record's.
     """
     samples = []
     for record, *paths in zip(records, previews, masks, maps, strict=True):
         pictures, mask, saliency = (
             read_sample(path, record["prompt_id"], record["seed"]) for path in paths
         )
-        extra = {"layer", "word"} & set(saliency[method].dims) - ({"word"} if per_word else set())
-        with_role = saliency["word_role"] != "" if "word" in extra else True
-        values = saliency[method].where(with_role).mean(sorted(extra))
+        values = saliency[method]
+        if not (per_word and "word" in values.dims):
+            values = flat({method: values})[method]
         values = values.rename(y="map_y", x="map_x")
         if np.isfinite(values).any():
             objects = regions.object_mask(mask["mask"])
@@ -51,8 +51,9 @@ def load_by_sampling(
 ) -> list[xr.Dataset]:
     """Read the final pictures, one dataset per model and dataset of prompts.
 
-    image (sampling, prompt, y, x, rgb) u1, log_snr (sampling, step) f8, seed (prompt); `records`
-    come sorted by model, dataset and prompt, with every sampling of a prompt together.
+    image (sampling, prompt, y, x, rgb) u1, log_snr (sampling, step) f8, seed and prompt_id
+    (prompt); `records` come sorted by model, dataset and prompt, with every sampling of a prompt
+    together.
     """
 
     def unit(pair: tuple[Mapping[str, Any], str]) -> tuple[str, str]:
@@ -96,7 +97,10 @@ def _final(record: Mapping[str, Any], path: str) -> xr.Dataset:
             "image": image.variable.set_dims(("prompt", *image.dims)),
             "log_snr": sample["log_snr"].variable,
         },
-        coords={"step": sample["step"].to_numpy(), "seed": ("prompt", [record["seed"]])},
+        coords={
+            "step": sample["step"].to_numpy(),
+            **{name: ("prompt", [record[name]]) for name in ("seed", "prompt_id")},
+        },
     )
     return final.expand_dims("sampling").assign_coords(
         sampling=[record["sampling"]], prompt=[record["prompt"]]

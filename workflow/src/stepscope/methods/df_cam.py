@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
     target="what the prompt adds at this step (or the target parameter)",
     features="activations of the network's layers, weighted by their mean gradients",
     held_fixed="time step, latent, conditioning; e_u and the difference itself",
-    halves=("prompt", "region", "raw_sum"),
+    halves={"target": ("prompt", "region", "raw_sum")},
 )
 def df_cam(denoiser: Denoiser, step: Step, *, target: str = "prompt") -> Layers:
     """Maps (layer, h, w) in [0, 1]: ReLU(sum_k alpha_k A_k), bilinear to the latent grid, min-max.

@@ -13,6 +13,7 @@ from torch import Tensor
 from stepscope.diffusion.denoiser import Denoiser
 from stepscope.diffusion.step import Step
 from stepscope.methods import similarity as similarities
+from stepscope.methods.differences import added
 from stepscope.methods.method import method
 from stepscope.methods.scaling import minmax
 
@@ -30,6 +31,7 @@ Maps: TypeAlias = dict[str, np.ndarray | tuple[np.ndarray, np.ndarray]]
     target="similarity of the prediction with its own under masks of the latent",
     features="latent pixels, all channels at once, hidden = 0",
     held_fixed="time step, conditioning, guidance",
+    halves={"quantity": ("prompt",)},
 )
 @torch.inference_mode()
 def df_rise(
@@ -197,10 +199,7 @@ def predictions(denoiser: Denoiser, latents: Tensor, step: Step) -> Callable[[st
             return denoiser.clean(latents, guided, step)
         if name == "next":  # in the model's own numbers, as the sampler made it
             return denoiser.advance(latents, denoiser.guided(outputs), step).float()
-        unconditional, conditional = (
-            denoiser.noise(latents, half, step) for half in outputs.unbind(1)
-        )
-        return conditional - unconditional
+        return added(*(denoiser.noise(latents, half, step) for half in outputs.unbind(1)))
 
     return quantity
 
@@ -215,7 +214,7 @@ def scored(similarity: Tensor, score: str, step: Step) -> np.ndarray:
         return values
     if score == "mean":
         return values.mean((1, 2), keepdims=True)
-    if step.mask is None:
+    if step.mask is None or not step.mask.any():
         raise ValueError(f"score: region needs object masks, and {step.prompt_id} has none.")
     weights = np.asarray(step.mask, dtype=np.float64)
     return (values * weights).sum((1, 2), keepdims=True) / weights.sum()
@@ -228,19 +227,19 @@ def merged(blocks: Iterable[Sums]) -> Sums:
 
 def finished(sums: Sums, plan: Plan) -> Maps:
     """Maps by variant, "" being the default with its standard error (Welch's, per pixel)."""
+    if not sums.count.all():
+        raise ValueError("masks: a pixel was never kept, or never hidden; draw more masks.")
     maps: Maps = {}
     for comparison, (total, squares) in zip(plan.comparisons, sums.moments, strict=True):
         name = comparison.name
         if name in ("paper", "official"):
-            _, of_kept = total
-            maps[name] = scaled(of_kept).astype(np.float32)
+            maps[name] = scaled(total[1]).astype(np.float32)
             continue
-        with np.errstate(invalid="ignore", divide="ignore"):  # NaN: a pixel never kept or hidden
-            mean = total / sums.count
-            variance = np.maximum(squares / sums.count - mean**2, 0)
+        mean = total / sums.count
+        variance = np.maximum(squares / sums.count - mean**2, 0)
+        with np.errstate(invalid="ignore"):  # NaN: a pixel that was kept or hidden once
             error = np.sqrt((variance / (sums.count - 1)).sum(0))
-        hidden, kept = mean
-        map_ = (kept - hidden).astype(np.float32)
+        map_ = (mean[1] - mean[0]).astype(np.float32)  # kept minus hidden
         maps[name] = map_ if name else (map_, error.astype(np.float32))
     return maps
 

@@ -20,8 +20,12 @@ def added_by_words(denoiser: Denoiser, step: Step) -> Tensor:
 @torch.no_grad()
 def added_by_prompt(denoiser: Denoiser, step: Step) -> Tensor:
     """e_c - e_u, raw outputs (C, h, w): what the prompt adds at this step."""
-    outputs = denoiser.outputs(step.latent[None].to(denoiser.device), step)[0].float()
-    difference = outputs[1] - outputs[0]
-    if difference.isnan().any():
-        raise ValueError("target: prompt needs guidance above 1, which gives e_u to compare with.")
-    return difference
+    outputs = denoiser.outputs(step.latent[None].to(denoiser.device), step)[0]
+    return added(*outputs.float())
+
+
+def added(unconditional: Tensor, conditional: Tensor) -> Tensor:
+    """Conditional minus unconditional; without guidance there is none of these: ValueError."""
+    if unconditional.isnan().any():
+        raise ValueError("prompt: what the prompt adds needs guidance above 1, which gives e_u.")
+    return conditional - unconditional

@@ -1,7 +1,7 @@
 """The explain job: one method on the stored steps of a batch, gathered into maps."""
 
 import inspect
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,8 @@ import xarray as xr
 
 from stepscope.diffusion.denoiser import Denoiser
 from stepscope.joblog import bar
-from stepscope.methods.method import Layers, parameters_of
+from stepscope.methods.method import parameters_of
+from stepscope.methods.results import Result, checked, told
 from stepscope.models import pipelines
 from stepscope.pictures import regions
 from stepscope.store.coordinates import sample_and_step_numbers
@@ -52,13 +53,13 @@ def explain_batch(
 ) -> tuple[dict[str, xr.DataArray], xr.DataTree, dict[str, Any]]:
     """Maps of one method on a trace store: {name: (sample, step, [word | layer], y, x) float32}.
 
-    `entry` is the method's part of the config. A method's result may be a map (y, x), one a word
-    (word, y, x), `Layers`, a pair of a map and its standard error, or a dict of these by variant;
-    variant "" keeps the method's name, `v` becomes `method_v`. Also returns the opened trace
-    and what the maps' store says about them.
+    `entry` is the method's part of the config; what a method may return says `results.checked`.
+    Also returns the opened trace and what the maps' store says about them. What the method raises,
+    and a result that is refused, names it as the config does, the sample and the step.
     """
     tree = open_trace(traces)
-    function, parameters = parameters_of(entry)
+    with told(f"explain/{method}"):
+        function, parameters = parameters_of(entry)
     pairs = chosen_steps(tree, entry.get("steps"), entry.get("samples"))
     print(budget(tree, function, parameters, pairs), flush=True)
     denoiser = Denoiser(pipelines.load(model), **replay_settings(tree))
@@ -66,8 +67,9 @@ def explain_batch(
     gathered = Gathered(tree)
     for sample, number in bar(pairs, method, len(pairs)):
         step = read_step(tree, sample, number, objects.get(sample))
-        for name, map_ in variants(method, function(denoiser, step, **parameters)):
-            gathered.put(name, sample, number, map_)
+        with told(f"explain/{method}: {step.prompt_id}, seed {step.seed}, step {number}"):
+            result = function(denoiser, step, **parameters)
+            gathered.put(sample, number, checked(result, method, gathered.size, len(step.words)))
     attrs = {
         "method": method,
         "function": entry["function"],
@@ -107,18 +109,6 @@ def object_masks(path: str, tree: xr.DataTree) -> dict[int, torch.Tensor]:
     }
 
 
-def variants(method: str, result: Any) -> Iterator[tuple[str, Any]]:
-    """(name, map) pairs of what a method returned; a standard error's name ends in "_se"."""
-    for variant, map_ in (result if isinstance(result, dict) else {"": result}).items():
-        name = f"{method}_{variant}" if variant else method
-        if isinstance(map_, tuple):
-            map_, error = map_
-            yield name, map_
-            yield f"{name}_se", error
-        else:
-            yield name, map_
-
-
 class Gathered:
     """Results of single steps, put together into arrays over all samples and steps of a trace."""
 
@@ -128,31 +118,23 @@ class Gathered:
         self.words = max(word_counts(tree))
         self.values: dict[str, np.ndarray] = {}
         self.layers: dict[str, tuple[str, ...]] = {}
+        self.forms: dict[str, str] = {}
 
-    def put(self, name: str, sample: int, number: int, result: Any) -> None:
-        """Place one step's result: a map (y, x), one a word (word, y, x), or `Layers`.
-
-        A ValueError: maps off the latent grid, or not one a word, or layers unlike another step's.
-        """
-        if isinstance(result, Layers):
-            if self.layers.setdefault(name, result.names) != result.names:
-                raise ValueError(f"{name}: its layers differ between steps.")
-            result = result.maps
-        maps = np.asarray(getattr(result, "cpu", lambda: result)(), dtype=np.float32)
-        if maps.shape[-2:] != self.size or maps.ndim not in (2, 3):
-            raise ValueError(
-                f"{name}: a map has shape {maps.shape}, but the latent grid is {self.size}."
-            )
-        extra = () if maps.ndim == 2 else (len(maps),)
-        if extra and name not in self.layers:
-            expected = word_counts(self.tree)[sample]
-            if extra != (expected,):
-                raise ValueError(f"{name}: {len(maps)} maps for the {expected} words of a prompt.")
-            extra = (self.words,)
-        if name not in self.values:
-            shape = (*sample_and_step_counts(self.tree), *extra, *self.size)
-            self.values[name] = np.full(shape, np.nan, dtype=np.float32)
-        self.values[name][sample, number - 1, : len(maps)] = maps
+    def put(self, sample: int, number: int, results: dict[str, Result]) -> None:
+        """Place one step's checked maps; ValueError if they are others than another step's."""
+        forms = {name: result.form for name, result in results.items()}
+        if (first := self.forms or forms) != forms:
+            differing = sorted(dict(first.items() ^ forms.items()))
+            raise ValueError(f"{', '.join(differing)}: the steps of a method give the same maps.")
+        self.forms = forms
+        for name, (maps, layers) in results.items():
+            if layers:
+                self.layers[name] = layers
+            if name not in self.values:
+                extra = () if maps.ndim == 2 else (len(layers) or self.words,)
+                shape = (*sample_and_step_counts(self.tree), *extra, *self.size)
+                self.values[name] = np.full(shape, np.nan, dtype=np.float32)
+            self.values[name][sample, number - 1, : len(maps)] = maps
 
     def arrays(self) -> dict[str, xr.DataArray]:
         """DataArrays with named axes; the trace's coordinates are added where they are stored."""

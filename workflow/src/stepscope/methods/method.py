@@ -1,7 +1,7 @@
 """What a method is: its description, its layers, its entry in a config."""
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ParamSpec, Protocol, TypeVar, cast
 
@@ -42,12 +42,13 @@ def method(
     target: str,
     features: str,
     held_fixed: str,
-    halves: Sequence[str] = (),
+    halves: bool | Mapping[str, Sequence[str]] = False,
 ) -> Callable[[Callable[Parameters, Result]], Method[Parameters, Result]]:
     """Decorate a method with what it attributes, to what, and its cost.
 
-    `halves` are the values of its parameter `target` for which it compares both guidance halves,
-    "" for a method without that parameter; a study without guidance is refused early.
+    `halves` says whether it compares both guidance halves, or for which values of its parameters it
+    does, such as {"target": ("prompt",)}: a study without guidance is then refused early. Checks
+    read it from the source, so it is a literal.
     `calls(words, parameters)` is the number of guided denoiser calls of one step; half a guided
     call is one of the conditional half, and a backward pass counts as two forward ones.
     """

@@ -28,7 +28,7 @@ from stepscope.models.families.base import Family
     target="what the prompt adds at this step",
     features="attention probabilities of the network and of the text encoders, times gradients",
     held_fixed="time step, latent; e_u and the difference itself; convolutions as identity",
-    halves=("",),
+    halves=True,
 )
 def relevance(denoiser: Denoiser, step: Step) -> np.ndarray:
     """Maps (word, h, w), >= 0: relevance of a word's tokens to each image token, unnormalised.

@@ -9,6 +9,7 @@ import pandas as pd
 from stepscope.statistics import findings_rq1, findings_rq2, findings_rq3, inference
 from stepscope.statistics.finding import Finding
 from stepscope.store import tables
+from stepscope.table_registry import CLAIMS
 
 STATEMENTS = {
     "R1a": "Early steps recover regions with semantic content, later steps finer detail.",
@@ -108,4 +109,5 @@ def claims_table(
         ]
         rows = with_verdicts(findings, draws, confidence, seed)
         frames.append(rows.assign(model=model, dataset=dataset))
-    return tables.ordered(pd.concat(frames), "claims")
+    empty = pd.DataFrame(columns=CLAIMS)
+    return tables.ordered(pd.concat(frames) if frames else empty, "claims")

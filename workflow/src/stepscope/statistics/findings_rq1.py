@@ -89,5 +89,7 @@ def _rivals(claim: str, frame: pd.DataFrame, names: Sequence[str]) -> Iterator[F
             pairs = (wide["df_rise"] - wide[name]).groupby("prompt_id").mean().dropna()
             text = f"{game} {value}, df_rise minus {name}"
             expected = sign if value == "auc_distance" else -sign
-            reason = f"the games have no {name}" if name == "lime" else f"no games of {name}"
+            missing = [rival for rival in ("df_rise", name) if not (rows["rival"] == rival).any()]
+            lacking = f"the games have no {' and no '.join(missing)}"
+            reason = lacking if missing else "no step has games of both"
             yield Finding(claim, text, expected, pairs.to_numpy(), reason=reason)

@@ -36,11 +36,11 @@ def words(measured: Mapping[str, pd.DataFrame], draws: int, seed: int) -> Iterat
         for first, second in pairs.values()
     ]
     text = "correlation of a word's share with its own under another seed minus with other words'"
-    reason = "needs two seeds a prompt and two words with roles"
+    reason = "needs relevance, two seeds a prompt and two words with roles"
     yield _matched("R2a", text, blocks, [1] * len(blocks), draws, seed, reason)
     blocks = [_over_prompts(group) for group in _same_roles(frame, pairs) if len(group) > 1]
     text = "correlation of a word's share with its own under another seed minus with other prompts'"
-    reason = "needs two seeds a prompt and two prompts of the same roles"
+    reason = "needs relevance, two seeds a prompt and two prompts of the same roles"
     yield _matched("R2a", text, blocks, list(map(len, blocks)), draws, seed, reason, by_curve=True)
 
 

@@ -40,7 +40,9 @@ def roles(measured: Mapping[str, pd.DataFrame]) -> Iterator[Finding]:
     """
     frame = measured["rq2_relevance"]
     frame = frame[frame["kind"].isin(KINDS)]
-    reason = "needs uniform, early and latter samplings of prompts with a subject and an object"
+    reason = (
+        "needs relevance under uniform, early and latter samplings, with a subject and an object"
+    )
     ends = frame.groupby("kind")["log_snr"].agg(["min", "max"])
     low, high = ends["min"].max(), ends["max"].min()
     curves: dict[tuple, pd.Series] = {}

@@ -60,12 +60,17 @@ def check_guidance(
         function = _method(name, entry, source, where)
         if function is None:
             continue
-        target = entry.get("target", _default_target(function))
-        if target in _halves(function):
-            remedy = "" if target in ("norm", "") else ", or set its target to norm"
+        halves = _halves(function)
+        values = halves if isinstance(halves, dict) else {}
+        keys = [key for key in values if _value(entry, key, function) in values[key]]
+        if halves is True or keys:
+            others = "".join(
+                f", or set its {key} to something else than {', '.join(values[key])}"
+                for key in keys
+            )
             raise ValueError(
                 f"{where}: explain/{name}: the method compares the outputs with and without the "
-                f"prompt, but {reason}; leave it out{remedy}."
+                f"prompt, but {reason}; leave it out{others}."
             )
 
 
@@ -104,12 +109,10 @@ def _parameters(function: ast.FunctionDef) -> dict[str, Parameter]:
     }
 
 
-def _default_target(function: ast.FunctionDef) -> Any:
-    """Default of a method's parameter `target`; "" without the parameter, None if no literal."""
-    parameter = _parameters(function).get("target")
-    if parameter is None:
-        return ""
-    return parameter.default.value if isinstance(parameter.default, ast.Constant) else None
+def _value(entry: Mapping[str, Any], key: str, function: ast.FunctionDef) -> Any:
+    """A parameter's value in the config, or its default; None if that is no literal."""
+    default = _parameters(function)[key].default
+    return entry.get(key, default.value if isinstance(default, ast.Constant) else None)
 
 
 def _fits(value: Any, annotation: ast.expr) -> bool:
@@ -132,10 +135,10 @@ def _fits(value: Any, annotation: ast.expr) -> bool:
     return True
 
 
-def _halves(function: ast.FunctionDef) -> tuple[str, ...]:
-    """The targets for which a method needs both guidance halves, as its decorator says."""
+def _halves(function: ast.FunctionDef) -> bool | dict[str, tuple[str, ...]]:
+    """Whether a method needs both guidance halves, or for which values of its parameters."""
     for decorator in function.decorator_list:
         for keyword in getattr(decorator, "keywords", []):
             if keyword.arg == "halves":
                 return ast.literal_eval(keyword.value)
-    return ()
+    return False

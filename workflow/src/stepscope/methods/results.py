@@ -1,0 +1,110 @@
+"""What a method returned for one step, checked and taken apart into maps by name."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from stepscope.methods.method import Layers
+
+LARGEST = np.finfo(np.float32).max
+
+
+class Result(NamedTuple):
+    """Maps float32 as they are stored: (y, x), or (word | layer, y, x) with the layers' names."""
+
+    maps: np.ndarray
+    layers: tuple[str, ...] = ()
+
+    @property
+    def form(self) -> str:
+        """What must not differ between the steps of a method."""
+        middle = "a map" if self.maps.ndim == 2 else "a map a word"
+        return f"layers {', '.join(self.layers)}" if self.layers else middle
+
+
+@contextmanager
+def told(where: str) -> Iterator[None]:
+    """Begin the message of whatever a method raises with `where` it happened; the cause stays."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from error
+    except Exception as error:
+        raise RuntimeError(f"{where}: {type(error).__name__}: {error}") from error
+
+
+def checked(result: Any, method: str, size: tuple[int, int], words: int) -> dict[str, Result]:
+    """Maps by name of what a method returned for one step, on a latent grid of `size` (h, w).
+
+    A map (y, x), one a word (word, y, x), `Layers`, a pair of one and its standard error, or a dict
+    of these by variant. Variant "" keeps the method's name, `v` becomes `method_v`, a standard
+    error's name ends in "_se". A ValueError: anything else, numbers that are not real and finite in
+    float32 (a layer may be NaN, and a standard error in places), maps off the grid or not one for
+    each of the prompt's `words`.
+    """
+    variants = result if isinstance(result, dict) else {"": result}
+    if not variants:
+        raise ValueError("the method returned an empty dict, and so no map.")
+    maps: dict[str, Result] = {}
+    for variant, value in variants.items():
+        if variant and not (
+            isinstance(variant, str) and re.fullmatch(r"(?!(.*_)?se$)\w+", variant)
+        ):
+            raise ValueError(
+                f"a variant is called {variant!r}; a name has letters, digits and _ alone, and "
+                "does not end with se, which stands for standard errors."
+            )
+        name = f"{method}_{variant}" if variant else method
+        value, *errors = value if isinstance(value, tuple) else (value,)
+        if len(errors) > 1:
+            raise ValueError(f"{name} has {len(errors) + 1} parts; a pair is a map and its error.")
+        maps[name] = _result(name, value, size, words)
+        for error in errors:
+            name = f"{name}_se"
+            maps[name] = _result(name, error, size, words, may_lack=True)
+            if maps[name].form != maps[name.removesuffix("_se")].form:
+                raise ValueError(f"{name} is of another form than the map whose error it is.")
+    return maps
+
+
+def _result(
+    name: str, value: Any, size: tuple[int, int], words: int, may_lack: bool = False
+) -> Result:
+    """One map, or one a word or layer; cells of a standard error `may_lack` a number."""
+    layers = value.names if isinstance(value, Layers) else ()
+    maps = _real(name, value.maps if isinstance(value, Layers) else value)
+    if maps.shape[-2:] != size or maps.ndim not in ((3,) if layers else (2, 3)):
+        raise ValueError(f"{name} has shape {maps.shape}, but the latent grid is {size}.")
+    expected, of = (len(layers), "layers") if layers else (words, "words of the prompt")
+    if maps.ndim == 3 and len(maps) != expected:
+        raise ValueError(f"{name} has {len(maps)} maps for the {expected} {of}.")
+    unsaid = np.isnan(maps)
+    if layers:
+        unsaid = unsaid.all((-2, -1), keepdims=True)  # a layer says all or nothing
+    wrong = ~np.isfinite(maps) & ~(unsaid if layers or may_lack else False)
+    if wrong.any():
+        kind = "NaN" if np.isnan(maps[wrong]).all() else "NaN or infinite"
+        raise ValueError(f"{wrong.sum()} of the {maps.size} values of {name} are {kind}.")
+    largest = np.abs(maps).max(initial=0, where=np.isfinite(maps))
+    if largest > LARGEST:
+        raise ValueError(f"{name} has the value {largest:.3g}, beyond what float32 can hold.")
+    return Result(maps.astype(np.float32), layers)
+
+
+def _real(name: str, value: Any) -> np.ndarray:
+    """Real numbers as float64, from an array or a tensor on any device."""
+    if isinstance(value, torch.Tensor):
+        value = value.detach().cpu()
+        value = value.double() if value.is_floating_point() else value  # numpy has no bfloat16
+    try:
+        array = np.asarray(value)
+    except ValueError as error:  # rows of different lengths
+        raise ValueError(f"{name} is no map of numbers: {error}") from None
+    if array.dtype.kind not in "fiub":
+        what = array.dtype if array.ndim else type(value).__name__
+        raise ValueError(f"{name} is of type {what}, not a map of real numbers.")
+    return array.astype(np.float64)
