@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from stepscope.study import digests
-from support.workflow import ROOT
+from support.workflow import ROOT, package_text
 
 SOURCE = ROOT / "workflow" / "src"
 PACKAGE = SOURCE / "stepscope"
@@ -135,6 +135,9 @@ def test_what_a_snakefile_imports_is_light():
     # the Snakefile itself imports the registry of tables
     for path in {*of_study, *beside, PACKAGE / "table_registry.py"}:
         assert third_party(path) <= LIGHT, path
+    # and what checks models, which asks for the hub's cache in jobs alone
+    checks = digests.closure(["stepscope.models.checks"], package_text)
+    assert set().union(*(third_party(SOURCE / path) for path in checks)) <= {"huggingface_hub"}
 
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=name_of)

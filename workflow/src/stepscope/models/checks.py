@@ -43,7 +43,7 @@ def check_models(config: Mapping[str, Any], folder_at: Callable[[str], Path], wh
 def _pipeline(folder: Path, entry: Mapping[str, Any]) -> tuple[dict, dict] | None:
     """Configurations of a pipeline's autoencoder and network; None where a family is one's own."""
     file = folder / "model_index.json"
-    kind = folders.read_index(folder).get("_class_name")
+    kind = folders.read_index(folder)["_class_name"]
     if kind not in FAMILIES and "family" not in entry:
         raise ValueError(f"{file}: {uncovered(kind, FAMILIES)}")
     folders.check_folder(folder, entry.get("variant"))

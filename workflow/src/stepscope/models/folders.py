@@ -58,8 +58,9 @@ def check_folder(folder: str | Path, variant: str | None = None) -> list[Path]:
 
 
 def read_index(folder: Path) -> dict:
-    """A pipeline's model_index.json."""
-    return read_json(folder / "model_index.json")
+    """A pipeline's model_index.json; its class is a text, if only of what no class is called."""
+    index = read_json(folder / "model_index.json")
+    return index | {"_class_name": str(index.get("_class_name"))}
 
 
 def components(folder: Path) -> Iterator[tuple[str, str, str]]:

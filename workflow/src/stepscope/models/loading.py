@@ -70,16 +70,17 @@ def check_weights(
     """
     wrong = {name: f"{name} is {there}, not {wanted}" for name, (there, wanted) in shapes.items()}
     kinds = {"missing": missing, "not expected": unexpected, "of another shape": wrong.values()}
-    found = [
-        f"{len(names)} {kind} ({', '.join(sorted(names)[:LISTED])}{', ...' * (len(names) > LISTED)})"
-        for kind, names in kinds.items()
-        if names
-    ]
+    found = [f"{len(names)} {kind} ({_listed(names)})" for kind, names in kinds.items() if names]
     if found:
         raise ValueError(
             f"{file} does not hold the tensors that the configuration beside it describes, "
             f"{' and '.join(found)}: one of the two is damaged or another model's."
         )
+
+
+def _listed(names: Collection[str]) -> str:
+    """The first few names."""
+    return ", ".join([*sorted(names)[:LISTED], *["..."] * (len(names) > LISTED)])
 
 
 @contextmanager

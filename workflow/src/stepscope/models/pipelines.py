@@ -94,7 +94,7 @@ def read_family(spec: dict) -> tuple[type[Family], dict]:
         registry.add(spec["family"])
     folder = Path(folder_of(spec))
     index = folders.read_index(folder)
-    return registry.named(index.get("_class_name"), f"{folder / 'model_index.json'}: "), index
+    return registry.named(index["_class_name"], f"{folder / 'model_index.json'}: "), index
 
 
 def load_texts(spec: dict) -> tuple[type[Family], tuple[Text, ...]]:

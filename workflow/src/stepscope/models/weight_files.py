@@ -18,7 +18,7 @@ CLIP_NAMES = ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensor
 def read_json(path: Path) -> dict[str, Any]:
     """Content of a JSON file that holds an object; a ValueError of one sentence names the file."""
     try:
-        content = json.loads(present(path).read_bytes())
+        content = json.loads(present(path).read_bytes().decode())
     except RecursionError:
         raise ValueError(f"{path} is no JSON file of a model (it is nested too deeply).") from None
     except json.JSONDecodeError as error:
