@@ -11,43 +11,21 @@ from transformers import (
 )
 
 from stepscope.models.devices import device
-from stepscope.models.folders import check_clip, check_segmenter, folder_of
-from stepscope.models.loading import check_weights, load_part, naming
-from stepscope.models.weight_files import tensors
+from stepscope.models.folders import check_segmenter, folder_of
+from stepscope.models.loading import load_open_clip, load_part, naming
 
 
 def load_clip(spec: dict) -> tuple[torch.nn.Module, Callable, Callable]:
     """An open_clip model, its preprocessing and its tokenizer, of {"folder"} or {"name", "tag"}."""
+    if "folder" in spec:
+        model, preprocess, tokenizer = load_open_clip(Path(folder_of(spec)))
+        return _frozen(model), preprocess, tokenizer
     import open_clip  # here, since it takes seconds to import and most jobs need no CLIP
 
-    if "folder" not in spec:
-        name, tag = spec["name"], spec["tag"]
-        with naming(f"name: {name} with tag {tag}"):
-            model, _, preprocess = open_clip.create_model_and_transforms(name, pretrained=tag)
-            return _frozen(model), preprocess, open_clip.get_tokenizer(name)
-    config, weights = check_clip(Path(folder_of(spec)))
-    name = f"local-dir:{config.parent}"
-    with naming(config):
-        model, _, preprocess = open_clip.create_model_and_transforms(
-            name, load_weights=False, pretrained_text=False
-        )
-        tokenizer = open_clip.get_tokenizer(name)
-    _check_shapes(model, weights)
-    with naming(weights):
-        open_clip.load_checkpoint(model, str(weights))  # strict: names what is missing or too many
-    return _frozen(model), preprocess, tokenizer
-
-
-def _check_shapes(model: torch.nn.Module, file: Path) -> None:
-    """Refuse what open_clip would fill in: positions by interpolation, a bias by zeros."""
-    there, state = tensors(file), model.state_dict()
-    shapes = {
-        name: (there[name], tuple(value.shape))
-        for name, value in state.items()
-        if name in there and there[name] != tuple(value.shape) and value.ndim > 1
-    }
-    missing = {"logit_bias"} & (state.keys() - there.keys())
-    check_weights(file, missing, (), shapes)
+    name, tag = spec["name"], spec["tag"]
+    with naming(f"name: {name} with tag {tag}"):
+        model, _, preprocess = open_clip.create_model_and_transforms(name, pretrained=tag)
+        return _frozen(model), preprocess, open_clip.get_tokenizer(name)
 
 
 def load_segmenter(spec: dict) -> tuple[SegformerForSemanticSegmentation, dict[int, str]]:

@@ -1,7 +1,7 @@
 """Loading a part of a model: all the weights that it has, and no others, come from its files."""
 
 import importlib
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -10,8 +10,9 @@ import diffusers
 import torch
 from transformers import PreTrainedModel
 
+from stepscope.models import folders
 from stepscope.models.memory import is_out_of_memory
-from stepscope.models.weight_files import weights
+from stepscope.models.weight_files import tensors, weights
 
 LISTED = 3  # tensors that a message names
 LENGTH = 300  # characters of a library's own message
@@ -56,6 +57,42 @@ def load_part(
     }
     check_weights(files[0], report["missing_keys"], unexpected, shapes)
     return module
+
+
+def load_parts(folder: Path, dtype: torch.dtype, variant: str | None = None) -> dict[str, Any]:
+    """Every part of a pipeline's folder by its name, as `load_part` loads it."""
+    kinds = {
+        name: class_of(library, kind, f"{folder / 'model_index.json'}: {name}")
+        for name, library, kind in folders.components(folder)
+    }
+    return {
+        name: load_part(kind, folder / name, dtype=dtype, variant=variant)
+        for name, kind in kinds.items()
+    }
+
+
+def load_open_clip(folder: Path) -> tuple[torch.nn.Module, Callable, Callable]:
+    """An open_clip folder's model, preprocessing and tokenizer; refused as by `load_part`."""
+    import open_clip  # here, since it takes seconds to import and most jobs need no CLIP
+
+    config, file = folders.check_clip(folder)
+    name = f"local-dir:{folder}"
+    with naming(config):
+        model, _, preprocess = open_clip.create_model_and_transforms(
+            name, load_weights=False, pretrained_text=False
+        )
+        tokenizer = open_clip.get_tokenizer(name)
+    # what the library would fill in: positions by interpolation, a bias by zeros
+    there, state = tensors(file), model.state_dict()
+    shapes = {
+        name: (there[name], tuple(value.shape))
+        for name, value in state.items()
+        if name in there and there[name] != tuple(value.shape) and value.ndim > 1
+    }
+    check_weights(file, {"logit_bias"} & (state.keys() - there.keys()), (), shapes)
+    with naming(file):
+        open_clip.load_checkpoint(model, str(file))  # strict: says what is missing or too many
+    return model, preprocess, tokenizer
 
 
 def check_weights(

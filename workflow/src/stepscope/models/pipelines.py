@@ -14,7 +14,7 @@ from stepscope.models.devices import device
 from stepscope.models.families import registry
 from stepscope.models.families.base import Family
 from stepscope.models.folders import folder_of
-from stepscope.models.loading import class_of, load_part, naming
+from stepscope.models.loading import class_of, load_part, load_parts, naming
 from stepscope.models.words import Text
 
 
@@ -30,19 +30,13 @@ def load(spec: dict[str, Any]) -> DiffusionPipeline:
     folder, (family, index) = Path(folder_of(spec)), read_family(spec)
     folders.check_folder(folder, spec.get("variant"))
     file, dtype = folder / "model_index.json", getattr(torch, spec.get("dtype") or "float32")
-    named = {
-        name: class_of(library, part, f"{file}: {name}")
-        for name, library, part in folders.components(folder)
-    }
+    named = {name for name, _, _ in folders.components(folder)}
     kind = family.own_pipeline or class_of("diffusers", index["_class_name"], str(file))
-    _check_parts(kind, named.keys() | family.left_out(named), file)
+    _check_parts(kind, {*named, *family.left_out(named)}, file)
     without: dict[str, Any] = {name: None for name in folders.SKIPPED if name in index}
     if "safety_checker" in without:
         without["requires_safety_checker"] = False
-    parts = {
-        name: load_part(part, folder / name, dtype=dtype, variant=spec.get("variant"))
-        for name, part in named.items()
-    }
+    parts = load_parts(folder, dtype, spec.get("variant"))
     with naming(file):
         pipeline = kind.from_pretrained(
             str(folder), local_files_only=True, **family.left_out(named), **parts, **without
