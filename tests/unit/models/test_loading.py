@@ -228,6 +228,7 @@ def test_a_part_that_is_left_out_or_unknown_is_named(folder, part):
     for value, message in (
         ([None, None], f"StableDiffusionPipeline needs {part}, which is left out."),
         ([index[part][0], "Nothing"], f"{part}: {index[part][0]} has no class Nothing."),
+        ([index[part][0], "__name__"], f"{part}: {index[part][0]} has no class __name__."),
     ):
         file.write_text(json.dumps(index | {part: value}))
         with pytest.raises(ValueError, match=rf"^{re.escape(f'{file}: {message}')}$"):

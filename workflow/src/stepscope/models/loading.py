@@ -22,9 +22,12 @@ def class_of(library: str, name: str, where: str) -> Any:
     """Class of a pipeline's part, as model_index.json names it."""
     module = getattr(diffusers.pipelines, library, None)  # some lie beside their pipeline
     try:
-        return getattr(module or importlib.import_module(library), name)
+        found = getattr(module or importlib.import_module(library), name)
     except (ImportError, AttributeError):
-        raise ValueError(f"{where}: {library} has no class {name}.") from None
+        found = None
+    if not isinstance(found, type):
+        raise ValueError(f"{where}: {library} has no class {name}.")
+    return found
 
 
 def load_part(
