@@ -59,9 +59,26 @@ def test_what_cannot_be_replayed_is_refused_before_the_run(sd1, options, message
     assert hooks(sd1) == 0
 
 
-def test_cleaned_captions_are_refused():
-    with pytest.raises(ValueError, match="clean_caption"), trace(loaded("tiny_pixart")):
-        call(loaded("tiny_pixart"), **ONE, clean_caption=True)
+def test_captions_are_refused_where_cleaning_changes_their_words(monkeypatch):
+    pipeline = loaded("tiny_pixart")
+    options = {"prompt": "A red cat", "num_inference_steps": 3, "use_resolution_binning": False}
+    with trace(pipeline) as tracer:  # clean_caption, which is on by default, changes nothing here
+        pipeline(**options)
+    assert [word.text for word in tracer.result().words[0]] == ["a", "red", "cat"]
+    monkeypatch.setattr(
+        pipeline, "_text_preprocessing", lambda text, clean: [text.lower()[: 5 if clean else None]]
+    )
+    with pytest.raises(ValueError, match="makes 'a red' of 'A red cat'.*clean_caption=False"):
+        with trace(pipeline):
+            pipeline(**options)
+
+
+@pytest.mark.parametrize("kind", ["tiny_sd1", "tiny_pixart", "tiny_sd3"])
+def test_sizes_between_multiples_are_refused_with_the_next(kind):
+    with pytest.raises(ValueError, match=r"^width: 76 is no multiple of 8, .*: 72 or 80 is\.$"):
+        with trace(loaded(kind)):
+            call(loaded(kind), **ONE, height=72, width=76)
+    assert hooks(loaded(kind)) == 0
 
 
 def test_clipping_schedulers_are_refused(sd1, monkeypatch):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from stepscope.study import digests
-from support.workflow import ROOT
+from support.workflow import ROOT, package_text
 
 SOURCE = ROOT / "workflow" / "src"
 PACKAGE = SOURCE / "stepscope"
@@ -17,8 +17,8 @@ FACE = PACKAGE / "__init__.py"  # names what is public, wherever it is
 # The folders, each with those it imports; a folder imports itself freely.
 ARROWS = {
     "study": set(),
-    "embedded": set(),
     "models": set(),
+    "embedded": {"models"},
     "diffusion": {"models"},
     "store": {"models", "diffusion"},
     "tracing": {"models", "diffusion", "store"},
@@ -135,6 +135,9 @@ def test_what_a_snakefile_imports_is_light():
     # the Snakefile itself imports the registry of tables
     for path in {*of_study, *beside, PACKAGE / "table_registry.py"}:
         assert third_party(path) <= LIGHT, path
+    # and what checks models, which asks for the hub's cache in jobs alone
+    checks = digests.closure(["stepscope.models.checks"], package_text)
+    assert set().union(*(third_party(SOURCE / path) for path in checks)) <= {"huggingface_hub"}
 
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=name_of)

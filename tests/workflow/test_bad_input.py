@@ -27,6 +27,12 @@ import pytest
             "config/config.yaml: samplings/early/gamma: 'sixty' is not of type 'number'.",
         ),
         (
+            "config/config.yaml",
+            "folder: models/clip",
+            "folder: models/pipeline",
+            "config.yaml: probe/model: models/pipeline/open_clip_config.json is missing.",
+        ),
+        (
             "config/prompts.tsv",
             "small-dog\t",
             "big-cat\t",
@@ -50,11 +56,8 @@ def test_bad_input_stops_in_one_sentence(fresh, name, old, new, message):
 
 def test_prompt_that_is_too_long_stops_before_a_model_loads(fresh):
     fresh.edit("config/prompts.tsv", "a big cat on", "a cat " * 30 + "a big cat on")
-    (fresh.folder / "broken").mkdir()
-    shutil.copytree(
-        fresh.folder / "models" / "pipeline" / "tokenizer", fresh.folder / "broken" / "tokenizer"
-    )
-    shutil.copy(fresh.folder / "models" / "pipeline" / "model_index.json", fresh.folder / "broken")
+    shutil.copytree(fresh.folder / "models" / "pipeline", fresh.folder / "broken")
+    fresh.edit("broken/unet/config.json", '"layers_per_block": 1', '"layers_per_block": 2')
     fresh.edit("config/config.yaml", "folder: models/pipeline", "folder: broken")
     printed = fresh.snakemake("results/tiny/traces/tiny/pairs/uniform/0.zarr", fails=True)
     assert "prompt_id big-cat" in printed

@@ -4,9 +4,14 @@ import re
 import yaml
 
 ready(
-    "study.config", "study.method_checks", "study.datasets.published", "study.plan"
+    "models.checks",
+    "study.config",
+    "study.method_checks",
+    "study.datasets.published",
+    "study.plan",
 )  # what follows
 
+from stepscope.models import checks as model_checks
 from stepscope.study import config as study_config
 from stepscope.study import method_checks
 from stepscope.study.datasets import published
@@ -36,6 +41,7 @@ def checked_study():
         study_config.check_folders(
             config, lambda folder: folder_at(folder).is_dir(), where, str(ROOT)
         )
+        model_checks.check_models(config, folder_at, where)
         for name, entry in config["models"].items():
             if "folder" in entry and method_checks.is_distilled(folder_at(entry["folder"])):
                 reason = f"the model {name} is distilled and has only the first"

@@ -87,6 +87,21 @@ def test_a_segmenter_is_fetched_as_safetensors(tmp_path, monkeypatch):
         hub.fetch(str(tmp_path / "b.json"), model=entry)
 
 
+def test_a_torn_download_whose_header_is_whole_is_refused(snapshot, tmp_path):
+    weights = snapshot / "unet" / "diffusion_pytorch_model.safetensors"
+    blobs = snapshot.parents[1] / "blobs"
+    blobs.mkdir()
+    whole = weights.read_bytes()
+    blob = blobs / hashlib.sha256(whole).hexdigest()  # as the hub's library calls large files
+    blob.write_bytes(whole)
+    weights.unlink()
+    weights.symlink_to(blob)
+    hub.fetch(str(tmp_path / "a.json"), model=HUB)
+    blob.write_bytes(whole[:-4] + bytes(4))
+    with pytest.raises(ValueError, match=rf"^{weights} is damaged: delete {blob}, so that"):
+        hub.fetch(str(tmp_path / "b.json"), model=HUB)
+
+
 CLIP = {"name": "ViT-B-32", "tag": "laion2b_s34b_b79k"}
 
 

@@ -74,7 +74,10 @@ def test_a_relation_has_no_region_and_the_background_is_the_rest(segmenter, pict
 
 def test_another_model_is_refused_by_name(tmp_path):
     tiny_judges.tiny_segmenter(tmp_path / "segformer")
-    with pytest.raises(ValueError, match="ground: .*segformer is a segformer, not a clipseg"):
+    with pytest.raises(
+        ValueError,
+        match="segformer/config.json: model_type is 'segformer', and text_segmenter needs 'clip",
+    ):
         judges.load_text_segmenter({"folder": str(tmp_path / "segformer")})
 
 
@@ -86,7 +89,7 @@ def test_judges_that_are_incomplete_are_refused_by_name(tmp_path):
     with pytest.raises(ValueError, match="segformer/model.safetensors is missing"):
         judges.load_segmenter({"folder": str(folder)})
     (folder / "config.json").unlink()
-    with pytest.raises(ValueError, match="ground: .*config.json is missing"):
+    with pytest.raises(ValueError, match="segformer/config.json is missing"):
         judges.load_segmenter({"folder": str(folder)})
-    with pytest.raises(ValueError, match="^probe/model/folder: .*open_clip_config.json is missing"):
+    with pytest.raises(ValueError, match="segformer/open_clip_config.json is missing"):
         judges.load_clip({"folder": str(folder)})

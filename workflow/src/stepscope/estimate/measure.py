@@ -10,7 +10,7 @@ from diffusers import DiffusionPipeline
 from torch import Tensor
 
 from stepscope.estimate import trace_size
-from stepscope.models import autoencoder, devices, folders, memory, pipelines
+from stepscope.models import autoencoder, devices, folders, memory, pipelines, weight_files
 from stepscope.tracing.call import trace_prompts
 
 # For models that are not at hand; written by tests/benchmarks/bench_sd1.py.
@@ -86,7 +86,7 @@ def measure(spec: dict[str, Any], config: dict[str, Any]) -> Measurement:
         "geometry": trace_size.of_folder(
             folder, family, [text.length for text in texts], height, width
         ),
-        "weights": folders.parameters(files) * bytes_each,
+        "weights": weight_files.parameters(files) * bytes_each,
         "sample": peak.bytes / together,
         "label": f"measured: {together * steps} traced calls on {devices.device().type}",
     }

@@ -1,21 +1,20 @@
-"""Where a model's folder is and what a pipeline's must hold, known before any model loads.
+"""Where a model's folder is and what it must hold, known before any model loads.
 
-Needs no tensor library.
+A Snakefile imports this module, so it needs the standard library alone until the hub's cache is
+asked for.
 """
 
-import json
-import math
 from collections.abc import Iterator
 from pathlib import Path
 
-from huggingface_hub import constants, try_to_load_from_cache
-from safetensors import SafetensorError, safe_open
+from stepscope.models.weight_files import clip_weights, present, read_json, weights
 
 # Never loaded: a safety checker's black picture would stand for what the model made, and only it
 # and picture prompts read the other two.
 SKIPPED = ("safety_checker", "feature_extractor", "image_encoder")
-PICKLES = (".bin", ".ckpt", ".pt", ".pth")
 TOKENS = (("tokenizer.json",), ("vocab.json", "merges.txt"), ("spiece.model",))
+# What the configuration of a segmenter calls itself, by the kind that a study names.
+SEGMENTERS = {"segmenter": "segformer", "text_segmenter": "clipseg"}
 
 
 def folder_of(spec: dict) -> str:
@@ -28,6 +27,8 @@ def folder_of(spec: dict) -> str:
         if not Path(spec["folder"]).is_dir():
             raise ValueError(f"folder: {spec['folder']} is no folder.")
         return spec["folder"]
+    from huggingface_hub import constants, try_to_load_from_cache  # a Snakefile may not have it
+
     for name in ("model_index.json", "config.json"):
         config_file = try_to_load_from_cache(spec["repo"], name, revision=spec["revision"])
         if isinstance(config_file, str):
@@ -42,13 +43,14 @@ def check_folder(folder: str | Path, variant: str | None = None) -> list[Path]:
     """Files that loading the pipeline in `folder` reads.
 
     Refused by name, in a ValueError of one sentence: a missing index, configuration, weight file or
-    shard, a weight file that is cut off, and a pickle where safetensors are expected.
+    shard, JSON that is none, a weight file that is cut off, and a pickle where safetensors are
+    expected.
     """
     folder = Path(folder)
     if not folder.is_dir():
         raise ValueError(f"folder: {folder} is no folder.")
     files = [folder / "model_index.json"]
-    for name, library, part in components(read_index(folder)):
+    for name, library, part in components(folder):
         files += _component(folder / name, library, part, variant)
     if variant and not any(f".{variant}" in path.name for path in files):
         raise ValueError(f"variant: {folder} has no weights of the variant {variant}.")
@@ -56,82 +58,64 @@ def check_folder(folder: str | Path, variant: str | None = None) -> list[Path]:
 
 
 def read_index(folder: Path) -> dict:
-    """A pipeline's model_index.json."""
-    return _json(folder / "model_index.json")
+    """A pipeline's model_index.json; its class is a text, if only of what no class is called."""
+    index = read_json(folder / "model_index.json")
+    return index | {"_class_name": str(index.get("_class_name"))}
 
 
-def components(index: dict) -> Iterator[tuple[str, str, str]]:
-    """(name, library, class) of each part of a pipeline that is loaded."""
-    for name, value in index.items():
-        if isinstance(value, list) and None not in value and name not in SKIPPED:
-            yield (name, *value)
+def components(folder: Path) -> Iterator[tuple[str, str, str]]:
+    """(name, library, class) of each part of a pipeline that is loaded, from its index."""
+    file = folder / "model_index.json"
+    for name, value in read_index(folder).items():
+        if not isinstance(value, list) or name in SKIPPED or value == [None, None]:
+            continue
+        if not name.isidentifier():
+            raise ValueError(f"{file}: {name!r} is no name of a part, whose folder lies beside it.")
+        match value:
+            case [str(library), str(kind)]:
+                yield name, library, kind
+            case _:
+                raise ValueError(f"{file}: {name}: {value!r} is no library and class of a part.")
+
+
+def check_clip(folder: Path) -> list[Path]:
+    """Configuration and weights of an open_clip folder; refused by name as in `check_folder`."""
+    file = folder / "open_clip_config.json"
+    model = read_json(file).get("model_cfg")
+    for key in ("text_cfg", "vision_cfg"):
+        if not isinstance(model, dict) or not isinstance(model.get(key), dict):
+            raise ValueError(f"{file}: model_cfg/{key} is missing.")
+    return [file, clip_weights(folder)]
+
+
+def check_segmenter(folder: Path, kind: str) -> list[Path]:
+    """Files of a segmenter of a kind that a study names; refused by name as in `check_folder`."""
+    file, wanted = folder / "config.json", SEGMENTERS[kind]
+    if (there := read_json(file).get("model_type")) != wanted:
+        raise ValueError(f"{file}: model_type is {there!r}, and {kind} needs {wanted!r}.")
+    for stated in sorted(folder.glob("*.json")):
+        read_json(stated)
+    tokens = _tokens(folder) if kind == "text_segmenter" else []
+    return [file, *weights(folder, "transformers"), *tokens]
 
 
 def _component(folder: Path, library: str, kind: str, variant: str | None) -> list[Path]:
     """Files of one part; which they are is in the name of its class."""
     if "Scheduler" in kind:
-        return [_present(folder / "scheduler_config.json")]
+        read_json(folder / "scheduler_config.json")
+        return [folder / "scheduler_config.json"]
     if "Tokenizer" in kind:
-        _present(folder / "tokenizer_config.json")
-        for group in TOKENS:
-            if all((folder / name).is_file() for name in group):
-                return sorted(path for path in folder.iterdir() if path.is_file())
-        raise ValueError(f"{folder}/{TOKENS[0][0]} is missing.")
-    _json(folder / "config.json")
+        present(folder / "tokenizer_config.json")
+        for file in sorted(folder.glob("*.json")):
+            read_json(file)
+        return _tokens(folder)
+    read_json(folder / "config.json")
     return [folder / "config.json", *weights(folder, library, variant)]
 
 
-def weights(folder: Path, library: str, variant: str | None = None) -> list[Path]:
-    """Weight files of a model: one, or an index and the shards that it names."""
-    base = "model" if library == "transformers" else "diffusion_pytorch_model"
-    for suffix in [f".{variant}", ""] if variant else [""]:
-        single = folder / f"{base}{suffix}.safetensors"
-        index = folder / f"{base}.safetensors.index{suffix}.json"
-        if single.is_file():
-            return [_complete(single)]
-        if index.is_file():
-            shards = sorted(set(_json(index).get("weight_map", {}).values()))
-            return [index, *(_complete(_present(folder / shard)) for shard in shards)]
-    pickles = [path for path in sorted(folder.iterdir()) if path.suffix in PICKLES]
-    if pickles:
-        raise ValueError(
-            f"{pickles[0]} is a pickle, which may run any code when it is loaded, and "
-            f"{base}.safetensors, which is expected, is missing."
-        )
-    raise ValueError(f"{folder}/{base}.safetensors is missing.")
-
-
-def parameters(files: list[Path]) -> int:
-    """Number of weights in the safetensors files among `files`, from their headers alone."""
-    total = 0
-    for path in files:
-        if path.suffix != ".safetensors":
-            continue
-        with safe_open(path, framework="numpy") as file:
-            total += sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())
-    return total
-
-
-def _present(path: Path) -> Path:
-    if not path.is_file():
-        raise ValueError(f"{path} is missing.")
-    return path
-
-
-def _complete(path: Path) -> Path:
-    try:
-        with safe_open(path, framework="numpy"):
-            return path
-    except SafetensorError as error:
-        raise ValueError(f"{path} is no complete safetensors file ({error}).") from None
-
-
-def _json(path: Path) -> dict:
-    text = _present(path).read_bytes()
-    try:
-        content = json.loads(text)
-    except ValueError as error:
-        raise ValueError(f"{path} is no JSON file ({error}).") from None
-    if not isinstance(content, dict):
-        raise ValueError(f"{path} is no JSON object.")
-    return content
+def _tokens(folder: Path) -> list[Path]:
+    """Files of a folder that holds a tokenizer."""
+    for group in TOKENS:
+        if all((folder / name).is_file() for name in group):
+            return sorted(path for path in folder.iterdir() if path.is_file())
+    raise ValueError(f"{folder}/{TOKENS[0][0]} is missing.")

@@ -50,7 +50,7 @@ def fetch_segmenter(model: dict) -> dict:
     folder = Path(
         snapshot_download(model["repo"], revision=model["revision"], allow_patterns=SEGMENTER)
     )
-    folders.weights(folder, "transformers")
+    folders.check_segmenter(folder, model["kind"])
     files = {file for pattern in SEGMENTER for file in folder.glob(pattern)}
     return _record(model, folder, sorted(files))
 
@@ -59,7 +59,7 @@ def _record(model: dict, folder: Path, files: list[Path]) -> dict:
     return {
         "repo": model["repo"],
         "revision": model["revision"],
-        "sha256": {file.relative_to(folder).as_posix(): digest(file) for file in files},
+        "sha256": {file.relative_to(folder).as_posix(): whole_digest(file) for file in files},
     }
 
 
@@ -77,8 +77,16 @@ def fetch_clip(model: dict) -> dict:
     return {
         **{key: model[key] for key in ("name", "tag")},
         "revision": file.parent.name,
-        "sha256": {file.name: digest(file)},
+        "sha256": {file.name: whole_digest(file)},
     }
+
+
+def whole_digest(file: Path) -> str:
+    """SHA-256 of a file in the hub's cache, where large files are called by it; refused if torn."""
+    blob, found = file.resolve(), digest(file)
+    if blob.parent.name == "blobs" and len(blob.name) == len(found) and blob.name != found:
+        raise ValueError(f"{file} is damaged: delete {blob}, so that it is downloaded again.")
+    return found
 
 
 def digest(file: Path) -> str:

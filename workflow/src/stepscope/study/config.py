@@ -108,7 +108,13 @@ def pipeline_class(folder: Path) -> str | None:
     try:
         index = json.loads((folder / "model_index.json").read_text(encoding="utf-8"))
         return index["_class_name"]
-    except (OSError, ValueError, KeyError, TypeError):  # the first job that loads it says so
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        RecursionError,
+    ):  # the first job that loads it says so
         return None
 
 

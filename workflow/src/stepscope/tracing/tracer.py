@@ -46,6 +46,7 @@ class Tracer:
         name = type(self.pipeline).__name__
         if self.prompts:
             raise ValueError("trace: one block records one call of the pipeline, this is another.")
+        self.family.check_call(arguments)
         for argument in self.family.refused:
             value = arguments.get(argument)
             if value is not None and not (isinstance(value, int | float) and not value):

@@ -23,6 +23,7 @@ from stepscope.embedded.training.conversion import encode
 from stepscope.embedded.training.loop import fit, scene_pool, step_rng, write_card
 from stepscope.embedded.training.muon import optimizers_for
 from stepscope.embedded.training.tokenizer import MAX_TOKENS, build_tokenizer, tokens
+from stepscope.models.loading import load_part
 
 TRAIN_STEPS = 1000
 BETAS = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
@@ -149,7 +150,7 @@ def train(
     model = build_model(tokenizer, seed, **settings)
     # on a CPU the fused attention's backward pass takes three times as long as the plain one's
     model.unet.set_attn_processor(AttnProcessor())
-    vae = AutoencoderKL.from_pretrained(vae_folder).to(memory_format=torch.channels_last)
+    vae = load_part(AutoencoderKL, Path(vae_folder)).to(memory_format=torch.channels_last)
     composed = scene_pool(pool, seed + 1)
     latents = encode(vae, np.stack([scene.picture for scene in composed]))
     texts = [[scenes.caption(scene.spec, order) for scene in composed] for order in scenes.ORDERS]

@@ -10,11 +10,13 @@ from tqdm import tqdm
 from stepscope.embedded import scenes, untrained_readers
 from stepscope.embedded.training.conversion import decode, encode
 from stepscope.embedded.training.tokenizer import tokens
+from stepscope.models.loading import load_parts
 
 
 def load(folder: str | Path) -> StableDiffusionPipeline:
     """The pipeline in float32 on the CPU, whatever it was saved as."""
-    pipeline = StableDiffusionPipeline.from_pretrained(folder, dtype=torch.float32)
+    parts = load_parts(Path(folder), torch.float32)
+    pipeline = StableDiffusionPipeline.from_pretrained(folder, **parts)
     pipeline.vae.to(memory_format=torch.channels_last)
     pipeline.unet.to(memory_format=torch.channels_last)
     pipeline.set_progress_bar_config(disable=True)

@@ -12,6 +12,7 @@ from stepscope.embedded.training import pipeline
 from stepscope.embedded.training.clip import top_1
 from stepscope.embedded.training.loop import write_card
 from stepscope.embedded.training.segmenter import LABELS, segment
+from stepscope.models.loading import load_open_clip, load_part
 
 PRESENT = 0.5  # an object counts as found when so much of its usual area carries its label
 
@@ -77,8 +78,8 @@ def assess(
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     drawing = pipeline.load(pipeline_folder)
-    clip = open_clip.create_model(f"local-dir:{Path(clip_folder).resolve()}").eval()
-    segmenter = SegformerForSemanticSegmentation.from_pretrained(segmenter_folder).float().eval()
+    clip = load_open_clip(Path(clip_folder).resolve())[0].eval()
+    segmenter = load_part(SegformerForSemanticSegmentation, Path(segmenter_folder)).float().eval()
     shown = pipeline.held_out_prompts(prompts, seed)
     pictures = pipeline.generate(drawing, shown, steps, guidance, seed)
     half = len(shown) // 2

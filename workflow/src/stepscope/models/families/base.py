@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from stepscope.models import words
 from stepscope.models.families.architecture import Architecture, Grid
+from stepscope.models.sizes import check_size
 from stepscope.models.words import Padded, Reading, Text
 
 
@@ -55,6 +56,15 @@ class Family(Architecture, ABC):
             texts.append(Text(first, keys, tuple(twin for twin in twins if twin is not None)))
         return tuple(texts)
 
+    @classmethod
+    def left_out(cls, parts: Collection[str]) -> dict[str, None]:
+        """What only texts beside the first need and the parts of a pipeline lack, all None.
+
+        A pipeline of the library wants to be told that they are left out.
+        """
+        texts = [*cls.encoders[1:], *(names for names, _ in cls.texts[1:])]
+        return {name: None for names in texts for name in names if name not in parts}
+
     def own_texts(self) -> tuple[Text, ...]:
         """Texts that this pipeline's network attends to."""
         return self.texts_of(self.pipeline.components)
@@ -77,6 +87,13 @@ class Family(Architecture, ABC):
             text = convert(text, self.pipeline.tokenizer)
         words.check(self.own_texts(), text, where)
         return words.read(self.own_texts(), text, roles, image=self.joint)
+
+    def check_call(self, arguments: Mapping[str, Any]) -> None:
+        """Refuse a pipeline call that would fail, or not be what it was asked for.
+
+        A family that has more to refuse overrides this.
+        """
+        self.size(arguments.get("height"), arguments.get("width"))
 
     def guidance(self, arguments: Mapping[str, Any]) -> tuple[bool, float]:
         """Whether the running call computes both halves, and its guidance scale."""
@@ -152,11 +169,13 @@ class Family(Architecture, ABC):
     def size(self, height: int | None, width: int | None) -> Grid:
         """Height and width in pixels of a picture; None is that of the model's own pictures.
 
-        Pipelines of the library take their own for both where one is missing.
+        Pipelines of the library take their own for both where one is missing. What is no multiple
+        of the autoencoder's factor times the network's patch is a ValueError.
         """
         own = self.config.sample_size
         own_height, own_width = (own, own) if isinstance(own, int) else own
-        factor = self.pipeline.vae_scale_factor
+        factor, patch = self.pipeline.vae_scale_factor, self.config.get("patch_size", 1)
+        check_size(height, width, factor, patch, type(self.pipeline).__name__)
         return height or own_height * factor, width or own_width * factor
 
     def encoders_of(self) -> list[tuple[nn.Module, ...]]:

@@ -14,7 +14,6 @@ class PixArt(Family):
     pipelines = ("PixArtSigmaPipeline",)
     texts = ((("tokenizer",), 300),)
     encoded: ClassVar[dict[str, int]] = {"prompt_embeds": 0, "prompt_attention_mask": 1}
-    refused = ("prompt_embeds", "clean_caption")  # cleaning would change the words
     # without binning, which would change the size that was asked for
     options: ClassVar[dict[str, object]] = {
         "use_resolution_binning": False,
@@ -26,6 +25,18 @@ class PixArt(Family):
     def prepared(cls, prompt: str) -> str:
         """The prompt in lower case, as the pipeline makes it."""
         return prompt.lower().strip()
+
+    def check_call(self, arguments: Mapping[str, Any]) -> None:
+        """Refuse captions whose words cleaning, which is on by default, would change."""
+        super().check_call(arguments)
+        prompts = arguments["prompt"]
+        for prompt in [prompts] if isinstance(prompts, str) else prompts or ():
+            cleaned = self.pipeline._text_preprocessing(prompt, arguments["clean_caption"])[0]
+            if cleaned != self.prepared(prompt):
+                raise ValueError(
+                    f"trace: clean_caption, which is the pipeline's default, makes {cleaned!r} of "
+                    f"{prompt!r}, whose words are traced; call it with clean_caption=False."
+                )
 
     def guidance(self, arguments: Mapping[str, Any]) -> tuple[bool, float]:
         """From the call's arguments: this pipeline keeps neither."""

@@ -3,7 +3,7 @@
 from diffusers import DiffusionPipeline
 
 from stepscope.models.families.base import Family
-from stepscope.models.families.names import FAMILIES
+from stepscope.models.families.names import FAMILIES, uncovered
 from stepscope.plugins import resolve
 
 _own: dict[str, type[Family]] = {}  # by the name of the pipeline class; asked before the shipped
@@ -15,11 +15,7 @@ def named(pipeline: str | None, where: str = "") -> type[Family]:
         return _own[pipeline]
     if pipeline in FAMILIES:
         return resolve(FAMILIES[pipeline])
-    covered = ", ".join([*_own, *FAMILIES])
-    raise ValueError(
-        f"{where}{pipeline}: no family of models covers this pipeline class (there are {covered}); "
-        "config/README.md says how to add one."
-    )
+    raise ValueError(f"{where}{uncovered(pipeline, [*_own, *FAMILIES])}")
 
 
 def family_of(pipeline: DiffusionPipeline) -> Family:
