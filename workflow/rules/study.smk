@@ -4,9 +4,14 @@ import re
 import yaml
 
 ready(
-    "study.config", "study.method_checks", "study.datasets.published", "study.plan"
+    "study.config",
+    "study.method_checks",
+    "study.datasets.published",
+    "study.plan",
+    "models.processes",
 )  # what follows
 
+from stepscope.models import processes
 from stepscope.study import config as study_config
 from stepscope.study import method_checks
 from stepscope.study.datasets import published
@@ -37,6 +42,13 @@ def checked_study():
             config, lambda folder: folder_at(folder).is_dir(), where, str(ROOT)
         )
         for name, entry in config["models"].items():
+            if "folder" in entry:
+                processes.check_folder(
+                    folder_at(entry["folder"]),
+                    config["scheduler"],
+                    config["samplings"],
+                    f"{where}: models/{name}",
+                )
             if "folder" in entry and method_checks.is_distilled(folder_at(entry["folder"])):
                 reason = f"the model {name} is distilled and has only the first"
                 method_checks.check_guidance(config["explain"], package_file, where, reason)
