@@ -28,7 +28,9 @@ class Denoiser:
     Nothing is remembered between calls, so steps replay in any order; only the sizes that fit into
     memory are, so that a batch that does not is halved once. Gradients flow wherever the caller
     enables them. Latents keep the scheduler's scale, as traces store them. `device` is where the
-    pipeline computed when the denoiser was made.
+    pipeline computed when the denoiser was made. What is said here to equal the trace bit by bit
+    does so on the machine that traced, with a batch of the traced shape and with weights in the
+    memory layout of tracing: `stepscope.load` and every job put the channels last.
     """
 
     def __init__(

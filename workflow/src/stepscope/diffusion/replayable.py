@@ -2,7 +2,6 @@
 
 import copy
 import math
-from numbers import Integral
 
 import torch
 from diffusers import (
@@ -102,7 +101,7 @@ def check_sampling(sampling: dict) -> None:
             )
         return
     steps, gamma = sampling.get("steps"), sampling.get("gamma", 0)
-    if not (isinstance(steps, Integral) and 1 <= steps <= most):
+    if not (isinstance(steps, int) and 1 <= steps <= most):
         raise ValueError(f"steps: a sampling has from 1 to {most} of them, not {steps!r}.")
     if not 0 <= gamma < math.inf:
         raise ValueError(f"gamma: a finite number of at least 0 is needed, not {gamma}.")

@@ -155,9 +155,9 @@ def check_folder(
     The ValueError begins with `where`.
     """
     try:
-        known = read(folder)
-        for sampling in samplings.values() if known else ():
-            check_solver(spec, sampling, *known)
+        if known := read(folder):
+            for sampling in samplings.values():
+                check_solver(spec, sampling, *known)
     except ValueError as error:
         raise ValueError(f"{where}: {error}") from None
 

@@ -29,9 +29,9 @@ def trace(
     makes, from the call's first noise, latents before each step and after the last that take the
     place of the sampler's, as far as it has any. Everything hooked is restored when the block ends.
 
-    What the call returns equals bit by bit what the same call returns untraced, with batches of the
-    same shape and the weights in the same memory layout, on the same machine. What can be known to
-    have no replay is a ValueError before the call runs.
+    The call returns bit by bit what it returns untraced, on the same machine, with a batch of the
+    same shape and the weights in the same memory layout (`stepscope.load` puts the channels last).
+    What is known to have no replay is a ValueError before the call runs.
     """
     tracer = Tracer(pipeline, roles, path)
     if any(
