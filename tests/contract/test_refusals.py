@@ -213,7 +213,7 @@ def test_a_compiled_network_is_refused_before_the_run(compiled, message):
         assert len(traced(pipeline, **ONE)[1].latents) == 1
 
 
-@pytest.mark.parametrize("kind", ["tiny_sd1", "tiny_pixart", "tiny_sd3"])
+@pytest.mark.parametrize("kind", ["tiny_sd1", "tiny_sd3"])
 def test_the_way_back_from_fused_projections_works(kind):
     pipeline = getattr(tiny, kind)()
     own, network = call(pipeline, **ONE), registry.family_of(pipeline).network
