@@ -16,7 +16,7 @@ def main() -> None:
     """Print both times and the ratio."""
     pipeline = timing.load()
     sampling = {"kind": "uniform", "steps": 10}
-    own = pipeline.scheduler.config
+    own = pipeline.scheduler
     pipeline.scheduler = samplings.make_scheduler(timing.SCHEDULER, own, sampling)
     arguments = timing.settings(COUNT) | {"sampling": sampling}
 

@@ -152,12 +152,16 @@ def test_dpm_of_first_order_is_ddim():
     """The sampler of the default study against the library's DDIM, at a constant stride."""
     from diffusers import DDIMScheduler
 
-    config = tiny.tiny_sd1().scheduler.config
+    own = tiny.tiny_sd1().scheduler
     sampling = {"kind": "custom", "timesteps": [801, 601, 401, 201, 1]}
-    ours = samplings.make_scheduler({"name": "dpmsolver++", "order": 1}, config, sampling)
+    ours = samplings.make_scheduler({"name": "dpmsolver++", "order": 1}, own, sampling)
     samplings.schedule(ours, sampling)
     ddim = DDIMScheduler.from_config(
-        config, clip_sample=False, timestep_spacing="leading", steps_offset=1, set_alpha_to_one=True
+        own.config,
+        clip_sample=False,
+        timestep_spacing="leading",
+        steps_offset=1,
+        set_alpha_to_one=True,
     )
     ddim.set_timesteps(5)
     assert ddim.timesteps.tolist() == ours.timesteps.tolist()

@@ -1,5 +1,8 @@
 """What cannot be traced or replayed is refused by name, and nothing is left behind."""
 
+import re
+
+import numpy as np
 import pytest
 import torch
 from diffusers import (
@@ -7,14 +10,17 @@ from diffusers import (
     EulerAncestralDiscreteScheduler,
     HeunDiscreteScheduler,
     PNDMScheduler,
+    StableDiffusionPipeline,
     UniPCMultistepScheduler,
 )
 from diffusers.models.attention_processor import AttnAddedKVProcessor
 
 from stepscope.diffusion.denoiser import Denoiser
+from stepscope.models.families import registry
 from stepscope.tracing.call import trace
 from stepscope.tracing.trace import steps_of
-from support.traced import ONE, call, hooks, loaded, replaying, traced
+from support import tiny
+from support.traced import CASES, ONE, call, hooks, loaded, replaying, traced
 
 
 def test_everything_is_restored_after_an_exception(sd1):
@@ -142,3 +148,97 @@ def test_one_block_records_one_call(sd1):
         call(sd1, **ONE)
         with pytest.raises(ValueError, match="one call"):
             call(sd1, **ONE)
+
+
+def test_a_block_holds_no_other(sd1):
+    sister = StableDiffusionPipeline(**sd1.components, requires_safety_checker=False)
+    plain = call(sd1, **ONE)
+    with trace(sd1) as tracer:
+        for pipeline in (sd1, sister):  # the second shares the network
+            with pytest.raises(ValueError, match="being traced already"), trace(pipeline):
+                pass
+        assert np.array_equal(call(sd1, **ONE), plain)
+    assert len(tracer.result().latents) == 1
+    assert type(sd1) is StableDiffusionPipeline
+    assert hooks(sd1) == 0
+
+
+@pytest.mark.parametrize(
+    ("roles", "message"),
+    [
+        ([{"subject": "cat"}], "there are 1 for 2 prompts"),
+        ({"subject": "cat"}, "there are 1 for 2 prompts"),  # whose it is is not known
+        ([{}, {}, {}], "there are 3 for 2 prompts"),
+    ],
+)
+def test_roles_that_are_not_those_of_the_prompts_are_refused(sd1, roles, message):
+    with pytest.raises(ValueError, match=f"^trace: roles .*{message}"), trace(sd1, roles):
+        call(sd1, **CASES["batch"])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"guidance_scale": float("nan")}, "guidance is nan"),
+        ({"guidance_scale": float("inf")}, "guidance is inf"),
+        ({"guidance_rescale": float("nan")}, "guidance_rescale is nan"),
+        ({"timesteps": [10, 500, 999]}, "timesteps must descend without repeating"),
+        ({"timesteps": [999, 500, 500]}, "timesteps must descend without repeating"),
+        ({"timesteps": [1500, 10]}, "timesteps must .* below 1000"),
+        ({"timesteps": [999, -20]}, "timesteps must .* at least 0"),
+        ({"sigmas": [10.0, float("nan"), 0.0]}, "sigmas must descend"),
+        ({"sigmas": [float("inf"), 1.0, 0.0]}, "sigmas must descend"),
+    ],
+)
+def test_numbers_without_meaning_are_refused_before_the_run(sd1, options, message):
+    with pytest.raises(ValueError, match=f"^trace: {message}"), trace(sd1):
+        call(sd1, **ONE, **options)
+    assert hooks(sd1) == 0
+
+
+def whole(unet):
+    return torch.compile(unet, backend="eager")
+
+
+def in_place(unet):
+    unet.compile(backend="eager")
+    return unet
+
+
+def a_block(unet):
+    unet.mid_block.compile(backend="eager")
+    return unet
+
+
+@pytest.mark.parametrize(
+    ("compiled", "message"),
+    [
+        (whole, r"^pipeline\.unet is compiled, .* set pipeline\.unet = pipeline\.unet\._orig_mod"),
+        (in_place, r"^pipeline\.unet is compiled, .* load the pipeline again"),
+        (a_block, r"^pipeline\.unet\.mid_block is compiled"),
+    ],
+)
+def test_a_compiled_network_is_refused_before_the_run(compiled, message):
+    pipeline = tiny.tiny_sd1()
+    pipeline.unet = compiled(pipeline.unet)  # nothing is compiled before it is called
+    with pytest.raises(ValueError, match=message), trace(pipeline):
+        call(pipeline, **ONE)
+    with pytest.raises(ValueError, match=message):
+        Denoiser(pipeline, sampling={"kind": "uniform", "steps": 3}, guidance=4.0)
+    if compiled is whole:
+        pipeline.unet = pipeline.unet._orig_mod
+        assert len(traced(pipeline, **ONE)[1].latents) == 1
+
+
+@pytest.mark.parametrize("kind", ["tiny_sd1", "tiny_sd3"])
+def test_the_way_back_from_fused_projections_works(kind):
+    pipeline = getattr(tiny, kind)()
+    own, network = call(pipeline, **ONE), registry.family_of(pipeline).network
+    network.fuse_qkv_projections()
+    with pytest.raises(ValueError, match="with Fused.* cannot be traced; call") as error:
+        traced(pipeline, **ONE)
+    statement, module = re.search(r"call (.*), with that of (.*)\.$", str(error.value)).groups()
+    exec(f"from {module} import *\n{statement}", {"pipeline": pipeline})
+    pictures, found = traced(pipeline, **ONE)
+    np.testing.assert_allclose(pictures, own, atol=1e-4)
+    assert found.attention

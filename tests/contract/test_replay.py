@@ -28,7 +28,7 @@ from support.traced import (
 @pytest.mark.parametrize("order", [2, 3])
 def test_multistep_solvers_replay_with_their_history(pipeline, order):
     scheduler, own = {"name": "dpmsolver++", "order": order}, pipeline.scheduler
-    pipeline.scheduler = make_scheduler(scheduler, own.config, UNIFORM)
+    pipeline.scheduler = make_scheduler(scheduler, own, UNIFORM)
     try:
         _, found = traced(pipeline, **CASES["batch"], num_inference_steps=5)
     finally:
@@ -99,7 +99,7 @@ SCHEDULED.remove(("tiny_sd3", "ddpm"))  # there is no such flow
 def test_other_schedulers_keep_their_scale(name, kind):
     pipeline = loaded(name)
     own = pipeline.scheduler
-    pipeline.scheduler = make_scheduler(SPECS[kind], own.config, UNIFORM)
+    pipeline.scheduler = make_scheduler(SPECS[kind], own, UNIFORM)
     try:
         _, found = traced(pipeline, **CASES["batch"])
         denoiser = replaying(pipeline, found)

@@ -3,14 +3,16 @@
 import numpy as np
 import pytest
 import torch
+from diffusers import DiffusionPipeline, DPMSolverMultistepScheduler
 
 from stepscope.models.families import registry
-from stepscope.tracing.call import SHORTEST, trace
+from stepscope.tracing.call import SHORTEST, trace, trace_prompts
 from stepscope.tracing.trace import steps_of
 from support import tiny
 from support.traced import (
     CASES,
     PROMPTS,
+    SHIPPED,
     call,
     cross_attention,
     generated,
@@ -241,3 +243,42 @@ def test_the_older_callback_still_works():
     _, found = traced(pipeline, **CASES["batch"], callback=callback, callback_steps=2)
     assert [index for index, *_ in seen] == [0, 2]
     assert torch.equal(seen[1][2], found.latents[:, 3])
+
+
+def test_roles_of_a_single_prompt_are_one_mapping(sd1):
+    with trace(sd1, {"subject": "cat"}) as tracer:
+        call(sd1, prompt=PROMPTS[0])
+    (words,) = tracer.result().words
+    assert [word.text for word in words if word.role == "subject"] == ["cat", "cat"]
+
+
+def test_a_flow_is_known_by_the_path_that_its_solver_takes():
+    pipeline = tiny.tiny_sd3()
+    solver = {"use_flow_sigmas": True, "prediction_type": "flow_prediction", "flow_shift": 3.0}
+    pipeline.scheduler = DPMSolverMultistepScheduler(**solver, solver_order=1)
+    seeds = {"generator": [torch.Generator().manual_seed(5)], "output_type": "latent"}
+    own = pipeline(PROMPTS[0], num_inference_steps=4, guidance_scale=4.0, **seeds).images
+    found = trace_prompts(
+        pipeline,
+        PROMPTS[:1],
+        [5],
+        sampling={"kind": "uniform", "steps": 4},
+        scheduler={"name": "dpmsolver++", "order": 1},
+        guidance=4.0,
+        negative_prompt="",
+        height=None,
+        width=None,
+        roles=None,
+    )
+    assert found.prediction_type == "flow"
+    share = found.sigmas / (1 + found.sigmas)
+    share[np.isinf(found.sigmas)] = 1
+    np.testing.assert_allclose(share, [1, 0.9, 0.75, 0.5, 0], atol=1e-3)
+    assert torch.equal(found.latents[:, -1], own)
+
+
+def test_the_shipped_pipeline_is_of_one_dtype_in_plain_diffusers():
+    pipeline = DiffusionPipeline.from_pretrained(SHIPPED)
+    parts = {name: part for name, part in pipeline.components.items() if hasattr(part, "dtype")}
+    assert {part.dtype for part in parts.values()} == {torch.float32}
+    assert len(traced(pipeline, prompt="a big frog", num_inference_steps=2)[1].latents) == 1

@@ -1,8 +1,10 @@
 """Bad input stops the workflow in one sentence."""
 
+import json
 import shutil
 
 import pytest
+from diffusers import EDMEulerScheduler
 
 
 @pytest.mark.parametrize(
@@ -52,6 +54,20 @@ def test_bad_input_stops_in_one_sentence(fresh, name, old, new, message):
     assert message in printed
     assert "Traceback" not in printed
     assert not (fresh.folder / "results").exists()
+
+
+def test_a_scheduler_that_is_not_known_stops_when_the_study_is_read(fresh):
+    EDMEulerScheduler().save_pretrained(fresh.folder / "edm" / "scheduler")
+    index = {
+        "_class_name": "StableDiffusionPipeline",
+        "scheduler": ["diffusers", "EDMEulerScheduler"],
+    }
+    (fresh.folder / "edm" / "model_index.json").write_text(json.dumps(index))
+    fresh.edit("config/config.yaml", "folder: models/pipeline", "folder: edm")
+    printed = fresh.snakemake("--dry-run", "all", fails=True)
+    assert "config/config.yaml: models/tiny: edm/scheduler/scheduler_config.json: sched" in printed
+    assert "EDM's preconditioning" in printed
+    assert "Traceback" not in printed
 
 
 def test_prompt_that_is_too_long_stops_before_a_model_loads(fresh):

@@ -9,9 +9,11 @@ ready(
     "study.method_checks",
     "study.datasets.published",
     "study.plan",
+    "models.processes",
 )  # what follows
 
 from stepscope.models import checks as model_checks
+from stepscope.models import processes
 from stepscope.study import config as study_config
 from stepscope.study import method_checks
 from stepscope.study.datasets import published
@@ -43,6 +45,13 @@ def checked_study():
         )
         model_checks.check_models(config, folder_at, where)
         for name, entry in config["models"].items():
+            if "folder" in entry:
+                processes.check_folder(
+                    folder_at(entry["folder"]),
+                    config["scheduler"],
+                    config["samplings"],
+                    f"{where}: models/{name}",
+                )
             if "folder" in entry and method_checks.is_distilled(folder_at(entry["folder"])):
                 reason = f"the model {name} is distilled and has only the first"
                 method_checks.check_guidance(config["explain"], package_file, where, reason)

@@ -2,6 +2,11 @@
 
 import numpy as np
 import pytest
+from diffusers import (
+    DDIMScheduler,
+    FlowMatchEulerDiscreteScheduler,
+    PNDMScheduler,
+)
 
 from stepscope.diffusion.prediction import PURE_NOISE, levels, log_snr_of
 from stepscope.diffusion.samplings import (
@@ -13,22 +18,15 @@ from stepscope.diffusion.samplings import (
     timesteps,
 )
 
-STABLE_DIFFUSION = {
-    "num_train_timesteps": 1000,
-    "beta_start": 0.00085,
-    "beta_end": 0.012,
-    "beta_schedule": "scaled_linear",
-    "timestep_spacing": "leading",  # as on the hub
-    "steps_offset": 1,
-    "clip_sample": True,
-}
+BETAS = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
+STABLE_DIFFUSION = PNDMScheduler(**BETAS, steps_offset=1)  # as on the hub
 EARLY = (
     "999 893 884 875 865 854 842 829 816 801 785 768 749 729 708 684 659 632 602 571 536 499 459 "
     "416 370 319 265 206 143 74"
 )
 DPM = {"name": "dpmsolver++", "order": 1}
 UNIFORM = {"kind": "uniform", "steps": 20}
-FLOW = {"num_train_timesteps": 1000, "shift": 3.0}  # as Stable Diffusion 3's
+FLOW = FlowMatchEulerDiscreteScheduler(shift=3.0)  # as Stable Diffusion 3's
 
 
 def scheduled(sampling, spec=DPM):
@@ -138,18 +136,19 @@ def test_a_flow_uses_exactly_the_time_steps_asked_for():
     scheduler = flowing(sampling, {"name": "euler"})
     np.testing.assert_allclose(scheduler.timesteps, [999, 600, 200], rtol=1e-6)
     np.testing.assert_allclose(sigmas_of(scheduler)[:-1], [999, 1.5, 0.25], rtol=1e-4)
-    arguments = call_arguments(scheduler, sampling, "sigmas")
+    arguments = call_arguments(sampling, "sigmas")
     assert arguments == {"num_inference_steps": 3, "sigmas": [0.999, 0.6, 0.2]}
 
 
 def test_what_a_flow_cannot_do_is_refused():
     with pytest.raises(ValueError, match=r"^scheduler/name: ddpm is no solver for a model of flow"):
         make_scheduler({"name": "ddpm"}, FLOW, UNIFORM)
+    shifting = FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True)
     with pytest.raises(ValueError, match="use_dynamic_shifting"):
-        make_scheduler({"name": "euler"}, FLOW | {"use_dynamic_shifting": True}, UNIFORM)
+        make_scheduler({"name": "euler"}, shifting, UNIFORM)
     early = {"kind": "early", "steps": 20, "gamma": 60}
     with pytest.raises(ValueError, match=r"^samplings: early names time steps, .* euler alone\.$"):
-        call_arguments(make_scheduler(DPM, FLOW, early), early, "sigmas")
+        make_scheduler(DPM, FLOW, early)
 
 
 def test_pure_noise_has_a_finite_log_snr_and_no_signal():
@@ -158,6 +157,7 @@ def test_pure_noise_has_a_finite_log_snr_and_no_signal():
     assert levels(np.inf, "flow") == (1.0, 0.0)
     alpha, sigma = levels(log_snr_of(1.5), "flow")
     assert (alpha, sigma) == pytest.approx((0.4, 0.6))
-    zero_snr = make_scheduler(DPM, STABLE_DIFFUSION | {"rescale_betas_zero_snr": True}, UNIFORM)
+    own = DDIMScheduler(**BETAS, rescale_betas_zero_snr=True)
+    zero_snr = make_scheduler(DPM, own, UNIFORM)
     schedule(zero_snr, {"kind": "custom", "timesteps": [999, 10]})
     assert log_snr_of(sigmas_of(zero_snr)[0]) == pytest.approx(PURE_NOISE, rel=1e-5)

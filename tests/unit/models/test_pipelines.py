@@ -1,5 +1,7 @@
 """Loading from folders and from the hub's cache, and one GPU for each job."""
 
+import re
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -7,7 +9,7 @@ import torch
 from diffusers.models.attention_processor import SlicedAttnProcessor
 from huggingface_hub import constants
 
-from stepscope.models import devices, judges, pipelines
+from stepscope.models import devices, folders, judges, pipelines
 from stepscope.models.families import registry
 from stepscope.tracing.call import trace_prompts
 from stepscope.tracing.trace import Trace
@@ -154,8 +156,12 @@ def test_offload_with_a_gpu_is_the_librarys(kind, monkeypatch):
 
 
 def test_a_missing_folder_is_named():
-    with pytest.raises(ValueError, match=r"^folder: nowhere/pipeline is no folder\.$"):
-        pipelines.load({"folder": "nowhere/pipeline"})
+    for load in (lambda folder: pipelines.load({"folder": folder}), folders.check_folder):
+        seen = f"folder: nowhere/pipeline is no folder, seen from {Path.cwd()}."
+        with pytest.raises(ValueError, match=f"^{re.escape(seen)}$"):
+            load("nowhere/pipeline")
+        with pytest.raises(ValueError, match=r"^folder: /nowhere/pipeline is no folder\.$"):
+            load("/nowhere/pipeline")
 
 
 def test_two_jobs_never_share_a_gpu(tmp_path, monkeypatch, capsys):

@@ -12,7 +12,7 @@ from diffusers import DiffusionPipeline, SchedulerMixin
 from jaxtyping import Float
 from torch import Tensor
 
-from stepscope.diffusion import prediction, samplings
+from stepscope.diffusion import prediction, replayable, samplings
 from stepscope.diffusion.step import Step
 from stepscope.models import autoencoder, memory
 from stepscope.models.families import registry
@@ -28,7 +28,9 @@ class Denoiser:
     Nothing is remembered between calls, so steps replay in any order; only the sizes that fit into
     memory are, so that a batch that does not is halved once. Gradients flow wherever the caller
     enables them. Latents keep the scheduler's scale, as traces store them. `device` is where the
-    pipeline computed when the denoiser was made.
+    pipeline computed when the denoiser was made. What is said here to equal the trace bit by bit
+    does so on the machine that traced, with a batch of the traced shape and with weights in the
+    memory layout of tracing: `stepscope.load` and every job put the channels last.
     """
 
     def __init__(
@@ -40,7 +42,7 @@ class Denoiser:
         guidance: int | float,
         guidance_rescale: int | float = 0.0,
     ) -> None:
-        """`scheduler` None takes the pipeline's own, as it is configured."""
+        """`scheduler` None takes a copy of the pipeline's own."""
         self.pipeline = pipeline
         self.family = registry.family_of(pipeline)
         # asked once: both look through every module of the pipeline
@@ -48,13 +50,10 @@ class Denoiser:
         self._dtype = self.family.dtype
         self.guidance = guidance
         self.guidance_rescale = guidance_rescale
-        config = pipeline.scheduler.config
-        if scheduler is None:
-            samplings.check(pipeline.scheduler, "Denoiser")
-            self._scheduler = type(pipeline.scheduler).from_config(config)
-        else:
-            self._scheduler = samplings.make_scheduler(scheduler, config, sampling)
-        samplings.schedule(self._scheduler, sampling, device=self.device)
+        prediction.check_guidance(guidance, guidance_rescale, "Denoiser")
+        self._scheduler = replayable.scheduled(
+            pipeline.scheduler, scheduler, sampling, device=self.device
+        )
         self.prediction_type = samplings.prediction_type(self._scheduler)
         self._log_snr = [
             prediction.log_snr_of(sigma) for sigma in samplings.sigmas_of(self._scheduler)[:-1]

@@ -40,16 +40,32 @@ def log_snr_of(sigma: float) -> float:
     return -2 * math.log(sigma) if sigma > 0 else math.inf
 
 
+def check_guidance(guidance: float, rescale: float, where: str) -> None:
+    """Refuse a guidance scale or rescaling that is no number; the ValueError begins with `where`.
+
+    NaN would stand for no guidance without a word, since it is not greater than 1.
+    """
+    for name, value in (("guidance", guidance), ("guidance_rescale", rescale)):
+        if not math.isfinite(value):
+            raise ValueError(f"{where}: {name} is {value}, and must be a finite number.")
+
+
 def guided(
     outputs: Float[Tensor, "batch 2 channel y x"], guidance: int | float, rescale: int | float = 0.0
 ) -> Float[Tensor, "batch channel y x"]:
     """Guided output e_u + w (e_c - e_u), rescaled as the library does (arXiv 2305.08891, 3.4).
 
-    Without guidance (w <= 1) it is the output for the prompt.
+    Without guidance (w <= 1) it is the output for the prompt. Where there is guidance and the
+    unconditional half was not computed, all of it NaN, a ValueError says so.
     """
     uncond, cond = outputs.unbind(1)
     if guidance <= 1:
         return cond
+    if uncond.isnan().all():
+        raise ValueError(
+            f"guidance: {guidance} mixes the outputs with and without the prompt, and there are "
+            "only those with it; what was traced without guidance has guidance 1."
+        )
     mixed = uncond + guidance * (cond - uncond)
     return rescale_noise_cfg(mixed, cond, guidance_rescale=rescale) if rescale > 0 else mixed
 

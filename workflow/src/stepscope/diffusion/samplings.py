@@ -14,19 +14,15 @@ from diffusers import (
     SchedulerMixin,
 )
 
+from stepscope.models import processes
+
 TRAINED = 1000  # time steps of the noise schedule the models were trained on
 SCHEDULERS = {
     "dpmsolver++": DPMSolverMultistepScheduler,
     "euler": EulerDiscreteScheduler,
     "ddpm": DDPMScheduler,
 }
-FLOW_SCHEDULERS = {
-    "dpmsolver++": DPMSolverMultistepScheduler,
-    "euler": FlowMatchEulerDiscreteScheduler,
-}
 CLIPPING = ("clip_sample", "thresholding")  # they hold clean latents to +-1
-# One network call a step, and nothing remembered that a trace does not hold.
-REPLAYED = tuple({*SCHEDULERS.values(), *FLOW_SCHEDULERS.values(), DDIMScheduler})
 
 
 def timesteps(sampling: dict) -> list[int] | None:
@@ -73,8 +69,8 @@ def _remedy(kind: str, steps: int) -> str:
     return "no gamma works with so many steps."
 
 
-def make_scheduler(spec: dict, config: dict, sampling: dict) -> SchedulerMixin:
-    """Scheduler named by `spec` with the noise schedule of a model's `config`.
+def make_scheduler(spec: dict, own: SchedulerMixin, sampling: dict) -> SchedulerMixin:
+    """Scheduler named by `spec` with the noise schedule of a model's `own` scheduler.
 
     `spec` is {"name": "dpmsolver++", "order": 1}, or name euler or ddpm. Linear spacing without
     an offset is set whatever the hub's config carries: only this reaches the last log-SNR of the
@@ -82,23 +78,21 @@ def make_scheduler(spec: dict, config: dict, sampling: dict) -> SchedulerMixin:
     that name for flows, with the model's own shift of the noise levels, or none where `sampling`
     names the time steps: they are then the ones used.
     """
-    name, flow = spec["name"], "beta_start" not in config
+    name, config = spec["name"], own.config
     if name not in SCHEDULERS:
         raise ValueError(
             f"scheduler/name: {name!r} is not supported ({', '.join(SCHEDULERS)}): DDIM assumes a "
             "constant stride and PNDM takes no time steps, use dpmsolver++ with order 1 for both."
         )
-    if flow and name not in FLOW_SCHEDULERS:
-        raise ValueError(
-            f"scheduler/name: {name} is no solver for a model of flow matching "
-            f"({', '.join(FLOW_SCHEDULERS)})."
-        )
+    process = process_of(own)
+    processes.check_solver(spec, sampling, process, config)
     for key in spec.keys() - {"name", "order"}:
         clips = "would clip latents, which are no pictures"
         reason = clips if key in CLIPPING else "the key is not known"
         raise ValueError(f"scheduler/{key}: {reason}.")
-    if flow:
-        return _flow_scheduler(spec, config, timesteps(sampling) is not None)
+    if process == "flow":
+        shift = _shift_of(own) if timesteps(sampling) is None else 1.0
+        return _flow_scheduler(spec, config["num_train_timesteps"], shift)
     options = {
         "num_train_timesteps": config["num_train_timesteps"],
         "beta_start": config["beta_start"],
@@ -117,15 +111,8 @@ def make_scheduler(spec: dict, config: dict, sampling: dict) -> SchedulerMixin:
     return SCHEDULERS[name](**options)
 
 
-def _flow_scheduler(spec: dict, config: dict, named: bool) -> SchedulerMixin:
-    """Scheduler for a model of flow matching; `named` time steps are not shifted."""
-    if config.get("use_dynamic_shifting"):
-        raise ValueError(
-            "scheduler: the model shifts its noise levels by the picture's size "
-            "(use_dynamic_shifting), which a stored step cannot replay."
-        )
-    shift = 1.0 if named else config.get("shift", config.get("flow_shift", 1.0))
-    trained = config["num_train_timesteps"]
+def _flow_scheduler(spec: dict, trained: int, shift: float) -> SchedulerMixin:
+    """Scheduler for a model of flow matching with `trained` time steps."""
     if spec["name"] == "euler":
         return FlowMatchEulerDiscreteScheduler(num_train_timesteps=trained, shift=shift)
     return DPMSolverMultistepScheduler(
@@ -138,31 +125,30 @@ def _flow_scheduler(spec: dict, config: dict, named: bool) -> SchedulerMixin:
     )
 
 
-def check(scheduler: SchedulerMixin, where: str) -> None:
-    """Refuse a pipeline's own scheduler whose steps a trace cannot replay, in one sentence."""
-    if not isinstance(scheduler, REPLAYED):
-        replayed = ", ".join(sorted(scheduler.__name__ for scheduler in REPLAYED))
-        raise ValueError(
-            f"{where}: the steps of {type(scheduler).__name__} cannot be replayed; set "
-            f"pipeline.scheduler to one of {replayed}, by its "
-            "from_config(pipeline.scheduler.config)."
-        )
-    for option in CLIPPING:
-        if scheduler.config.get(option):
-            raise ValueError(
-                f"{where}: the scheduler has {option} on, which clips latents as if they were "
-                "pictures."
-            )
+def _shift_of(own: SchedulerMixin) -> float:
+    """Shift of a flow's noise levels."""
+    if isinstance(own, FlowMatchEulerDiscreteScheduler):
+        return own.shift  # which may have been set later than the configuration
+    return own.config.get("shift", own.config.get("flow_shift", 1.0))
+
+
+def process_of(scheduler: SchedulerMixin) -> processes.Process:
+    """Whether a scheduler walks through a diffusion or a flow; a ValueError if that is unknown."""
+    names = (kind.__name__ for kind in type(scheduler).__mro__)
+    return processes.process_of(names, scheduler.config)
 
 
 def draws_noise(scheduler: SchedulerMixin) -> bool:
     """Whether a scheduler's steps are random."""
-    return isinstance(scheduler, DDPMScheduler) or scheduler.config.get(
-        "algorithm_type", ""
-    ).startswith("sde")
+    config = scheduler.config
+    return (
+        isinstance(scheduler, DDPMScheduler)
+        or config.get("algorithm_type", "").startswith("sde")
+        or config.get("stochastic_sampling", False)
+    )
 
 
-def call_arguments(scheduler: SchedulerMixin, sampling: dict, how: str) -> dict:
+def call_arguments(sampling: dict, how: str) -> dict:
     """The arguments of a pipeline call that make it walk through a sampling.
 
     `how` is the argument that the pipeline takes time steps in, "timesteps" or "sigmas".
@@ -172,11 +158,6 @@ def call_arguments(scheduler: SchedulerMixin, sampling: dict, how: str) -> dict:
         return {"num_inference_steps": sampling["steps"]}
     if how == "timesteps":
         return {"timesteps": chosen}
-    if not isinstance(scheduler, FlowMatchEulerDiscreteScheduler):
-        raise ValueError(
-            f"samplings: {sampling['kind']} names time steps, which this pipeline takes for the "
-            "scheduler euler alone."
-        )
     return {"num_inference_steps": len(chosen), "sigmas": [t / TRAINED for t in chosen]}
 
 
@@ -185,6 +166,11 @@ def schedule(scheduler: SchedulerMixin, sampling: dict, device: torch.device | s
     chosen = timesteps(sampling)
     if chosen is None:
         scheduler.set_timesteps(sampling["steps"], device=device)
+    elif isinstance(scheduler, DDIMScheduler) or scheduler.config.get("use_flow_sigmas"):
+        raise ValueError(
+            f"sampling: {sampling['kind']} names time steps, which "
+            f"{type(scheduler).__name__} does not take."
+        )
     elif isinstance(scheduler, FlowMatchEulerDiscreteScheduler):
         scheduler.set_timesteps(sigmas=[t / TRAINED for t in chosen], device=device)
     else:
@@ -211,7 +197,20 @@ def sigmas_of(scheduler: SchedulerMixin) -> np.ndarray:
         with np.errstate(divide="ignore"):
             return sigmas / (1 - sigmas)
     kept = np.asarray(scheduler.alphas_cumprod.cpu(), dtype="f8")[scheduler.timesteps.cpu().numpy()]
-    return np.append(np.sqrt((1 - kept) / kept), 0.0)
+    kept = np.append(kept, _last_alpha(scheduler))
+    with np.errstate(divide="ignore"):  # a schedule may start from noise alone
+        return np.sqrt((1 - kept) / kept)
+
+
+def _last_alpha(scheduler: SchedulerMixin) -> float:
+    """The cumulated alpha to which the last step leads."""
+    if not isinstance(scheduler, DDIMScheduler):
+        return 1.0
+    stride = scheduler.config.num_train_timesteps // scheduler.num_inference_steps
+    before = int(scheduler.timesteps[-1]) - stride
+    # below the first time step stands 1, or its own alpha with set_alpha_to_one False
+    last = scheduler.final_alpha_cumprod if before < 0 else scheduler.alphas_cumprod[before]
+    return float(last)
 
 
 def input_scale(scheduler: SchedulerMixin, sigma: float) -> float:

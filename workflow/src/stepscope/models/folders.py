@@ -25,7 +25,7 @@ def folder_of(spec: dict) -> str:
     """
     if "folder" in spec:
         if not Path(spec["folder"]).is_dir():
-            raise ValueError(f"folder: {spec['folder']} is no folder.")
+            raise ValueError(_no_folder(spec["folder"]))
         return spec["folder"]
     from huggingface_hub import constants, try_to_load_from_cache  # a Snakefile may not have it
 
@@ -48,13 +48,19 @@ def check_folder(folder: str | Path, variant: str | None = None) -> list[Path]:
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise ValueError(f"folder: {folder} is no folder.")
+        raise ValueError(_no_folder(folder))
     files = [folder / "model_index.json"]
     for name, library, part in components(folder):
         files += _component(folder / name, library, part, variant)
     if variant and not any(f".{variant}" in path.name for path in files):
         raise ValueError(f"variant: {folder} has no weights of the variant {variant}.")
     return files
+
+
+def _no_folder(folder: str | Path) -> str:
+    """That there is no such folder, and from where a relative one was sought."""
+    sought = "" if Path(folder).is_absolute() else f", seen from {Path.cwd()}"
+    return f"folder: {folder} is no folder{sought}."
 
 
 def read_index(folder: Path) -> dict:

@@ -9,7 +9,7 @@ import torch
 from diffusers import DiffusionPipeline
 from transformers import AutoTokenizer
 
-from stepscope.models import folders
+from stepscope.models import folders, processes
 from stepscope.models.devices import device
 from stepscope.models.families import registry
 from stepscope.models.families.base import Family
@@ -88,6 +88,7 @@ def read_family(spec: dict) -> tuple[type[Family], dict]:
         registry.add(spec["family"])
     folder = Path(folder_of(spec))
     index = folders.read_index(folder)
+    processes.read(folder)  # what is neither known as a diffusion nor as a flow is refused
     return registry.named(index["_class_name"], f"{folder / 'model_index.json'}: "), index
 
 

@@ -68,7 +68,7 @@ class AttentionHooks:
             if not isinstance(module.processor, family.processors) or module.norm_cross is not None:
                 raise ValueError(
                     f"{name}: attention to the prompt with {type(module.processor).__name__} "
-                    f"cannot be traced, set the library's {family.processors[-2].__name__}."
+                    f"cannot be traced; {_remedy(family)}."
                 )
         if not self.reading:
             raise ValueError(
@@ -174,6 +174,16 @@ class AttentionHooks:
             for sample, reading in enumerate(self.readings):
                 maps[grid][sample, :, len(reading.names) :] = torch.nan
         return maps, audit
+
+
+def _remedy(family: Family) -> str:
+    """What makes an attention traceable: the library's processor, which takes no arguments."""
+    fused = (kind for kind in family.processors if kind.__name__.endswith("2_0"))
+    default = next(fused, family.processors[0])
+    return (
+        f"call pipeline.{family.attribute}.set_attn_processor({default.__name__}()), with that of "
+        f"{default.__module__}"
+    )
 
 
 def _merging(readings: Sequence[Reading], keys: int) -> Float[Tensor, "sample key row"]:

@@ -11,7 +11,7 @@ from diffusers import DiffusionPipeline
 from stepscope.diffusion import samplings
 from stepscope.models.families import registry
 from stepscope.tracing.trace import Trace
-from stepscope.tracing.tracer import Path, Tracer
+from stepscope.tracing.tracer import Path, Roles, Tracer
 
 # To see what a call gives or needs; with one step, some pipelines expect a distilled model.
 SHORTEST = {"kind": "uniform", "steps": 2}
@@ -20,16 +20,28 @@ SHORTEST = {"kind": "uniform", "steps": 2}
 @contextlib.contextmanager
 def trace(
     pipeline: DiffusionPipeline,
-    roles: list[dict[str, str]] | None = None,
+    roles: Roles = None,
     path: Path | None = None,
 ) -> Iterator[Tracer]:
     """Record the one call of `pipeline` made inside the block; `result()` is its Trace.
 
-    `roles` maps, per prompt, roles to words. `path` makes, from the call's first noise, latents
-    before each step and after the last that take the place of the sampler's, as far as it has any.
-    Everything hooked is restored when the block ends.
+    `roles` maps, per prompt, roles to words; of a single prompt the mapping alone will do. `path`
+    makes, from the call's first noise, latents before each step and after the last that take the
+    place of the sampler's, as far as it has any. Everything hooked is restored when the block ends.
+
+    The call returns bit by bit what it returns untraced, on the same machine, with a batch of the
+    same shape and the weights in the same memory layout (`stepscope.load` puts the channels last).
+    What is known to have no replay is a ValueError before the call runs.
     """
     tracer = Tracer(pipeline, roles, path)
+    if any(
+        isinstance(getattr(hook, "__self__", None), Tracer)
+        for hook in tracer.family.network._forward_hooks.values()
+    ):
+        raise ValueError(
+            "trace: the network of this pipeline is being traced already; a block records one call "
+            "and holds no other block, so end the outer one first."
+        )
     own = type(pipeline)
     with contextlib.ExitStack() as stack:
         stack.enter_context(tracer.hooks)
@@ -71,7 +83,7 @@ def trace_prompts(
     height: int | None,
     width: int | None,
     scheduler: dict,
-    roles: list[dict[str, str]],
+    roles: Roles,
     path: Path | None = None,
 ) -> Trace:
     """Trace of one forward batch, one seeded generator a sample; pictures are not decoded.
@@ -80,8 +92,8 @@ def trace_prompts(
     """
     own, family = pipeline.scheduler, registry.family_of(pipeline)
     height, width = family.size(height, width)
-    pipeline.scheduler = samplings.make_scheduler(scheduler, own.config, sampling)
-    steps = samplings.call_arguments(pipeline.scheduler, sampling, family.schedule)
+    pipeline.scheduler = samplings.make_scheduler(scheduler, own, sampling)
+    steps = samplings.call_arguments(sampling, family.schedule)
     try:
         with trace(pipeline, roles, path) as tracer:
             pipeline(

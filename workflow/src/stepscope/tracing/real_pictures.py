@@ -77,7 +77,7 @@ def noised(
     level. After the last step the clean latent stands. `settings` are those of generation.
     """
     scheduler = samplings.make_scheduler(
-        settings["scheduler"], pipeline.scheduler.config, settings["sampling"]
+        settings["scheduler"], pipeline.scheduler, settings["sampling"]
     )
     samplings.schedule(scheduler, settings["sampling"], device=clean.device)
 

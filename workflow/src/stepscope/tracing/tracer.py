@@ -1,7 +1,9 @@
 """What one traced pipeline call leaves behind, gathered while it runs."""
 
 import inspect
-from collections.abc import Callable, Sequence
+import itertools
+import math
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,13 +11,15 @@ import torch
 from diffusers import DiffusionPipeline
 from torch import Tensor
 
-from stepscope.diffusion import prediction, samplings
+from stepscope.diffusion import prediction, replayable, samplings
 from stepscope.models.families import registry
 from stepscope.tracing.attention import AttentionHooks
 from stepscope.tracing.trace import Trace
 
 # from the first noise, latents before each step and after the last
 Path = Callable[[Tensor], Sequence[Tensor]]
+# of each prompt, or of the only one, roles and their words
+Roles = Sequence[Mapping[str, str]] | Mapping[str, str] | None
 
 
 class Tracer:
@@ -24,7 +28,7 @@ class Tracer:
     def __init__(
         self,
         pipeline: DiffusionPipeline,
-        roles: list[dict[str, str]] | None,
+        roles: Roles,
         path: Path | None = None,
     ) -> None:
         """Nothing is hooked yet; `trace` does that."""
@@ -51,11 +55,12 @@ class Tracer:
             value = arguments.get(argument)
             if value is not None and not (isinstance(value, int | float) and not value):
                 raise ValueError(f"trace: {name} was called with {argument}, which has no replay.")
-        samplings.check(self.pipeline.scheduler, "trace")
+        replayable.check(self.pipeline.scheduler, "trace")
+        check_numbers(arguments, self.pipeline.scheduler.config.num_train_timesteps)
         prompts, negative = arguments["prompt"], arguments.get("negative_prompt") or ""
         prompts = [prompts] if isinstance(prompts, str) else list(prompts)
         negative = [negative] * len(prompts) if isinstance(negative, str) else list(negative)
-        roles = self.roles or [{}] * len(prompts)
+        roles = roles_of(self.roles, len(prompts))
         readings = [
             self.family.reading(prompt, of_prompt, "trace")
             for prompt, of_prompt in zip(prompts, roles, strict=True)
@@ -175,6 +180,36 @@ class Tracer:
             prompts=self.prompts,
             negative_prompts=self.negative_prompts,
         )
+
+
+def roles_of(roles: Roles, count: int) -> Sequence[Mapping[str, str]]:
+    """Roles of each of `count` prompts; a ValueError where they are not those of as many."""
+    if not roles:
+        return [{}] * count
+    listed = [roles] if isinstance(roles, Mapping) else list(roles)
+    if len(listed) != count:
+        raise ValueError(
+            "trace: roles are one mapping a prompt, such as {'subject': 'cat'}, and there are "
+            f"{len(listed)} for {count} prompts."
+        )
+    return listed
+
+
+def check_numbers(arguments: Mapping[str, Any], trained: int) -> None:
+    """Refuse numbers of a pipeline call that are none, and steps that do not lead to less noise.
+
+    `trained` is the number of time steps of the noise schedule.
+    """
+    guidance, rescale = (arguments.get(f"guidance_{name}") for name in ("scale", "rescale"))
+    prediction.check_guidance(guidance or 0.0, rescale or 0.0, "trace")
+    for name, most in (("timesteps", trained), ("sigmas", math.inf)):
+        given = arguments.get(name)
+        chosen = [] if given is None else [float(level) for level in given]
+        descends = all(a > b for a, b in itertools.pairwise(chosen))
+        if not descends or not all(0 <= level < most for level in chosen):
+            raise ValueError(
+                f"trace: {name} must descend without repeating, be below {most} and at least 0."
+            )
 
 
 def _halves(tensor: Tensor, count: int, guided: bool) -> Tensor:

@@ -96,7 +96,7 @@ def min_snr_weights(alphas_cumprod: Tensor, gamma: float) -> Tensor:
 def assemble(
     folder: Path, vae: AutoencoderKL, model: Trained, tokenizer: CLIPTokenizer, half: bool
 ) -> None:
-    """Save a pipeline folder, float16 if `half`, without changing the models given."""
+    """Save a pipeline folder, its weights float16 if `half`, without changing the models given."""
     whole = StableDiffusionPipeline(
         vae=vae,
         text_encoder=model.text_encoder,
@@ -113,8 +113,12 @@ def assemble(
         whole = StableDiffusionPipeline.from_pretrained(folder, dtype=torch.float16)
         whole.save_pretrained(folder)
     for path in folder.rglob("*.json"):
-        if "_name_or_path" in (values := json.loads(path.read_text(encoding="utf-8"))):
-            del values["_name_or_path"]  # where it was trained is nobody's business
+        written = json.loads(path.read_text(encoding="utf-8"))
+        # where it was trained is nobody's business
+        values = {key: value for key, value in written.items() if key != "_name_or_path"}
+        if "dtype" in values:  # in which the library loads it, and in float32 all other parts
+            values["dtype"] = "float32"
+        if values != written:
             path.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
 
 

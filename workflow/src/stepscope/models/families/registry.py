@@ -19,11 +19,31 @@ def named(pipeline: str | None, where: str = "") -> type[Family]:
 
 
 def family_of(pipeline: DiffusionPipeline) -> Family:
-    """Family of a pipeline, by its class or a class that it derives from."""
-    for kind in type(pipeline).__mro__:
-        if kind.__name__ in _own or kind.__name__ in FAMILIES:
-            return named(kind.__name__)(pipeline)
-    return named(type(pipeline).__name__)(pipeline)
+    """Family of a pipeline, by its class or a class that it derives from.
+
+    A pipeline whose network is compiled is a ValueError: what reads layers would not be called.
+    """
+    names = [kind.__name__ for kind in type(pipeline).__mro__]
+    known = next((name for name in names if name in _own or name in FAMILIES), names[0])
+    family = named(known)(pipeline)
+    check_eager(family)
+    return family
+
+
+def check_eager(family: Family) -> None:
+    """Refuse a network that was compiled, or whose parts were, with a way out."""
+    attribute = f"pipeline.{family.attribute}"
+    if hasattr(family.network, "_orig_mod"):
+        raise ValueError(
+            f"{attribute} is compiled, and hooks do not see the layers in it; set {attribute} = "
+            f"{attribute}._orig_mod, and compile it again later."
+        )
+    for name, module in family.network.named_modules():
+        if module._compiled_call_impl is not None:
+            raise ValueError(
+                f"{'.'.join(filter(None, [attribute, name]))} is compiled, and hooks do not see "
+                "the layers in it; load the pipeline again and do not compile it."
+            )
 
 
 def add(reference: str) -> None:
