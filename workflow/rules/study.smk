@@ -4,11 +4,15 @@ import re
 import yaml
 
 ready(
-    "study.config", "study.method_checks", "study.datasets.published", "study.plan"
+    "study.config",
+    "study.method_checks",
+    "study.region_checks",
+    "study.datasets.published",
+    "study.plan",
 )  # what follows
 
 from stepscope.study import config as study_config
-from stepscope.study import method_checks
+from stepscope.study import method_checks, region_checks
 from stepscope.study.datasets import published
 from stepscope.study.plan import Plan
 
@@ -43,6 +47,7 @@ def checked_study():
         kept = f"results/{config['study']}/.datasets"
         prompts = published.read_all(config["datasets"], kept, code("study.datasets.published"))
         study_config.check_pictures(config, prompts, where)
+        region_checks.check_regions(config["ground"], prompts, folder_at, where)
         return where, prompts
     except ValueError as error:
         raise WorkflowError(str(error)) from None

@@ -54,6 +54,8 @@ class Tracer:
         prompts, negative = arguments["prompt"], arguments.get("negative_prompt") or ""
         prompts = [prompts] if isinstance(prompts, str) else list(prompts)
         negative = [negative] * len(prompts) if isinstance(negative, str) else list(negative)
+        for text in negative:
+            self.family.check_length(text, "trace: negative_prompt")
         roles = self.roles or [{}] * len(prompts)
         readings = [
             self.family.reading(prompt, of_prompt, "trace")
