@@ -57,5 +57,5 @@ def test_prompt_that_is_too_long_stops_before_a_model_loads(fresh):
     shutil.copy(fresh.folder / "models" / "pipeline" / "model_index.json", fresh.folder / "broken")
     fresh.edit("config/config.yaml", "folder: models/pipeline", "folder: broken")
     printed = fresh.snakemake("results/tiny/traces/tiny/pairs/uniform/0.zarr", fails=True)
-    assert "prompt_id big-cat" in printed
+    assert "config/prompts.tsv, row 2, column prompt: prompt_id big-cat: the prompt" in printed
     assert "the text encoder takes 24" in printed
