@@ -17,7 +17,8 @@ from stepscope.language import is_background, key, numbers_of, parts, spans, wor
         ("İstanbul", ["i\u0307stanbul"]),  # a mark that small letters bring
         ("a cafe\u0301 and a ＣＡＦÉ", ["a", "café", "and", "a", "café"]),
         ("می\u200cخواهم kit\u00adten", ["میخواهم", "kitten"]),  # invisible inside a word
-        ("red\u200bcat \u2764\ufe0f 👨\u200d👩", ["red", "cat"]),  # and between words, or of an emoji
+        # and between words
+        ("red\u200bcat \u2764\ufe0f 👨\u200d👩", ["red", "cat"]),
         ("a t\u2011shirt, dog\u2019s col·lecció", ["a", "t-shirt", "dog's", "col·lecció"]),
         ("cat--dog 'cat' -", ["cat", "dog", "cat"]),
         ("... 🐱 !", []),
@@ -29,13 +30,13 @@ def test_words_of_every_script_are_whole(text, expected):
 
 
 def test_words_are_compared_whatever_their_form():
-    assert len({key(text) for text in ("Straße", "STRASSE", "stra\u00adsse", "ｓｔｒａｓｓｅ")}) == 1
+    assert len({key(text) for text in ("Straße", "STRASSE", "stra\u00adsse", "ｓtrasse")}) == 1
     assert key("cat\u2019s") == key("CAT'S")
     assert key("बिल्ली") != key("बल्ल")
 
 
 def test_compounds_have_parts():
-    assert parts("A t-shirt, dog\u2019s polka_dot") == ["a", "t", "shirt", "dog", "s", "polka", "dot"]
+    assert parts("T-shirt, dog\u2019s polka_dot") == ["t", "shirt", "dog", "s", "polka", "dot"]
 
 
 def test_backgrounds_and_labels_are_words_like_others():

@@ -13,8 +13,8 @@ def records(*prompts):
     return [{"prompt": prompt, "roles": roles} for prompt, roles in prompts]
 
 
-def check(tmp_path, prompts, text=None, kind="segmenter"):
-    (tmp_path / "config.json").write_text(json.dumps({"id2label": LABELS}) if text is None else text)
+def check(tmp_path, prompts, text=json.dumps({"id2label": LABELS}), kind="segmenter"):
+    (tmp_path / "config.json").write_text(text)
     entry = {"kind": kind, "folder": "seg"}
     check_regions(entry, prompts, lambda folder: tmp_path, "study.yaml")
 

@@ -15,7 +15,11 @@ LONG = "cat " * 23  # 25 tokens with start and end, of 24
     ("negative", "prompts", "message"),
     [
         (LONG, ["a cat"], r"^negative_prompt: the prompt .* has 25 tokens"),
-        ("", ["a cat", LONG], r"p.tsv, row 3, column prompt: prompt_id p1: the prompt .* 25 tokens"),
+        (
+            "",
+            ["a cat", LONG],
+            r"p.tsv, row 3, column prompt: prompt_id p1: the prompt .* 25 tokens",
+        ),
         ("dog", [LONG, "a cat"], r"p.tsv, row 2, column prompt: prompt_id p0: the prompt"),
     ],
 )

@@ -106,7 +106,10 @@ def test_batch_is_stable_under_insertion(tmp_path):
         (HEADER + f"x\ta dog\t{'9' * 5000}\t\n", "row 2, column seed: '999"),
         (HEADER + "x\tएक लाल बिल्ली\t0\tल\n", "row 2, column subject: 'ल' does not occur"),
         (HEADER + "x\ta dog\t0\t🐱\n", "row 2, column subject: '🐱' holds no word."),
-        ("prompt_id\tprompt\tseed\timage\nx\ta\t0\tno.png\n", "column image: no.png: there is no such"),
+        (
+            "prompt_id\tprompt\tseed\timage\nx\ta\t0\tno.png\n",
+            "column image: no.png: there is no such",
+        ),
         (
             "prompt_id\tprompt\tseed\tmasks\nx\ta\t0\tnowhere\n",
             "column masks: nowhere is no folder.",

@@ -89,10 +89,11 @@ def read(
 ) -> Reading:
     """How a network reads `prompt`: rows of attention, and words found by character offsets.
 
-    `prompt` is as the tokenizers are given it, with the tokens of textual inversion. Repeated words stay apart and punctuation is no word. `roles` maps a role to its word (or to
-    several, "polka dot"); every occurrence of the word gets the role, of a word that is subject and
-    object ("a bear next to a bear") the first is the subject and the others are the object.
-    `image` adds a row for the image keys of joint attention.
+    `prompt` is as the tokenizers are given it, names of textual inversion as their tokens. Repeated
+    words stay apart and punctuation is no word. `roles` maps a role to its word (or to several,
+    "polka dot"); every occurrence of the word gets the role, of a word that is subject and object
+    ("a bear next to a bear") the first is the subject and the others are the object. `image` adds a
+    row for the image keys of joint attention.
     """
     roles_of: dict[str, list[str]] = {}
     for role, text in (roles or {}).items():

@@ -88,8 +88,7 @@ def by_segmenter(
     return {
         word.index: (label_map == number).astype(np.float32)
         for word in words
-        if is_thing(word.text, word.role)
-        and (number := numbers.get(key(word.text))) is not None
+        if is_thing(word.text, word.role) and (number := numbers.get(key(word.text))) is not None
     }
 
 
@@ -97,8 +96,10 @@ def by_files(words: Sequence[Word], folder: str, size: tuple[int, int]) -> dict[
     """Masks (y, x) in [0, 1] by index of the words with a file `<word>.png` in the folder."""
     paths: dict[str, Path] = {}
     for path in sorted(Path(folder).iterdir()):
-        if path.suffix.lower() == ".png" and (other := paths.setdefault(key(path.stem), path)) != path:
-            raise ValueError(f"{path}: {other.name} is a mask of the same word.")
+        if path.suffix.lower() == ".png":
+            first = paths.setdefault(key(path.stem), path)
+            if first != path:
+                raise ValueError(f"{path}: {first.name} is a mask of the same word.")
     return {
         word.index: onto(read_mask(str(paths[key(word.text)])), size)
         for word in words

@@ -37,9 +37,9 @@ def generate(
 
     `study` has sampling, scheduler, guidance, negative_prompt, height, width, storage and, for
     real pictures, trace: how they are traced (see `real_pictures`). `dataset` is the entry that the
-    prompts come from, for errors alone. Forward batches have a fixed
-    composition, the order of the table, because kernels need not agree bitwise between batch sizes.
-    One that does not fit into memory is split; the store lists the real sizes.
+    prompts come from, for errors alone. Forward batches have a fixed composition, the order of the
+    table, because kernels need not agree bitwise between batch sizes. One that does not fit into
+    memory is split; the store lists the real sizes.
     """
     check_prompts(model, study["negative_prompt"], prompts, dataset)
     job = Generation(model, study, prompts, code)

@@ -65,7 +65,7 @@ class Family(Architecture, ABC):
         return prompt
 
     def _given(self, prompt: str) -> str:
-        """A prompt as the tokenizers are given it, with textual inversion's tokens for its names."""
+        """A prompt as the tokenizers are given it, names of textual inversion as their tokens."""
         text = self.prepared(prompt)
         convert = getattr(self.pipeline, "maybe_convert_prompt", None)
         return text if convert is None else convert(text, self.pipeline.tokenizer)

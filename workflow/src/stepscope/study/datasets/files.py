@@ -117,7 +117,7 @@ def check_text(text: str, where: str) -> None:
     The ValueError begins with `where`.
     """
     if bad := re.search("[\0\ud800-\udfff]", text):
-        raise ValueError(f"{where}: {text!r:.80} holds {ascii(bad.group())}, which is no character.")
+        raise ValueError(f"{where}: {text!r:.80} holds {bad.group()!a}, which is no character.")
 
 
 def check_picture(path: str, where: str) -> None:

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from stepscope.language import ROLES, composed, words
 
 AnyRow = TypeVar("AnyRow")
-Record = dict[str, Any]  # a checked prompt: prompt_id, prompt, seeds, batch, roles, image, masks, where
+Record = dict[str, Any]  # a prompt: prompt_id, prompt, seeds, batch, roles, image, masks, where
 
 
 def drawn(

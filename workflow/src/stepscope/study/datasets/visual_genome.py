@@ -109,10 +109,10 @@ def _box(thing: dict[str, Any], where: str) -> Box:
 
     A box may begin or end outside of the picture, as published ones do.
     """
-    box = []
+    box: Box = []
     for key, spelled in (("x", "x"), ("y", "y"), ("w", "width"), ("h", "height")):
         name = spelled if key not in thing and spelled in thing else key
-        value = thing.get(name)
+        value: Any = thing.get(name)
         if type(value) not in (int, float) or not math.isfinite(value):
             raise ValueError(f"{where}, key {name}: {value!r:.80} is no number.")
         if spelled in SIZES and value < 0:
