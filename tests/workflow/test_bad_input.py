@@ -32,12 +32,6 @@ import pytest
             "big-cat\t",
             "config/prompts.tsv, row 3, column prompt_id: 'big-cat' occurs twice.",
         ),
-        (
-            "config/prompts.tsv",
-            "0\tdog\t",
-            "0\thorse\t",
-            "config/prompts.tsv, row 3, column subject: 'horse' does not occur in the prompt",
-        ),
     ],
 )
 def test_bad_input_stops_in_one_sentence(fresh, name, old, new, message):
@@ -46,6 +40,15 @@ def test_bad_input_stops_in_one_sentence(fresh, name, old, new, message):
     assert message in printed
     assert "Traceback" not in printed
     assert not (fresh.folder / "results").exists()
+
+
+def test_a_segmenter_that_knows_no_word_of_the_prompts_stops_the_study(fresh):
+    (fresh.folder / "config" / "prompts.tsv").write_text(
+        "prompt_id\tprompt\tseed\tattribute\nzebra\ta red zebra on a plain background\t0\tred\n"
+    )
+    printed = fresh.snakemake("--dry-run", "all", fails=True)
+    assert "config/config.yaml: ground/folder: none of the labels of models/segmenter (" in printed
+    assert "Traceback" not in printed
 
 
 def test_prompt_that_is_too_long_stops_before_a_model_loads(fresh):

@@ -8,12 +8,14 @@ from stepscope.study.region_checks import check_regions
 
 LABELS = {"0": "background", "1": "Car", "2": "café; coffeehouse", "3": "orange"}
 
+CONFIG = json.dumps({"id2label": LABELS})
+
 
 def records(*prompts):
     return [{"prompt": prompt, "roles": roles} for prompt, roles in prompts]
 
 
-def check(tmp_path, prompts, text=json.dumps({"id2label": LABELS}), kind="segmenter"):
+def check(tmp_path, prompts, text=CONFIG, kind="segmenter"):
     (tmp_path / "config.json").write_text(text)
     entry = {"kind": kind, "folder": "seg"}
     check_regions(entry, prompts, lambda folder: tmp_path, "study.yaml")
