@@ -144,7 +144,7 @@ def test_pictures_without_a_size_get_the_models_own(tmp_path):
 
 def test_a_torn_picture_is_named(tmp_path):
     (tmp_path / "torn.png").write_bytes(b"\x89PNG")
-    with pytest.raises(ValueError, match=r"^image: .*torn.png cannot be read"):
+    with pytest.raises(ValueError, match=r"torn.png: the file cannot be read as a picture"):
         real_pictures.read([str(tmp_path / "torn.png")], tiny.tiny_sd1(), None, None)
 
 

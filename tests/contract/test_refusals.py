@@ -54,6 +54,11 @@ def test_a_prompt_changed_on_the_way_is_refused(sd1):
     ("options", "message"),
     [
         ({"prompt": "cat " * 40}, "42 tokens"),
+        ({"prompt": "a cat", "negative_prompt": "cat " * 40}, "negative_prompt: .*42 tokens"),
+        (
+            {"prompt": ["a"] * 2, "negative_prompt": ["", "cat " * 40]},
+            "negative_prompt: .*42 tokens",
+        ),
         ({"prompt": "a cat", "clip_skip": 1}, "clip_skip"),
         ({"prompt": "a cat", "eta": 0.5}, "eta"),
         ({"prompt": None, "prompt_embeds": torch.zeros(1, 24, 32)}, "prompt_embeds"),

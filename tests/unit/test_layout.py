@@ -21,7 +21,7 @@ ARROWS = {
     "embedded": {"models"},
     "diffusion": {"models"},
     "store": {"models", "diffusion"},
-    "tracing": {"models", "diffusion", "store"},
+    "tracing": {"models", "diffusion", "store", "pictures"},
     "pictures": {"models", "diffusion", "store"},
     "methods": {"diffusion", "models", "pictures", "store"},
     "scores": {"store", "methods", "pictures", "models", "diffusion"},

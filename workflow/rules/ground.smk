@@ -22,6 +22,7 @@ rule ground:
     params:
         ground=spec("ground"),
         truth=true_masks,
+        files=lambda wildcards: digests.masks(true_masks(wildcards)),
         code=code("pictures.ground"),
     script:
         "../scripts/ground.py"

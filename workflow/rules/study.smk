@@ -5,17 +5,18 @@ import yaml
 
 ready(
     "models.checks",
+    "models.processes",
     "study.config",
     "study.method_checks",
+    "study.region_checks",
     "study.datasets.published",
     "study.plan",
-    "models.processes",
 )  # what follows
 
 from stepscope.models import checks as model_checks
 from stepscope.models import processes
 from stepscope.study import config as study_config
-from stepscope.study import method_checks
+from stepscope.study import method_checks, region_checks
 from stepscope.study.datasets import published
 from stepscope.study.plan import Plan
 
@@ -58,6 +59,7 @@ def checked_study():
         kept = f"results/{config['study']}/.datasets"
         prompts = published.read_all(config["datasets"], kept, code("study.datasets.published"))
         study_config.check_pictures(config, prompts, where)
+        region_checks.check_regions(config["ground"], prompts, folder_at, where)
         return where, prompts
     except ValueError as error:
         raise WorkflowError(str(error)) from None

@@ -16,4 +16,5 @@ with joblog(snakemake.log[0]):
         study=snakemake.params.study,
         prompts=snakemake.params.prompts,
         code=snakemake.params.code,
+        dataset=snakemake.config["datasets"][snakemake.wildcards.dataset],
     )

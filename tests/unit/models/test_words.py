@@ -3,7 +3,7 @@
 import pytest
 
 from stepscope.language import words
-from stepscope.models.words import Padded, Text, check, read
+from stepscope.models.words import Padded, Text, check, check_length, positions, read
 from support import tiny
 
 CLIP = (Text(tiny.tokenizer(), tiny.LENGTH, (tiny.tokenizer("!"),)),)
@@ -55,6 +55,34 @@ def test_offsets_survive_accents_and_scripts():
     assert all(word.tokens for word in found)
 
 
+@pytest.mark.parametrize("prompt", ["एक लाल बिल्ली", "a cafe\u0301\u0301 on", "می\u200cخواهم cat"])
+def test_tokens_of_marks_belong_to_the_word_they_are_on(prompt):
+    found = words_of(prompt, {"subject": prompt.split()[-1]})
+    assert [word.text for word in found] == prompt.split()
+    assert [word.role for word in found] == [""] * (len(found) - 1) + ["subject"]
+    tokens = [token for word in found for token in word.tokens]
+    assert tokens == list(range(1, len(read(CLIP, prompt).names) - 2))  # all but the start and end
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [("<cat-toy>", "cat-toy"), ("<my big cat>", "my big cat"), ("<*>", "<*>")]
+)
+@pytest.mark.parametrize("vectors", [1, 3])
+def test_a_name_of_textual_inversion_is_one_word_with_all_its_tokens(name, text, vectors):
+    own = tiny.tokenizer()
+    learned = [name, *(f"{name}_{number}" for number in range(1, vectors))]
+    own.add_tokens(learned)
+    prompt = f"a {' '.join(learned)} on a ball, {' '.join(learned)}"
+    found = words_of(prompt, {"object": "ball", "subject": text.split()[-1]}, (Text(own, 24),))
+    assert [word.text for word in found] == ["a", text, "on", "a", "ball", text]
+    assert found[1].tokens == tuple(range(2, 2 + vectors))
+    tokens = [token for word in found for token in word.tokens]
+    assert len(tokens) == len(set(tokens)) == 4 + 2 * vectors
+    assert found[4].role == "object"
+    assert found[1].role == found[5].role == ("" if text == "<*>" else "subject")
+    assert positions(own, prompt) == {word.index: word.tokens for word in found}
+
+
 def test_every_occurrence_gets_the_role():
     found = words_of("A Cat and a red cat", {"subject": "cat", "attribute": "red"})
     assert [word.role for word in found] == ["", "subject", "", "", "attribute", "subject"]
@@ -103,6 +131,13 @@ def test_length_counts_start_and_end():
     check((Text(tiny.t5_tokenizer(), 5),), "a cat a dog", "row 2")
     with pytest.raises(ValueError, match=r"has 6 tokens"):
         check((Text(tiny.t5_tokenizer(), 5),), "a cat a dog a", "row 3")
+
+
+def test_a_negative_prompt_is_as_long_as_a_prompt():
+    twins = (Text(tiny.tokenizer(), 24, (tiny.t5_tokenizer(),)), Text(None, 3))
+    check_length(twins, "cat " * 22, "negative_prompt")  # they need not split it alike
+    with pytest.raises(ValueError, match=r"^negative_prompt: the prompt .* has 25 tokens"):
+        check_length(twins, "cat " * 23, "negative_prompt")
 
 
 def test_twins_that_split_a_prompt_differently_are_refused():

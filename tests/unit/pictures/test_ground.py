@@ -6,14 +6,13 @@ import numpy as np
 import torch
 from PIL import Image
 
-from stepscope.language import words
+from stepscope.language import numbers_of, words
 from stepscope.models.words import Word
 from stepscope.pictures.ground import (
     by_boxes,
     by_files,
     by_segmenter,
     fill,
-    label_of,
     normalisation,
     segmented,
 )
@@ -71,9 +70,9 @@ def test_the_background_is_unknown_while_an_object_is():
 
 def test_labels_by_word_plural_and_synonym_but_never_for_a_colour():
     labels = {0: "background", 1: "orange", 2: "box", 3: "door; double door"}
-    assert label_of("Boxes", labels) == 2
-    assert label_of("doors", labels) == 3
-    assert label_of("fox", labels) is None
+    numbers = numbers_of(labels)
+    assert (numbers["boxes"], numbers["doors"]) == (2, 3)
+    assert "fox" not in numbers
     words = prompt(("orange", "attribute"), ("orange", "subject"), ("box", ""))
     masks = by_segmenter(words, np.full(SIZE, 1), labels)
     assert sorted(masks) == [1, 2]

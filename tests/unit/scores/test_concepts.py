@@ -73,6 +73,33 @@ def test_named_finds_whole_words_and_phrases():
     assert concepts.named(prompts, ["next to"]).tolist() == [[True], [False], [False]]
 
 
+@pytest.mark.parametrize(
+    ("prompt", "concept", "expected"),
+    [
+        ("a t-shirt on a chair", "t-shirt", True),
+        ("a T\u2011Shirt on a chair", "t shirt", True),
+        ("a shirt on a chair", "t-shirt", False),
+        ("the dog\u2019s bowl", "dog's bowl", True),
+        ("the dog\u2019s bowl", "dog", True),
+        ("a polka-dot dress", "polka dot", True),
+        ("a cafe\u0301", "Café", True),
+        ("ｒｅｄ", "red", True),
+        ("एक लाल बिल्ली", "लाल", True),
+        ("एक लाल बिल्ली", "ल", False),
+        ("a cat 🐱", "🐱", False),  # no word, which must not be in every prompt
+    ],
+)
+def test_prompt_and_concept_are_compared_alike(prompt, concept, expected):
+    assert concepts.named([prompt], [concept]).tolist() == [[expected]]
+
+
+def test_the_onset_of_a_compound_is_that_of_all_that_the_prompt_names():
+    frame = made_concepts().replace({"concept": {"cat": "t-shirt", "dog": "chair"}})
+    found = concepts.emergence(frame, {"p": "a t-shirt on a chair"})
+    assert set(found["concept"]) == {"t-shirt"}
+    assert (found["onset_step"] == 1).all()  # the one or the other is always on top
+
+
 def made_concepts():
     """The guided prediction shows the cat from step 2, e_u from step 3, e_c the dog at the end."""
     curves = {

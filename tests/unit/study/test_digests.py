@@ -88,6 +88,21 @@ def test_fingerprint_is_of_content_not_of_place_or_time(tmp_path):
     assert digests.fingerprint(tmp_path / "two") != one
 
 
+def test_masks_that_change_are_others(tmp_path):
+    mask, boxed = tmp_path / "masks" / "cat.png", tmp_path / "1.png"
+    mask.parent.mkdir()
+    truth = {"a": str(mask.parent), "b": {"image": str(boxed), "boxes": {}}}
+    seen = set()
+    for in_mask, in_picture in (("1", "1"), ("2", "1"), ("2", "2"), ("1", "1")):
+        mask.write_text(in_mask)
+        boxed.write_text(in_picture)
+        digests.fingerprint.cache_clear()
+        digests.picture.cache_clear()
+        seen.add(digests.masks(truth))
+    assert len(seen) == 3
+    assert digests.masks({}) == ""
+
+
 @pytest.mark.parametrize("whole", [True, False])
 def test_fingerprint_sees_a_change_of_one_layer(tmp_path, monkeypatch, whole):
     if not whole:  # as of gigabytes

@@ -23,6 +23,7 @@ def test_karpathy_split_becomes_records_of_one_split(tmp_path):
         "roles": {},
         "image": "",
         "masks": "",
+        "where": f"{path}, images[0], key filename",
     }
     assert records["42-420"]["prompt"] == "A café, 2 cats 🐱!"
     assert len(by_id({"coco": path})) == 6
@@ -88,6 +89,18 @@ def test_a_caption_twice_is_kept_for_another_picture_but_not_for_the_same(tmp_pa
         (
             change(karpathy(), (*SENTENCE, "raw"), " \n"),
             "images[1].sentences[0], key raw: the caption is empty.",
+        ),
+        (
+            change(karpathy(), (*SENTENCE, "raw"), "... 🐱"),
+            "images[1].sentences[0], key raw: '... 🐱' holds no word.",
+        ),
+        (
+            change(karpathy(), (*SENTENCE, "raw"), "a cat \ud83d"),
+            r"images[1].sentences[0], key raw: 'a cat \ud83d' holds '\ud83d'",
+        ),
+        (
+            change(karpathy(), (*IMAGE, "filename"), "a\0.jpg"),
+            r"images[1], key filename: 'a\x00.jpg' holds '\x00'",
         ),
         (
             change(karpathy(), (*SENTENCE, "sentid"), 71),

@@ -51,6 +51,10 @@ def test_file_names_that_differ_have_slugs_that_differ():
     names = [
         "a b.png",
         "a-b.png",
+        "a--b.png",
+        "a-b-.png",
+        "-a-b.png",
+        "a-b.-png",
         "a/b.png",
         "a.b.png",
         "a-b-png",
@@ -60,6 +64,16 @@ def test_file_names_that_differ_have_slugs_that_differ():
         "a.jpg",
     ]
     assert len({image_folder.slug(name) for name in names}) == len(names)
+    assert image_folder.slug("cat-1.png") == "cat-1-png"
+
+
+def test_files_that_would_have_one_name_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(image_folder, "slug", lambda name: "same")
+    rows = [{"file_name": f"{name}.png", "text": f"a {name}"} for name in ("cat", "dog")]
+    entry = folder_of(tmp_path, rows)
+    with pytest.raises(ValueError, match=r"row \d, key file_name: 'same' occurs twice"):
+        published.read(entry)
+    assert len(published.read(entry | {"limit": 1})) == 1
 
 
 @pytest.mark.parametrize(
@@ -77,6 +91,12 @@ def test_file_names_that_differ_have_slugs_that_differ():
             "row 1: text and prompt could be the caption; name the key in the study (column).",
         ),
         ('{"file_name": "a.png", "text": 3}', "row 1, key text: 3 is not text."),
+        (
+            '{"file_name": "a.png", "text": "a cat \\ud83d"}',
+            r"row 1, key text: 'a cat \ud83d' holds '\ud83d', which is no character.",
+        ),
+        ('{"file_name": "a\\u0000.png", "text": "a"}', r"row 1, key file_name: 'a\x00.png' holds"),
+        ('{"file_name": "a.png", "text": "🐱!"}', "row 1, key text: '🐱!' holds no word."),
         ('{"file_name": "a.png", "text": ""}', "row 1, key text: the caption is empty."),
         (
             '{"file_name": "a.png", "text": "a"}\n{"file_name": "a.png", "text": "b"}',

@@ -1,6 +1,8 @@
 """JSON files: read whole, line by line or in pieces, and the one sentence otherwise."""
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 
@@ -26,6 +28,24 @@ def test_a_missing_file_and_one_that_is_not_utf8(tmp_path):
             read(str(latin))
 
 
+@pytest.mark.parametrize(
+    ("inner", "message"),
+    [("[" * 100_000, "nested too deeply"), ("9" * 5000, "a number of thousands of digits")],
+)
+def test_json_that_is_too_much_for_the_parser_is_named(tmp_path, inner, message):
+    path = saved(tmp_path, f"[{inner}]")
+    for read in (json_files.load, json_files.elements, json_files.lines):
+        with pytest.raises(ValueError, match=f"^{re.escape(path)}.*: the JSON .*{message}"):
+            list(read(Path(path)))
+
+
+@pytest.mark.parametrize("read", [json_files.load, json_files.elements])
+@pytest.mark.parametrize("name", ["a\0b.json", "a\ud83d.json"])
+def test_names_that_no_file_has(read, name):
+    with pytest.raises(ValueError, match="the name of a file: .* which is no character"):
+        list(read(name))
+
+
 def test_lines_are_numbered_with_the_blank_ones(tmp_path):
     path = tmp_path / "data.jsonl"
     path.write_text('{"a": 1}\n\n{"a": "\u2028"}\n', encoding="utf-8")
@@ -37,6 +57,7 @@ def test_lines_are_numbered_with_the_blank_ones(tmp_path):
     [
         ([1], "data.json: [1] is no mapping."),
         ({}, "data.json, key n: it is missing."),
+        ({"n": "a"}, "data.json, key n: 'a' is not an integer."),
         ({"n": True}, "data.json, key n: True is not an integer."),
     ],
 )

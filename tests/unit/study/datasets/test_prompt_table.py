@@ -2,6 +2,7 @@
 
 import pytest
 import yaml
+from PIL import Image
 
 from stepscope.study.datasets import prompt_table
 from support.package import ROOT
@@ -99,8 +100,16 @@ def test_batch_is_stable_under_insertion(tmp_path):
         (HEADER, "the table has no rows."),
         (HEADER + 'x\t"a dog\t0\t\ny\ta cat\t0\t\n', "row 3: the quotes are wrong"),
         (HEADER + 'x\t"a" dog\t0\t\n', "row 2: the quotes are wrong"),
+        (HEADER + "x\t...\t0\t\n", "row 2, column prompt: '...' holds no word."),
+        (HEADER + "x\t❤️ 👨‍👩‍👧\t0\t\n", "row 2, column prompt: "),
+        (HEADER + "x\ta\0dog\t0\t\n", r"row 2, column prompt: 'a\x00dog' holds '\x00'"),
+        (HEADER + f"x\ta dog\t{'9' * 5000}\t\n", "row 2, column seed: '999"),
+        (HEADER + "x\tएक लाल बिल्ली\t0\tल\n", "row 2, column subject: 'ल' does not occur"),
         (HEADER + "x\ta dog\t0\t🐱\n", "row 2, column subject: '🐱' holds no word."),
-        ("prompt_id\tprompt\tseed\timage\nx\ta\t0\tno.png\n", "column image: no.png: No such file"),
+        (
+            "prompt_id\tprompt\tseed\timage\nx\ta\t0\tno.png\n",
+            "column image: no.png: there is no such",
+        ),
         (
             "prompt_id\tprompt\tseed\tmasks\nx\ta\t0\tnowhere\n",
             "column masks: nowhere is no folder.",
@@ -111,6 +120,56 @@ def test_refusals_name_file_row_and_column(tmp_path, text, message):
     with pytest.raises(ValueError, match="prompts.tsv") as caught:
         read(tmp_path, text)
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "header", "wanted"),
+    [
+        ("p.tsv", "prompt_id prompt seed", "tabs"),
+        ("p.tsv", "prompt_id  prompt  seed  subject", "tabs"),
+        ("p.TSV", "prompt_id,prompt,seed", "tabs"),
+        ("p.csv", "prompt_id;prompt;seed", "commas"),  # as spreadsheets of some countries write it
+        ("p.csv", "prompt_id\tprompt\tseed", "commas"),
+    ],
+)
+def test_other_separators_are_named(tmp_path, name, header, wanted):
+    with pytest.raises(ValueError, match=f"row 1: the columns of a .* are separated by {wanted}"):
+        read(tmp_path, f"{header}\nx 1 0\n", name)
+
+
+@pytest.mark.parametrize("name", ["p.csv", "p.CSV", "p.Csv"])
+def test_a_csv_is_one_whatever_the_case_of_its_ending(tmp_path, name):
+    (record,) = read(tmp_path, "prompt_id,prompt,seed\none,a dog,3\n", name)
+    assert (record["prompt"], record["seeds"]) == ("a dog", [3])
+
+
+@pytest.mark.parametrize(
+    ("prompt", "role"),
+    [
+        ("एक लाल बिल्ली", "बिल्ली"),
+        ("a cafe\u0301", "CAF\u00c9"),
+        ("a dog\u2019s t\u2011shirt", "dog's T-shirt"),
+        ("an İstanbul cat", "İSTANBUL"),
+    ],
+)
+def test_roles_are_words_in_any_form(tmp_path, prompt, role):
+    (record,) = read(tmp_path, HEADER + f"one\t{prompt}\t0\t{role}\n")
+    assert set(record["roles"]) == {"subject"}
+
+
+def test_masks_are_pictures_of_words_of_the_prompt(tmp_path):
+    text = f"prompt_id\tprompt\tseed\tmasks\nx\ta cat\t0\t{tmp_path / 'masks'}\n"
+    masks = tmp_path / "masks"
+    masks.mkdir()
+    (masks / "dog.png").write_text("another prompt's")
+    with pytest.raises(ValueError, match=r"row 2, column masks: .*masks has no <word>.png"):
+        read(tmp_path, text)
+    (masks / "Cat.PNG").write_text("not a picture")
+    with pytest.raises(ValueError, match=r"row 2, column masks: .*Cat.PNG is no picture"):
+        read(tmp_path, text)
+    Image.new("L", (2, 2), 255).save(masks / "Cat.PNG")
+    (record,) = read(tmp_path, text)
+    assert record["masks"] == str(masks)
 
 
 def test_unreadable_picture(tmp_path):

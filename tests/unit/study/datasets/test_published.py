@@ -33,6 +33,22 @@ def test_a_missing_file_is_named(source):
         published.read({source: "nowhere.json"})
 
 
+def test_the_place_of_a_prompt_is_its_file_and_row(tmp_path):
+    path = saved(tmp_path, official())
+    place = published.place({"coco": path}, "37777-372069")
+    assert place == f"{path}, images[1], key file_name"
+    table = tmp_path / "p.tsv"
+    table.write_text("prompt_id\tprompt\tseed\na\ta cat\t0\n\nb\ta dog\t0\n")
+    for name, row in (("a", 2), ("b", 4)):
+        entry = {"prompts": str(table), "limit": 1, "batches": 3}
+        assert published.place(entry, name) == f"{table}, row {row}, column prompt"
+
+
+def test_a_file_whose_name_no_file_has(tmp_path):
+    with pytest.raises(ValueError, match="the name of a file: .* is no character"):
+        published.read_all({"d": {"coco": "a\0b.json"}}, str(tmp_path), "1")
+
+
 def test_records_are_kept_until_entry_file_or_code_changes(tmp_path, monkeypatch):
     path, kept = saved(tmp_path, official()), tmp_path / "kept"
     calls = []

@@ -1,6 +1,7 @@
 """Visual Genome's relationships: triples with roles and boxes, and the one sentence otherwise."""
 
 import json
+import math
 
 import pytest
 
@@ -71,7 +72,25 @@ def test_refusals_name_file_and_key(tmp_path, data, message):
     assert "\n" not in str(caught.value)
 
 
-def test_boxes_that_are_no_numbers(tmp_path):
-    path = saved(tmp_path, change(relationships(), (*RELATION, "subject", "w")))
-    with pytest.raises(ValueError, match=r"\[1\].subject, key w: None is no number\."):
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("w", None, "None is no number"),
+        ("x", True, "True is no number"),
+        ("y", math.nan, "nan is no number"),
+        ("h", math.inf, "inf is no number"),
+        ("w", -3, "-3 is no size"),
+        ("h", -0.5, "-0.5 is no size"),
+    ],
+)
+def test_boxes_that_are_none(tmp_path, key, value, message):
+    path = saved(tmp_path, change(relationships(), (*RELATION, "subject", key), value))
+    assert published.read({"visual_genome": path})  # without pictures, boxes are nothing to look at
+    with pytest.raises(ValueError, match=rf"\[1\].subject, key {key}: {message}"):
         published.read({"visual_genome": path, "images": str(tmp_path)})
+
+
+def test_names_with_half_a_character(tmp_path):
+    data = change(relationships(), (0, "relationships", 0, "object", "names"), ["\ud83d"])
+    with pytest.raises(ValueError, match="key names: .* is no character"):
+        published.read({"visual_genome": saved(tmp_path, data)})

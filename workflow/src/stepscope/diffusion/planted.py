@@ -14,6 +14,7 @@ from torch import Tensor
 from stepscope.diffusion import prediction
 from stepscope.diffusion.denoiser import Denoiser, Halves, Latents
 from stepscope.diffusion.step import Step
+from stepscope.language import key
 from stepscope.models.words import Word
 
 WITHOUT = "without:"  # prefix of the conditioning that also lacks the gated word
@@ -70,7 +71,7 @@ class GatedDenoiser(Wrapped):
 
     def gated(self, step: Step) -> tuple[Word, ...]:
         """The step's words that the gate holds back."""
-        return tuple(word for word in step.words if word.text.lower() == self.word_text.lower())
+        return tuple(word for word in step.words if key(word.text) == key(self.word_text))
 
     def gate(self, step: Step, like: Tensor) -> Tensor:
         """Gate of a step, a number or (y, x), in [0, 1]."""

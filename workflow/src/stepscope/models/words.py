@@ -1,12 +1,13 @@
 """The words of a prompt, and the tokens they are made of in each text that a network reads."""
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from transformers import PreTrainedTokenizerBase
 
-from stepscope.language import WORD
+from stepscope.language import spans, words
 
 PADDING, IMAGE = "<padding>", "<image>"  # rows that sum up what is no token
 
@@ -52,41 +53,75 @@ class Reading:
     words: tuple[Word, ...]
 
 
+class Spoken(NamedTuple):
+    """A word as it stands in a prompt: its first character, the one behind it, and its text."""
+
+    start: int
+    end: int
+    text: str
+
+
+def spoken(prompt: str, tokenizers: Sequence[PreTrainedTokenizerBase]) -> list[Spoken]:
+    """Words of a prompt in which names of textual inversion have become their tokens.
+
+    Such a name is one word with all its tokens ("<cat-toy> <cat-toy>_1"), whatever signs it has.
+    """
+    found = [Spoken(start, end, prompt[start:end]) for start, end in spans(prompt)]
+    added = {name for tokenizer in tokenizers for name in _added(tokenizer) if name in prompt}
+    if not added:
+        return found
+    names = "|".join(map(re.escape, sorted(added, key=len, reverse=True)))
+    for match in re.finditer(rf"(?P<name>{names})(?:\s+(?P=name)_\d+)*", prompt):
+        start, end, name = *match.span(), match["name"]
+        text = " ".join(name[a:b] for a, b in spans(name)) or name
+        others = [word for word in found if word.end <= start or word.start >= end]
+        found = [*others, Spoken(start, end, text)]
+    return sorted(found)
+
+
+def _added(tokenizer: PreTrainedTokenizerBase) -> set[str]:
+    """Tokens that a tokenizer was taught later, such as those of textual inversion."""
+    return set(tokenizer.added_tokens_encoder) - set(tokenizer.all_special_tokens)
+
+
 def read(
     texts: Sequence[Text], prompt: str, roles: Mapping[str, str] | None = None, image: bool = False
 ) -> Reading:
     """How a network reads `prompt`: rows of attention, and words found by character offsets.
 
-    Repeated words stay apart and punctuation is no word. `roles` maps a role to its word (or to
-    several, "polka dot"); every occurrence of the word gets the role, of a word that is subject and
-    object ("a bear next to a bear") the first is the subject and the others are the object.
-    `image` adds a row for the image keys of joint attention.
+    `prompt` is as the tokenizers are given it, names of textual inversion as their tokens. Repeated
+    words stay apart and punctuation is no word. `roles` maps a role to its word (or to several,
+    "polka dot"); every occurrence of the word gets the role, of a word that is subject and object
+    ("a bear next to a bear") the first is the subject and the others are the object. `image` adds a
+    row for the image keys of joint attention.
     """
     roles_of: dict[str, list[str]] = {}
     for role, text in (roles or {}).items():
-        for match in WORD.finditer(text):
-            roles_of.setdefault(match.group().lower(), []).append(role)
+        for name in words(text):
+            roles_of.setdefault(name, []).append(role)
+    tokenizers = [text.tokenizer for text in texts if text.tokenizer is not None]
+    said = spoken(prompt, tokenizers)
     names: list[str] = []
     rows: list[int] = []
     tokens_of: dict[int, list[int]] = {}
     for read_text in texts:
         start, tokens = len(names), []
         if read_text.tokenizer is not None:
-            for index, places in positions(read_text.tokenizer, prompt).items():
+            for index, places in _places(read_text.tokenizer, prompt, said).items():
                 tokens_of.setdefault(index, []).extend(start + place for place in places)
             ids = read_text.tokenizer(prompt)["input_ids"]
             tokens = read_text.tokenizer.convert_ids_to_tokens(ids)
         names += [_shown(token) for token in tokens] + [PADDING]
         rows += range(start, start + len(tokens))
         rows += [start + len(tokens)] * (read_text.length - len(tokens))
-    spoken = []
-    for index, match in enumerate(WORD.finditer(prompt)):
-        left = roles_of.get(match.group().lower(), [""])
+    found = []
+    for index, word in enumerate(said):
+        left = next((roles_of[name] for name in words(word.text) if name in roles_of), [""])
         role = left.pop(0) if len(left) > 1 else left[0]
-        spoken.append(Word(index, match.group(), role, tuple(tokens_of.get(index, ()))))
+        found.append(Word(index, word.text, role, tuple(tokens_of.get(index, ()))))
     if image:
         names.append(IMAGE)
-    return Reading(tuple(names), tuple(rows), tuple(spoken))
+    return Reading(tuple(names), tuple(rows), tuple(found))
 
 
 def positions(tokenizer: PreTrainedTokenizerBase, prompt: str) -> dict[int, tuple[int, ...]]:
@@ -94,19 +129,24 @@ def positions(tokenizer: PreTrainedTokenizerBase, prompt: str) -> dict[int, tupl
 
     A token belongs to the words that it shares a character with; CLIP's start token is 0.
     """
-    spans = tokenizer(prompt, return_offsets_mapping=True)["offset_mapping"]
+    return _places(tokenizer, prompt, spoken(prompt, [tokenizer]))
+
+
+def _places(
+    tokenizer: PreTrainedTokenizerBase, prompt: str, said: Sequence[Spoken]
+) -> dict[int, tuple[int, ...]]:
+    """Positions as `positions`, of words that are known."""
+    offsets = tokenizer(prompt, return_offsets_mapping=True)["offset_mapping"]
     return {
         index: tuple(
-            i
-            for i, (a, b) in enumerate(spans)
-            if a < min(b, match.end()) and b > max(a, match.start())
+            i for i, (a, b) in enumerate(offsets) if a < min(b, word.end) and b > max(a, word.start)
         )
-        for index, match in enumerate(WORD.finditer(prompt))
+        for index, word in enumerate(said)
     }
 
 
-def check(texts: Sequence[Text], prompt: str, where: str) -> None:
-    """Refuse a prompt that a text encoder would cut, or that twins would split differently.
+def check_length(texts: Sequence[Text], prompt: str, where: str) -> None:
+    """Refuse a prompt, or a negative one, that a text encoder would cut.
 
     The tokenizers alone decide; the ValueError is one sentence that begins with `where`.
     """
@@ -119,12 +159,24 @@ def check(texts: Sequence[Text], prompt: str, where: str) -> None:
                 f"{where}: the prompt {prompt!r} has {len(ids)} tokens with those added to it, "
                 f"the text encoder takes {text.length}."
             )
-        tokens = text.tokenizer.convert_ids_to_tokens(ids)
-        for twin in text.twins:
-            if twin.convert_ids_to_tokens(twin(prompt)["input_ids"]) != tokens:
-                raise ValueError(
-                    f"{where}: the two tokenizers split the prompt {prompt!r} differently."
-                )
+
+
+def check(texts: Sequence[Text], prompt: str, where: str) -> None:
+    """Refuse a prompt that a text encoder would cut, or that twins would split differently.
+
+    The ValueError is one sentence that begins with `where`.
+    """
+    check_length(texts, prompt, where)
+    for text in texts:
+        splits = {
+            tuple(tokenizer.convert_ids_to_tokens(tokenizer(prompt)["input_ids"]))
+            for tokenizer in (text.tokenizer, *text.twins)
+            if tokenizer is not None
+        }
+        if len(splits) > 1:
+            raise ValueError(
+                f"{where}: the two tokenizers split the prompt {prompt!r} differently."
+            )
 
 
 class Padded:

@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 import torch
 import xarray as xr
-from PIL import Image
 
 from stepscope.joblog import bar
-from stepscope.language import OBJECTS
+from stepscope.language import OBJECTS, is_background, is_thing, key, numbers_of
 from stepscope.models import folders, judges
 from stepscope.models.words import Word
 from stepscope.pictures import clipseg
-from stepscope.pictures.regions import is_background, is_thing, onto
+from stepscope.pictures.files import read_mask, read_picture
+from stepscope.pictures.regions import onto
 from stepscope.store.maps import final_pictures, write_masks
 from stepscope.store.traces import open_trace, prompt_ids_of, words_of
 
@@ -76,19 +76,6 @@ def segmented(
     return np.concatenate(labels)
 
 
-def label_of(text: str, labels: Mapping[int, str]) -> int | None:
-    """Number of the label that a word names, by itself or as a plural; None where there is none.
-
-    A label may list synonyms.
-    """
-    text = text.lower()
-    for number, label in labels.items():
-        for name in label.lower().replace(";", ",").split(","):
-            if text in (name.strip(), f"{name.strip()}s", f"{name.strip()}es"):
-                return number
-    return None
-
-
 def by_segmenter(
     words: Sequence[Word], label_map: np.ndarray, labels: Mapping[int, str]
 ) -> dict[int, np.ndarray]:
@@ -97,23 +84,26 @@ def by_segmenter(
     `label_map` (y, x) has the number of each pixel's label. A label for the background is no
     object's: `fill` finds what no object covers.
     """
-    numbers = {
-        word.index: label_of(word.text, labels) for word in words if is_thing(word.text, word.role)
-    }
+    numbers = numbers_of(labels)
     return {
-        index: (label_map == number).astype(np.float32)
-        for index, number in numbers.items()
-        if number is not None
+        word.index: (label_map == number).astype(np.float32)
+        for word in words
+        if is_thing(word.text, word.role) and (number := numbers.get(key(word.text))) is not None
     }
 
 
 def by_files(words: Sequence[Word], folder: str, size: tuple[int, int]) -> dict[int, np.ndarray]:
     """Masks (y, x) in [0, 1] by index of the words with a file `<word>.png` in the folder."""
-    paths = {word.index: Path(folder) / f"{word.text.lower()}.png" for word in words}
+    paths: dict[str, Path] = {}
+    for path in sorted(Path(folder).iterdir()):
+        if path.suffix.lower() == ".png":
+            first = paths.setdefault(key(path.stem), path)
+            if first != path:
+                raise ValueError(f"{path}: {first.name} is a mask of the same word.")
     return {
-        index: onto(np.asarray(Image.open(path).convert("L"), dtype=np.float32) / 255, size)
-        for index, path in paths.items()
-        if path.is_file()
+        word.index: onto(read_mask(str(paths[key(word.text)])), size)
+        for word in words
+        if key(word.text) in paths
     }
 
 
@@ -125,19 +115,21 @@ def by_boxes(
 ) -> dict[int, np.ndarray]:
     """Masks (y, x) in [0, 1] by index of the words with boxes [x, y, width, height] in a picture.
 
-    `boxes` are by word, in pixels of the file `image`, and may reach beyond it; a word's mask
-    is what any of its boxes covers, fitted to `size`.
+    `boxes` are by word, in pixels of the file `image` as it is shown, and may reach beyond it; a
+    word's mask is what any of its boxes covers, fitted to `size`. A word whose boxes cover nothing
+    has none, which is printed.
     """
-    with Image.open(image) as picture:
-        width, height = picture.size
+    width, height = read_picture(image).size
     masks = {}
     for word in words:
         mask = np.zeros((height, width), dtype=np.float32)
-        for x, y, w, h in boxes.get(word.text.lower(), ()):
+        for x, y, w, h in boxes.get(key(word.text), ()):
             top, left, bottom, right = (max(round(end), 0) for end in (y, x, y + h, x + w))
             mask[top:bottom, left:right] = 1
         if mask.any():
             masks[word.index] = onto(mask, size)
+        elif key(word.text) in boxes:
+            print(f"{image}: no box of {word.text} covers anything of the picture.", flush=True)
     return masks
 
 
@@ -162,6 +154,8 @@ def ground(
     masks = np.full((len(rows), max(map(len, rows)), *size), np.nan, dtype=np.float32)
     for sample, words in bar(list(enumerate(rows)), "samples masked"):
         masks[sample, : len(words)] = fill(words, find(sample, words), size)
+    if np.isnan(masks).all():
+        print("ground: no word of these prompts has a region.", flush=True)
     write_masks(path, masks, tree, {"ground": ground["kind"]})
 
 

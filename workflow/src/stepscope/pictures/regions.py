@@ -3,9 +3,7 @@
 import numpy as np
 import xarray as xr
 
-from stepscope.language import OBJECTS, ROLES
-
-NOT_THINGS = tuple(role for role in ROLES if role not in OBJECTS)
+from stepscope.language import OBJECTS, is_thing
 
 
 def onto(mask: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
@@ -20,19 +18,6 @@ def _overlaps(fine: int, coarse: int) -> np.ndarray:
     starts = ends - 1 / coarse
     upper, lower = np.arange(1, fine + 1) / fine, np.arange(fine) / fine
     return (np.minimum(ends, upper) - np.maximum(starts, lower)).clip(min=0) * coarse
-
-
-def is_background(text: str, role: str) -> bool:
-    """Whether a word stands for the background: by its role, or without one by its name."""
-    return role == "background" or (not role and text.lower() == "background")
-
-
-def is_thing(text: str, role: str) -> bool:
-    """Whether a word may name an object: by its role, or without one unless it is "background".
-
-    Articles and the like pass, and then lack a mask.
-    """
-    return role not in NOT_THINGS and not is_background(text, role)
 
 
 def object_mask(masks: xr.DataArray) -> np.ndarray:

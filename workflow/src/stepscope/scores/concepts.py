@@ -1,6 +1,5 @@
 """RQ3: which concept a step's clean prediction shows, read by a CLIP model, and since when."""
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from itertools import compress
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -13,6 +12,7 @@ from PIL import Image
 from torch.nn.functional import normalize
 
 from stepscope.joblog import bar
+from stepscope.language import parts
 from stepscope.models import judges
 from stepscope.store import tables
 from stepscope.store.maps import open_previews, prediction_pictures
@@ -84,9 +84,14 @@ def onset(same: np.ndarray) -> np.ndarray:
 
 
 def named(prompts: Sequence[str], concepts: Sequence[str]) -> np.ndarray:
-    """Whether each prompt contains each of the concepts as words, (prompt, concept) bool."""
-    padded = [" ".join(["", *re.findall(r"[^\W_]+", prompt.lower()), ""]) for prompt in prompts]
-    return np.array([[f" {concept.lower()} " in text for concept in concepts] for text in padded])
+    """Whether each prompt contains each of the concepts as words, (prompt, concept) bool.
+
+    Compounds count by their parts, on both sides: "polka-dot" names "polka dot", "dog's" a dog.
+    """
+    texts, wanted = (
+        [f" {' '.join(parts(text))} " for text in each] for each in (prompts, concepts)
+    )
+    return np.array([[bool(name.strip()) and name in text for name in wanted] for text in texts])
 
 
 def concepts_table(

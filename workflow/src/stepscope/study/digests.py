@@ -7,9 +7,9 @@ import ast
 import functools
 import hashlib
 import json
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 Source = Callable[[str], str | None]  # text of a file by its path; None if it is not of ours
 FACE = "stepscope/__init__.py"  # only says where public names are
@@ -171,6 +171,12 @@ def picture(path: str) -> str:
     whole = hashlib.sha256()
     _add(whole, Path(path))
     return whole.hexdigest()[:12]
+
+
+def masks(truth: Mapping[str, str | Mapping[str, Any]]) -> str:
+    """Digest of what true masks are made from: folders of files, or pictures with boxes."""
+    paths = [mask if isinstance(mask, str) else mask["image"] for mask in truth.values()]
+    return of_values(*(fingerprint(Path(p)) if Path(p).is_dir() else picture(p) for p in paths))
 
 
 def _add(whole: "hashlib._Hash", path: Path) -> None:

@@ -24,24 +24,50 @@ DERIVED = ("denoised", "attn")
 
 
 def generate(
-    path: str, *, results: str, model: dict, study: dict, prompts: list[dict], code: str
+    path: str,
+    *,
+    results: str,
+    model: dict,
+    study: dict,
+    prompts: list[dict],
+    code: str,
+    dataset: dict | None = None,
 ) -> None:
     """Trace every prompt x seed of `prompts` and write the trace store `path`.
 
     `study` has sampling, scheduler, guidance, negative_prompt, height, width, storage and, for
-    real pictures, trace: how they are traced (see `real_pictures`). Forward batches have a fixed
-    composition, the order of the table, because kernels need not agree bitwise between batch sizes.
-    One that does not fit into memory is split; the store lists the real sizes.
+    real pictures, trace: how they are traced (see `real_pictures`). `dataset` is the entry that the
+    prompts come from, for errors alone. Forward batches have a fixed composition, the order of the
+    table, because kernels need not agree bitwise between batch sizes. One that does not fit into
+    memory is split; the store lists the real sizes.
     """
-    family, texts = pipelines.load_texts(model)
-    for record in prompts:
-        text = family.prepared(record["prompt"])
-        words.check(texts, text, f"prompt_id {record['prompt_id']}")
+    check_prompts(model, study["negative_prompt"], prompts, dataset)
     job = Generation(model, study, prompts, code)
     kept = f"{results}/.partial"
     chosen = Path(f"{kept}/{job.key}.size")
     parts.write_in_parts(path, kept, job.key, lambda: job.compose(chosen), job.make)
     chosen.unlink(missing_ok=True)
+
+
+def check_prompts(
+    model: dict, negative_prompt: str, prompts: list[dict], dataset: dict | None
+) -> None:
+    """Refuse prompts that the model's text encoders would cut, before its weights load.
+
+    The ValueError names the file and row of the `dataset`, or the key negative_prompt.
+    """
+    family, texts = pipelines.load_texts(model)
+    words.check_length(texts, family.prepared(negative_prompt), "negative_prompt")
+    for record in prompts:
+        name = record["prompt_id"]
+        try:
+            words.check(texts, family.prepared(record["prompt"]), f"prompt_id {name}")
+        except ValueError as error:
+            if dataset is None:
+                raise
+            # by name: what reads datasets must not regenerate what was made from their prompts
+            place = resolve("stepscope.study.datasets.published:place")
+            raise ValueError(f"{place(dataset, name)}: {error}") from None
 
 
 class Generation:

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import torch
 from diffusers import DiffusionPipeline, SchedulerMixin
-from PIL import Image
 from torch import Tensor
 
 from stepscope.diffusion import samplings
@@ -15,6 +14,7 @@ from stepscope.diffusion.denoiser import Denoiser
 from stepscope.diffusion.step import Step
 from stepscope.models import autoencoder
 from stepscope.models.families import registry
+from stepscope.pictures.files import read_picture
 from stepscope.tracing.call import SHORTEST, trace_prompts
 from stepscope.tracing.trace import Trace, steps_of
 
@@ -51,13 +51,7 @@ def read(
 
     None is the size of the pictures that the model makes by itself.
     """
-    pictures = []
-    for path in paths:
-        try:
-            with Image.open(path) as picture:
-                pictures.append(picture.convert("RGB"))
-        except OSError as error:
-            raise ValueError(f"image: {path} cannot be read ({error}).") from None
+    pictures = [read_picture(path) for path in paths]
     family = registry.family_of(pipeline)
     height, width = family.size(height, width)
     prepared = pipeline.image_processor.preprocess(pictures, height=height, width=width)

@@ -61,6 +61,8 @@ class Tracer:
         prompts = [prompts] if isinstance(prompts, str) else list(prompts)
         negative = [negative] * len(prompts) if isinstance(negative, str) else list(negative)
         roles = roles_of(self.roles, len(prompts))
+        for text in negative:
+            self.family.check_length(text, "trace: negative_prompt")
         readings = [
             self.family.reading(prompt, of_prompt, "trace")
             for prompt, of_prompt in zip(prompts, roles, strict=True)

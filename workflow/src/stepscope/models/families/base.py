@@ -74,17 +74,17 @@ class Family(Architecture, ABC):
         """A prompt as the tokenizers are given it."""
         return prompt
 
+    def _given(self, prompt: str) -> str:
+        """A prompt as the tokenizers are given it, names of textual inversion as their tokens."""
+        text = self.prepared(prompt)
+        convert = getattr(self.pipeline, "maybe_convert_prompt", None)
+        return text if convert is None else convert(text, self.pipeline.tokenizer)
+
     def reading(
         self, prompt: str, roles: Mapping[str, str] | None = None, where: str = "prompt"
     ) -> Reading:
-        """How the network reads a prompt; one that a text encoder would cut is a ValueError.
-
-        The tokens of textual inversion take the place of its names.
-        """
-        text = self.prepared(prompt)
-        convert = getattr(self.pipeline, "maybe_convert_prompt", None)
-        if convert is not None:
-            text = convert(text, self.pipeline.tokenizer)
+        """How the network reads a prompt; one that a text encoder would cut is a ValueError."""
+        text = self._given(prompt)
         words.check(self.own_texts(), text, where)
         return words.read(self.own_texts(), text, roles, image=self.joint)
 
@@ -94,6 +94,10 @@ class Family(Architecture, ABC):
         A family that has more to refuse overrides this.
         """
         self.size(arguments.get("height"), arguments.get("width"))
+
+    def check_length(self, prompt: str, where: str) -> None:
+        """Refuse a prompt that a text encoder would cut; the ValueError begins with `where`."""
+        words.check_length(self.own_texts(), self._given(prompt), where)
 
     def guidance(self, arguments: Mapping[str, Any]) -> tuple[bool, float]:
         """Whether the running call computes both halves, and its guidance scale."""
@@ -150,8 +154,10 @@ class Family(Architecture, ABC):
     def encode(self, prompt: str, without: Collection[int] = ()) -> dict[str, Tensor]:
         """Conditioning of one prompt without a batch axis, by the pipeline's own encode_prompt.
 
-        `without` are indices of words whose tokens are replaced by padding, positions kept.
+        `without` are indices of words whose tokens are replaced by padding, positions kept. A
+        prompt that a text encoder would cut is a ValueError.
         """
+        self.check_length(prompt, "prompt")
         with self._replacing(without):
             returned = self.pipeline.encode_prompt(
                 prompt=[prompt],

@@ -11,12 +11,11 @@ from typing import Any
 
 from stepscope.language import ROLES
 from stepscope.study.datasets import json_files
-from stepscope.study.datasets.files import table
+from stepscope.study.datasets.files import check_text, table
 from stepscope.study.datasets.row import Row, caption, once, picture_paths, roles_of
 
 FILES = ("metadata.jsonl", "metadata.csv")
 CAPTIONS = ("text", "caption", "prompt")
-PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*\.[A-Za-z0-9]+")
 
 
 def metadata(folder: str) -> Path:
@@ -49,6 +48,7 @@ def rows(entry: Mapping[str, Any]) -> Iterator[Row]:
                 raise ValueError(f"{where} {key}: it is missing.")
             if not isinstance(row[key], str):
                 raise ValueError(f"{where} {key}: {row[key]!r:.80} is not text.")
+            check_text(row[key], f"{where} {key}")
         name = row["file_name"]
         once(name, names, f"{where} file_name")
         text = caption(row[column], f"{where} {column}")
@@ -73,8 +73,8 @@ def _caption_column(row: Mapping[str, Any], where: str, noun: str) -> str:
 
 
 def slug(name: str) -> str:
-    """Identifier of a file name; one that loses more than its dot gets its checksum as well."""
+    """Identifier of a file name; one that changes in more than its dot gets its checksum too."""
     kept = re.sub(r"[^A-Za-z0-9_]+", "-", name).strip("-_")
-    if PLAIN.fullmatch(name):
+    if "." in name and kept == name.replace(".", "-", 1):
         return kept
     return f"{kept}-{zlib.crc32(name.encode()):08x}".lstrip("-")

@@ -6,10 +6,11 @@ A Snakefile imports this module, so nothing here may import the science stack.
 import json
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO, TypeVar
 
-from stepscope.study.datasets.files import readable, text_of
+from stepscope.study.datasets.files import check_text, readable, text_of
 
 Kind = TypeVar("Kind", str, int, list, dict)
 NAMES = {str: "text", int: "an integer", list: "a list", dict: "a mapping"}
@@ -17,10 +18,25 @@ PIECE = 2**24  # characters; an entry that a piece ends in is parsed again with 
 BETWEEN = re.compile(r"[\s,]*")
 
 
+@contextmanager
+def _parsing(where: str) -> Iterator[None]:
+    """Say in one sentence what is JSON and too much for the parser; broken JSON is let through."""
+    try:
+        yield
+    except json.JSONDecodeError:
+        raise
+    except RecursionError:
+        raise ValueError(f"{where}: the JSON is nested too deeply.") from None
+    except ValueError:
+        raise ValueError(f"{where}: the JSON has a number of thousands of digits.") from None
+
+
 def load(path: str) -> Any:
     """What a JSON file holds; a broken one raises a ValueError that names the row."""
+    text = text_of(Path(path))
     try:
-        return json.loads(text_of(Path(path)))
+        with _parsing(path):
+            return json.loads(text)
     except json.JSONDecodeError as error:
         raise ValueError(
             f"{path}, row {error.lineno}, character {error.colno}: "
@@ -38,7 +54,8 @@ def lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
+            with _parsing(f"{path}, row {number}"):
+                row = json.loads(line)
         except json.JSONDecodeError as error:
             raise ValueError(
                 f"{path}, row {number}: the line is no JSON, or is cut off ({error.msg})."
@@ -75,7 +92,8 @@ def _elements(file: TextIO, path: str) -> Iterator[tuple[int, Any]]:
         if text.startswith("]", position):
             return
         try:
-            value, position = decoder.raw_decode(text, position)
+            with _parsing(f"{path}, [{index}]"):
+                value, position = decoder.raw_decode(text, position)
         except json.JSONDecodeError as error:
             more = file.read(PIECE)
             if not more:
@@ -99,4 +117,6 @@ def field(entry: Any, key: str, kind: type[Kind], where: str) -> Kind:
         raise ValueError(f"{where}, key {key}: it is missing.")
     if type(entry[key]) is not kind:  # not isinstance: true and false are no integers here
         raise ValueError(f"{where}, key {key}: {entry[key]!r:.80} is not {NAMES[kind]}.")
+    if isinstance(entry[key], str):
+        check_text(entry[key], f"{where}, key {key}")
     return entry[key]

@@ -6,14 +6,14 @@ A Snakefile imports this module, so nothing here may import the science stack.
 import re
 from pathlib import Path
 
-from stepscope.language import ROLES, composed
+from stepscope.language import ROLES, composed, key, words
 from stepscope.study.datasets.files import check_picture, table
-from stepscope.study.datasets.row import Record, batch_of, drawn, once, roles_of
+from stepscope.study.datasets.row import Record, batch_of, check_words, drawn, once, roles_of
 
 REQUIRED = ("prompt_id", "prompt", "seed")
 COLUMNS = (*REQUIRED, "batch", *ROLES, "image", "masks")
 SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
-SEEDS = re.compile(r"\d+(\s*,\s*\d+)*")
+SEEDS = re.compile(r"\d{1,99}(\s*,\s*\d{1,99})*")
 LARGEST = 2**63 - 1  # seed that a generator takes and a store keeps
 
 
@@ -54,12 +54,13 @@ def _record(row: dict[str, str], where: str, batches: int) -> Record:
     if not SLUG.fullmatch(batch):
         raise ValueError(f"{where} batch: {batch!r} is no slug (letters, digits, - and _).")
     prompt = composed(row["prompt"])
+    check_words(prompt, f"{where} prompt")
     if image := row.get("image", ""):
         check_picture(image, f"{where} image")
     roles = roles_of(row, prompt, where)
     masks = row.get("masks", "")
-    if masks and not Path(masks).is_dir():
-        raise ValueError(f"{where} masks: {masks} is no folder.")
+    if masks:
+        check_masks(masks, prompt, f"{where} masks")
     return {
         "prompt_id": row["prompt_id"],
         "prompt": prompt,
@@ -68,7 +69,23 @@ def _record(row: dict[str, str], where: str, batches: int) -> Record:
         "roles": roles,
         "image": image,
         "masks": masks,
+        "where": f"{where} prompt",
     }
+
+
+def check_masks(folder: str, prompt: str, where: str) -> None:
+    """Refuse a folder without a picture `<word>.png` of a word of the prompt.
+
+    The ValueError begins with `where`.
+    """
+    if not Path(folder).is_dir():
+        raise ValueError(f"{where}: {folder} is no folder.")
+    spoken, files = set(words(prompt)), sorted(Path(folder).iterdir())
+    paths = [path for path in files if path.suffix.lower() == ".png" and key(path.stem) in spoken]
+    if not paths:
+        raise ValueError(f"{where}: {folder} has no <word>.png of a word of the prompt {prompt!r}.")
+    for path in paths:
+        check_picture(str(path), where)
 
 
 def _seeds(cell: str, where: str) -> list[int]:

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from stepscope.study.datasets import coco, image_folder, prompt_table, visual_genome
-from stepscope.study.datasets.files import check_picture
-from stepscope.study.datasets.row import Record, Row, batch_of, drawn
+from stepscope.study.datasets.files import check_picture, readable
+from stepscope.study.datasets.row import Record, Row, batch_of, drawn, once
 
 Entry = Mapping[str, Any]  # a dataset's entry in the config
 # The function that reads the rows of a dataset whose entry names its source by this key.
@@ -66,7 +66,19 @@ def read(entry: Entry) -> list[Record]:
     )
     if not chosen:
         raise ValueError(f"{_file(entry)}: the dataset has no rows.")
+    identifiers: set[str] = set()
+    for row in chosen:
+        once(row.prompt_id, identifiers, row.where)
     return [_record(row, entry) for row in chosen]
+
+
+def place(entry: Entry, prompt_id: str) -> str:
+    """File and row of a prompt of a dataset, for errors that only a job can find."""
+    if "prompts" in entry:
+        records = prompt_table.read(entry["prompts"])
+    else:
+        records = read(entry)
+    return next(record["where"] for record in records if record["prompt_id"] == prompt_id)
 
 
 def _source(entry: Entry) -> str:
@@ -95,16 +107,15 @@ def _record(row: Row, entry: Entry) -> Record:
         "roles": row.roles,
         "image": image,
         "masks": {"image": image, "boxes": row.boxes} if row.boxes else "",
+        "where": row.where,
     }
 
 
 def _made_from(entry: Entry, version: str) -> dict[str, Any]:
     """What the records depend on, as plain JSON; a large file by its size and time alone."""
     path = _file(entry)
-    try:
+    with readable(path):
         status = os.stat(path)
-    except OSError as error:
-        raise ValueError(f"{path}: {error.strerror}.") from None
     return {
         "entry": entry,
         "file": path,

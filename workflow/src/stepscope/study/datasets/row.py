@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from stepscope.language import ROLES, composed, words
 
 AnyRow = TypeVar("AnyRow")
-Record = dict[str, Any]  # a checked prompt: prompt_id, prompt, seeds, batch, roles, image, masks
+Record = dict[str, Any]  # a prompt: prompt_id, prompt, seeds, batch, roles, image, masks, where
 
 
 def drawn(
@@ -86,12 +86,22 @@ class Row:
 def caption(text: str, where: str) -> str:
     """A caption on one line: COCO's have line ends and double blanks.
 
-    An empty one raises a ValueError that begins with `where`.
+    An empty one, or one without a word, raises a ValueError that begins with `where`.
     """
     line = " ".join(composed(text).split())
     if not line:
         raise ValueError(f"{where}: the caption is empty.")
+    check_words(line, where)
     return line
+
+
+def check_words(text: str, where: str) -> None:
+    """Refuse a prompt without a word, of which nothing could be explained.
+
+    The ValueError begins with `where`.
+    """
+    if not words(text):
+        raise ValueError(f"{where}: {text!r:.80} holds no word.")
 
 
 def picture_paths(folder: str | None, names: Iterable[str], where: str) -> tuple[str, ...]:

@@ -3,16 +3,19 @@
 A Snakefile imports this module, so nothing here may import the science stack.
 """
 
+import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from stepscope.language import composed, words
+from stepscope.study.datasets.files import check_text
 from stepscope.study.datasets.json_files import elements, field
 from stepscope.study.datasets.row import Row, once, picture_paths
 
 FOLDERS = ("", "VG_100K/", "VG_100K_2/")  # as the two archives of pictures are unpacked
 THINGS = ("subject", "object")  # the roles of a relation's parts that have boxes
+SIZES = ("width", "height")
 Box = list[float]  # x, y, width, height in pixels
 
 
@@ -97,17 +100,24 @@ def _name(thing: dict[str, Any], where: str) -> str:
     names = field(thing, "names", list, where)
     if not names or not isinstance(names[0], str):
         raise ValueError(f"{where}, key names: {names!r:.80} does not begin with a text.")
+    check_text(names[0], f"{where}, key names")
     return _text(names[0])
 
 
 def _box(thing: dict[str, Any], where: str) -> Box:
-    """Box of a thing; the sizes are spelled `w` and `h`, or in full."""
-    box = []
+    """Box of a thing; the sizes, at least 0, are spelled `w` and `h`, or in full.
+
+    A box may begin or end outside of the picture, as published ones do.
+    """
+    box: Box = []
     for key, spelled in (("x", "x"), ("y", "y"), ("w", "width"), ("h", "height")):
         name = spelled if key not in thing and spelled in thing else key
-        if not isinstance(thing.get(name), int | float):
-            raise ValueError(f"{where}, key {name}: {thing.get(name)!r:.80} is no number.")
-        box.append(thing[name])
+        value: Any = thing.get(name)
+        if type(value) not in (int, float) or not math.isfinite(value):
+            raise ValueError(f"{where}, key {name}: {value!r:.80} is no number.")
+        if spelled in SIZES and value < 0:
+            raise ValueError(f"{where}, key {name}: {value!r:.80} is no size, which is 0 or more.")
+        box.append(value)
     return box
 
 
