@@ -3,13 +3,7 @@
 import pytest
 import yaml
 
-from stepscope.study.config import (
-    check,
-    check_folders,
-    check_pictures,
-    check_references,
-    pipeline_class,
-)
+from stepscope.study.config import check, check_folders, check_pictures, check_references
 from stepscope.study.datasets import prompt_table
 from stepscope.study.method_checks import check_methods
 from support.package import ROOT, source
@@ -149,7 +143,10 @@ def test_forward_batch_may_be_chosen():
         ({"ground": {"kind": "segmenter"}}, "is not a kind with a folder, or with a repo and its"),
         ({"ground": {"kind": "text_segmenter", "repo": "a/b"}}, "mine.yaml: ground: {"),
         ({"ground": {"kind": "masks", "folder": "x"}}, "mine.yaml: ground: {"),
-        ({"explain": {"m": {"function": "no colon"}}}, "m/function: 'no colon' does not match"),
+        (
+            {"explain": {"m": {"function": "no colon"}}},
+            "m/function: 'no colon' is not a module and a name in it",
+        ),
         ({"explain": {"m": {"function": "a:b", "x": {"deep": 1}}}}, "mine.yaml: explain/m/x: "),
     ],
 )
@@ -194,13 +191,3 @@ def test_pictures_are_there_and_can_be_inverted(change, message):
         return
     with pytest.raises(ValueError, match=f"^c.yaml: datasets/d/trace: {message}"):
         check_pictures(config, prompts, "c.yaml")
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [('{"_class_name": "A"}', "A"), ("{}", None), ("[]", None), ("{", None), (None, None)],
-)
-def test_the_class_of_a_pipeline_is_read_or_left_to_the_job_that_loads_it(tmp_path, text, expected):
-    if text is not None:
-        (tmp_path / "model_index.json").write_text(text)
-    assert pipeline_class(tmp_path) == expected

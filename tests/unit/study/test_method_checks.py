@@ -2,7 +2,7 @@
 
 import pytest
 
-from stepscope.study.method_checks import check_guidance, check_methods, is_distilled
+from stepscope.study.method_checks import check_guidance, check_methods
 from support.package import source
 
 
@@ -56,13 +56,3 @@ def test_methods_that_compare_halves_need_two(entry, message):
         return
     with pytest.raises(ValueError, match=f"^c.yaml: explain/m: .*{message}"):
         check_guidance({"m": entry}, source, "c.yaml", "there is one")
-
-
-def test_a_distilled_model_is_known_by_its_config(tmp_path):
-    assert not is_distilled(tmp_path)
-    (tmp_path / "unet").mkdir()
-    config = tmp_path / "unet" / "config.json"
-    config.write_text('{"time_cond_proj_dim": null}')
-    assert not is_distilled(tmp_path)
-    config.write_text('{"time_cond_proj_dim": 256}')
-    assert is_distilled(tmp_path)
