@@ -4,6 +4,7 @@ A Snakefile imports this module, so it uses the standard library alone.
 """
 
 import ast
+import functools
 import sys
 from collections.abc import Callable, Iterator
 from importlib.machinery import PathFinder
@@ -67,9 +68,12 @@ def parsed(module: str, source: Source, where: str) -> Module:
 def _tree(text: str, path: str, where: str) -> ast.Module:
     """Syntax tree of a text; a ValueError names its file and line."""
     try:
-        return ast.parse(text)
+        return _parse(text)
     except SyntaxError as error:
         raise ValueError(f"{where}: {path}, line {error.lineno}: {error.msg}.") from None
+
+
+_parse = functools.cache(ast.parse)  # methods of one module are asked about again and again
 
 
 def _installed(module: str, where: str) -> str:

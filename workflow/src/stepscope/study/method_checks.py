@@ -16,8 +16,8 @@ FIRST = ("denoiser", "step")  # what every method takes before its parameters
 PLACEMENT = {"function", "samplings", "steps", "samples"}  # keys of an entry that are no parameters
 BASELINES = ("baselines", "random", "centre", "edge")
 # Axes and coordinates of a store, beside which a method's maps lie.
-LABELS = ("sample", "step", "word", "layer", "y", "x", "prompt_id", "seed", "timestep", "log_snr")
-LABELS += ("word_text", "word_role")
+AXES = ("sample", "step", "word", "layer", "y", "x")
+LABELS = (*AXES, "prompt_id", "seed", "timestep", "log_snr", "word_text", "word_role")
 TRANSPARENT = {"method", "inference_mode", "no_grad", "enable_grad"}  # decorators
 
 
@@ -35,45 +35,50 @@ def check_methods(explain: Mapping[str, dict[str, Any]], source: Source, where: 
     """
     for name, entry in explain.items():
         function = _method(name, entry, source, where)
-        if function is None:
-            continue  # the first job that imports it checks
-        parameters = _parameters(function)
-        here = f"{where}: explain/{name}"
-        first = [*function.args.posonlyargs, *function.args.args]
-        if len(first) < len(FIRST) and function.args.vararg is None:
-            raise ValueError(
-                f"{here}/function: {function.name} takes {len(first)} arguments by position, and a "
-                "method two, a denoiser and a step."
-            )
-        for key in sorted(entry.keys() - PLACEMENT):
-            if key in parameters:
-                annotation = parameters[key].annotation
-                schema = schema_of(annotation, _meaning(entry["function"], source))
-                values.check(entry[key], schema, where, ("explain", name, key))
-            elif function.args.kwarg is None:
-                raise ValueError(
-                    f"{here}/{key}: {function.name} has no such key{did_you_mean(key, parameters)}."
-                )
-        for key, parameter in parameters.items():
-            if parameter.default is None and key not in entry:
-                raise ValueError(f"{here}: {function.name} needs the key {key}.")
+        if function is not None:  # otherwise the first job that imports it checks
+            _check_entry(name, entry, function, source, where)
     _check_names(explain, source, where)
+
+
+def _check_entry(
+    name: str, entry: Mapping[str, Any], function: ast.FunctionDef, source: Source, where: str
+) -> None:
+    """Refuse a function that is no method, and what it does not take or is not given."""
+    here, parameters = f"{where}: explain/{name}", _parameters(function)
+    first = [*function.args.posonlyargs, *function.args.args]
+    if len(first) < len(FIRST) and function.args.vararg is None:
+        raise ValueError(
+            f"{here}/function: {function.name} takes {len(first)} arguments by position, and a "
+            "method two, a denoiser and a step."
+        )
+    for key in sorted(entry.keys() - PLACEMENT):
+        if key in parameters:
+            schema = schema_of(parameters[key].annotation, _meaning(entry["function"], source))
+            values.check(entry[key], schema, where, ("explain", name, key))
+        elif function.args.kwarg is None:
+            raise ValueError(
+                f"{here}/{key}: {function.name} has no such key{did_you_mean(key, parameters)}."
+            )
+    for key, parameter in parameters.items():
+        if parameter.default is None and key not in entry:
+            raise ValueError(f"{here}: {function.name} needs the key {key}.")
 
 
 def _check_names(explain: Mapping[str, dict[str, Any]], source: Source, where: str) -> None:
     """Refuse methods whose maps have a name that others have, a baseline or an axis among them."""
-    owners = dict.fromkeys(BASELINES, "the baselines") | dict.fromkeys(LABELS, "a store's axes")
+    owners = dict.fromkeys(BASELINES, "the baselines")
+    owners |= dict.fromkeys(LABELS, "an axis of the stores")
     for method, entry in explain.items():
         function = _method(method, entry, source, where)
-        variants = entry.get("variants") or (function and _default(function, "variants")) or ()
-        endings = ["_se", *(f"_{variant}" for variant in variants)] if function else ["_se"]
+        variants = entry.get("variants", function and _default(function, "variants"))
+        endings = ["_se", *(f"_{name}" for name in variants or ())] if function else ["_se"]
         for name in [method, *(f"{method}{ending}" for ending in endings)]:
             if name in owners:
                 raise ValueError(
                     f"{where}: explain/{method}: the name {name} also stands for {owners[name]}; "
                     "rename one."
                 )
-            owners[name] = f"what explain/{method} makes"
+            owners[name] = f"maps of explain/{method}"
 
 
 def check_guidance(

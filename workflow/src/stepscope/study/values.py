@@ -79,9 +79,11 @@ def check_keys(value: Any, where: str, at: Sequence[str] = ()) -> None:
 
 def _message(error: jsonschema.ValidationError) -> str:
     """What is wrong with a value, and what was probably meant."""
-    value, wanted = error.instance, error.validator_value
-    if error.validator in ("oneOf", "anyOf", "pattern") and "description" in error.schema:
-        return f"{value!r} is not {error.schema['description']}"
+    value: Any = error.instance
+    wanted: Any = error.validator_value
+    schema: Any = error.schema
+    if error.validator in ("oneOf", "anyOf", "pattern") and "description" in schema:
+        return f"{value!r} is not {schema['description']}"
     if error.validator == "not":  # nothing is allowed: the key is known, but has no place here
         return "the key does not go with the others"
     if error.validator == "enum" and isinstance(value, str):
