@@ -1,9 +1,11 @@
 """What a study may ask of its methods, read from their source."""
 
 import pytest
+import yaml
 
 from stepscope.study.method_checks import check_guidance, check_methods
 from support.package import source
+from support.workflow import block
 
 RISE = {"function": "stepscope.methods.df_rise:df_rise", "samplings": None, "steps": [1]}
 CAM = {"function": "stepscope.methods.df_cam:df_cam"}
@@ -98,6 +100,14 @@ def test_a_users_module_is_read_without_importing_it(entry, message):
         check_methods({"m": entry}, texts.get, "c.yaml")
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_methods_of_the_documents_pass():
+    own = {"my_methods.py": block("python", "my_methods.py")}
+    explain = yaml.safe_load(block("yaml", "explain"))
+    check_methods(explain, lambda path: own.get(path, source(path)), "c.yaml")
+    with pytest.raises(ValueError, match="gradient/power: 'x' is not of type 'number'"):
+        check_methods({"gradient": explain["gradient"] | {"power": "x"}}, own.get, "c.yaml")
 
 
 @pytest.mark.parametrize(
