@@ -24,9 +24,21 @@ from diffusers import EDMEulerScheduler
         ),
         (
             "config/config.yaml",
-            "gamma: 60}\n  latter",
-            "gamma: sixty}\n  latter",
-            "config/config.yaml: samplings/early/gamma: 'sixty' is not of type 'number'.",
+            "guidance: 4.0",
+            "guidance: [4.0",
+            "config/config.yaml, line 13: the file is no YAML",
+        ),
+        (
+            "config/config.yaml",
+            "guidance: 4.0",
+            "guidance: 4.0\nheight: 32",
+            "the model tiny are 8 x 16; set height and width to 40 or more.",
+        ),
+        (
+            "config/config.yaml",
+            "{folder: models/pipeline}",
+            '{folder: models/pipeline, family: "own:Family"}',
+            "config/config.yaml: models/tiny/family: there is no module own, neither below",
         ),
         (
             "config/config.yaml",
@@ -71,6 +83,18 @@ def test_a_segmenter_that_knows_no_word_of_the_prompts_stops_the_study(fresh):
     printed = fresh.snakemake("--dry-run", "all", fails=True)
     assert "config/config.yaml: ground/folder: none of the labels of models/segmenter (" in printed
     assert "Traceback" not in printed
+
+
+def test_a_given_study_is_read_as_it_is_written_and_never_merged_over_the_default(fresh):
+    own = fresh.folder / "own.yaml"
+    text = (fresh.folder / "config/config.yaml").read_text()
+    own.write_text(text + "guidance: 5.0\n")
+    printed = fresh.snakemake("--dry-run", "--configfile", str(own), "--", "all", fails=True)
+    line = len(text.splitlines()) + 1
+    assert f"own.yaml, line {line}: the key guidance occurs twice, first in line" in printed
+    own.write_text(text.replace("study: tiny\n", ""))
+    printed = fresh.snakemake("--dry-run", "--configfile", str(own), "--", "all", fails=True)
+    assert "own.yaml: 'study' is a required property." in printed
 
 
 def test_prompt_that_is_too_long_stops_before_a_model_loads(fresh):

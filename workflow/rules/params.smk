@@ -39,7 +39,7 @@ def families_of(entry):
         return list(FAMILIES.values())
     if "folder" not in entry:
         return []
-    pipeline = study_config.pipeline_class(folder_at(entry["folder"]))
+    pipeline = model_files.pipeline_class(folder_at(entry["folder"]))
     return [FAMILIES[pipeline]] if pipeline in FAMILIES else []
 
 

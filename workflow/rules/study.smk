@@ -8,6 +8,7 @@ ready(
     "models.processes",
     "study.config",
     "study.method_checks",
+    "study.model_files",
     "study.region_checks",
     "study.datasets.published",
     "study.plan",
@@ -16,7 +17,7 @@ ready(
 from stepscope.models import checks as model_checks
 from stepscope.models import processes
 from stepscope.study import config as study_config
-from stepscope.study import method_checks, region_checks
+from stepscope.study import method_checks, model_files, region_checks
 from stepscope.study.datasets import published
 from stepscope.study.plan import Plan
 
@@ -31,45 +32,50 @@ def folder_at(folder):
 
 def checked_study():
     """File name of the study and its prompts; one sentence says what is wrong with them."""
-    names = [os.path.relpath(path) for path in workflow.configfiles]
-    where = names[-1] if names else "config"
-    try:
-        with open(workflow.source_path("../schemas/config.schema.yaml")) as file:
-            study_config.check(config, yaml.safe_load(file), where)
-        method_checks.check_methods(config["explain"], package_file, where)
-        study_config.check_references(config, where)
-        if config["guidance"] <= 1:
-            reason = f"guidance is {config['guidance']} and turns the second off"
-            method_checks.check_guidance(config["explain"], package_file, where, reason)
-        study_config.check_folders(
-            config, lambda folder: folder_at(folder).is_dir(), where, str(ROOT)
-        )
-        model_checks.check_models(config, folder_at, where)
-        for name, entry in config["models"].items():
-            if "folder" in entry:
-                processes.check_folder(
-                    folder_at(entry["folder"]),
-                    config["scheduler"],
-                    config["samplings"],
-                    f"{where}: models/{name}",
-                )
-            if "folder" in entry and method_checks.is_distilled(folder_at(entry["folder"])):
-                reason = f"the model {name} is distilled and has only the first"
-                method_checks.check_guidance(config["explain"], package_file, where, reason)
-        kept = f"results/{config['study']}/.datasets"
-        prompts = published.read_all(config["datasets"], kept, code("study.datasets.published"))
-        study_config.check_pictures(config, prompts, where)
-        region_checks.check_regions(config["ground"], prompts, folder_at, where)
-        return where, prompts
-    except ValueError as error:
-        raise WorkflowError(str(error)) from None
+    where = STUDY_FILES[-1] if STUDY_FILES else "config"
+    with open(workflow.source_path("../schemas/config.schema.yaml")) as file:
+        study_config.check(config, yaml.safe_load(file), where)
+    explain, models = config["explain"], config["models"]
+    method_checks.check_methods(explain, own_file, where)
+    study_config.check_references(config, where)
+    if config["guidance"] <= 1:
+        reason = f"guidance is {config['guidance']} and turns the second off"
+        method_checks.check_guidance(explain, own_file, where, reason)
+    model_files.check_families(models, own_file, where)
+    study_config.check_folders(config, lambda folder: folder_at(folder).is_dir(), where, str(ROOT))
+    model_checks.check_models(config, folder_at, where)
+    for name, entry in models.items():
+        if "folder" in entry:
+            processes.check_folder(
+                folder_at(entry["folder"]),
+                config["scheduler"],
+                config["samplings"],
+                f"{where}: models/{name}",
+            )
+        if "folder" in entry and model_files.is_distilled(folder_at(entry["folder"])):
+            reason = f"the model {name} is distilled and has only the first"
+            method_checks.check_guidance(explain, own_file, where, reason)
+    latents = {
+        name: model_files.latent_of(folder_at(entry["folder"]), config["height"], config["width"])
+        for name, entry in models.items()
+        if "folder" in entry
+    }
+    model_files.check_latents(explain, latents, own_file, where)
+    for entry in explain.values():  # what no script imports by itself
+        digests.closure([entry["function"].partition(":")[0]], own_file)
+    kept = f"results/{config['study']}/.datasets"
+    prompts = published.read_all(config["datasets"], kept, code("study.datasets.published"))
+    study_config.check_pictures(config, prompts, where)
+    region_checks.check_regions(config["ground"], prompts, folder_at, where)
+    return where, prompts
 
 
-STUDY_FILE, PROMPTS = checked_study()
+with one_sentence():
+    STUDY_FILE, PROMPTS = checked_study()
 PLAN = Plan(config, PROMPTS)
 METHODS = list(config["explain"])
 BASELINES = "baselines"  # stands for the random and the centre map, which need no store
-for name in [entry["function"] for entry in config["explain"].values()] + [*FAMILIES.values()]:
+for name in FAMILIES.values():
     digests.closure([name.partition(":")[0]], own_file)  # what no script imports by itself
 
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import xarray as xr
 
 from stepscope.store import maps
 from support import synthetic
@@ -43,3 +44,21 @@ def test_a_sample_is_read_by_prompt_and_seed(previews):
     assert maps.final_picture(sample).dims == ("y", "x", "rgb")
     with pytest.raises(ValueError, match="not enough values"):
         maps.read_sample(path, "p1", 1)
+
+
+def test_maps_of_two_methods_never_have_one_name(tmp_path):
+    tree = synthetic.trace(samples=1, steps=2)
+    tree.attrs["digest"] = "key"
+    size = tree["latent/value"].shape[-2:]
+
+    def store(*names):
+        path = str(tmp_path / f"{names[0]}.zarr")
+        values = xr.DataArray(np.zeros((1, 2, *size)), dims=("sample", "step", "y", "x"))
+        maps.write_maps(path, dict.fromkeys(names, values), tree, {})
+        return path
+
+    rise = store("rise", "rise_se", "rise_paper")
+    assert [*maps.read_methods([rise, store("cam")], ("random",))] == ["rise", "rise_paper", "cam"]
+    for paths, beside in (([rise, store("rise_paper")], ()), ([rise], ("rise",))):
+        with pytest.raises(ValueError, match=r"\.zarr: a map is called rise"):
+            maps.read_methods(paths, beside)

@@ -3,13 +3,7 @@
 import pytest
 import yaml
 
-from stepscope.study.config import (
-    check,
-    check_folders,
-    check_pictures,
-    check_references,
-    pipeline_class,
-)
+from stepscope.study.config import check, check_folders, check_pictures, check_references
 from stepscope.study.datasets import prompt_table
 from stepscope.study.method_checks import check_methods
 from support.package import ROOT, source
@@ -149,8 +143,34 @@ def test_forward_batch_may_be_chosen():
         ({"ground": {"kind": "segmenter"}}, "is not a kind with a folder, or with a repo and its"),
         ({"ground": {"kind": "text_segmenter", "repo": "a/b"}}, "mine.yaml: ground: {"),
         ({"ground": {"kind": "masks", "folder": "x"}}, "mine.yaml: ground: {"),
-        ({"explain": {"m": {"function": "no colon"}}}, "m/function: 'no colon' does not match"),
+        (
+            {"explain": {"m": {"function": "no colon"}}},
+            "m/function: 'no colon' is not a module and a name in it",
+        ),
         ({"explain": {"m": {"function": "a:b", "x": {"deep": 1}}}}, "mine.yaml: explain/m/x: "),
+        ({"explain": {"m": {"function": "a:b", "steps": []}}}, "explain/m/steps: [] should be non"),
+        (
+            {"explain": {"m": {"function": "a:b", "samplings": ["u", "u"]}}},
+            "explain/m/samplings: ['u', 'u'] has non-unique elements.",
+        ),
+        ({"games": {"samplings": []}}, "games/samplings: [] should be non-empty."),
+        ({"games": {"steps": [2, 2]}}, "games/steps: [2, 2] has non-unique elements."),
+        ({"guidance": float("nan")}, "mine.yaml: guidance: nan is not a finite number."),
+        ({"statistics": {"seed": 1.0}}, "statistics/seed: 1.0 is not of type 'integer'; write 1."),
+        ({"study": 2024}, "study: 2024 is not of type 'string'; write it in quotes."),
+        ({"study": "tiny\n"}, r"study: 'tiny\n' is not a name of letters, digits, - and _"),
+        ({"models": {"m\n": {"folder": "x"}}}, r"models: 'm\n' is not a name of letters, digits"),
+        ({"datasets": {False: {"prompts": "p.tsv"}}}, "datasets: the key False (to YAML no"),
+        ({"scheduler": {"order": 2.0}}, "scheduler/order: 2.0 is not of type 'integer'; write 2."),
+        ({"scheduler": {"name": "eulr"}}, "'ddpm'], did you mean euler."),
+        (
+            {"samplings": {"u": {"kind": "custom", "timesteps": [9, 5], "steps": 3}}},
+            "samplings/u/steps: the key does not go with the others.",
+        ),
+        (
+            {"probe": {"families": {"f": {"concepts": ["a", "b"], "templates": ["{x}"]}}}},
+            "families/f/templates/0: '{x}' is not a sentence with {} once and without other braces",
+        ),
     ],
 )
 def test_refusals_name_file_and_key(change, message):
@@ -164,6 +184,7 @@ def test_refusals_name_file_and_key(change, message):
     ("entry", "message"),
     [
         ({"samplings": ["latter"]}, "explain/m/samplings: there is no sampling 'latter'."),
+        ({"samplings": ["unifrm"]}, "there is no sampling 'unifrm', did you mean uniform."),
         ({"steps": [5]}, "explain/m/steps: sampling uniform has 4 steps, not 5."),
     ],
 )
@@ -172,6 +193,28 @@ def test_references(entry, message):
     check(config, SCHEMA, "mine.yaml")
     with pytest.raises(ValueError, match=message.replace(".", r"\.")):
         check_references(config, "mine.yaml")
+
+
+@pytest.mark.parametrize(
+    ("sampling", "message"),
+    [
+        ({"kind": "custom", "timesteps": [10, 10, 5]}, "timesteps: a custom sampling must descend"),
+        ({"kind": "custom", "timesteps": [5, 10]}, "timesteps: a custom sampling must descend"),
+        ({"kind": "early", "steps": 200, "gamma": 1}, "gamma: 1 makes early sampling with 200"),
+        ({"kind": "latter", "steps": 2, "gamma": 1.0e17}, "gamma: 1e+17 makes latter sampling"),
+        ({"kind": "custom", "timesteps": [999, 0]}, ""),
+        ({"kind": "latter", "steps": 20, "gamma": 60}, ""),
+    ],
+)
+def test_a_sampling_has_time_steps_that_descend(sampling, message):
+    config = small() | {"samplings": {"s": sampling}}
+    check(config, SCHEMA, "mine.yaml")
+    if not message:
+        check_references(config, "mine.yaml")
+        return
+    with pytest.raises(ValueError, match="^mine.yaml: samplings/s/") as caught:
+        check_references(config, "mine.yaml")
+    assert message in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -194,13 +237,3 @@ def test_pictures_are_there_and_can_be_inverted(change, message):
         return
     with pytest.raises(ValueError, match=f"^c.yaml: datasets/d/trace: {message}"):
         check_pictures(config, prompts, "c.yaml")
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [('{"_class_name": "A"}', "A"), ("{}", None), ("[]", None), ("{", None), (None, None)],
-)
-def test_the_class_of_a_pipeline_is_read_or_left_to_the_job_that_loads_it(tmp_path, text, expected):
-    if text is not None:
-        (tmp_path / "model_index.json").write_text(text)
-    assert pipeline_class(tmp_path) == expected

@@ -1,6 +1,5 @@
 """Ways of choosing time steps, and the schedulers that walk through them."""
 
-import itertools
 import math
 
 import numpy as np
@@ -15,58 +14,14 @@ from diffusers import (
 )
 
 from stepscope.models import processes
+from stepscope.timesteps import TRAINED, timesteps
 
-TRAINED = 1000  # time steps of the noise schedule the models were trained on
 SCHEDULERS = {
     "dpmsolver++": DPMSolverMultistepScheduler,
     "euler": EulerDiscreteScheduler,
     "ddpm": DDPMScheduler,
 }
 CLIPPING = ("clip_sample", "thresholding")  # they hold clean latents to +-1
-
-
-def timesteps(sampling: dict) -> list[int] | None:
-    """Time steps of a sampling from noisy to clean; None where the scheduler spaces them itself.
-
-    Kinds: uniform, early and latter (the paper's exponential sampling, denser at the noisy and at
-    the clean end), custom. `sampling` has kind, steps, gamma, timesteps as the kind needs them.
-    """
-    match sampling["kind"]:
-        case "uniform":
-            return None
-        case "custom":
-            chosen = list(sampling["timesteps"])
-            if any(a <= b for a, b in itertools.pairwise(chosen)):
-                raise ValueError("timesteps: a custom sampling must descend without repeating.")
-            return chosen
-        case "early" | "latter" as kind:
-            steps, gamma = sampling["steps"], sampling["gamma"]
-            chosen = _exponential(kind, steps, gamma)
-            if len(set(chosen)) < steps:
-                raise ValueError(
-                    f"gamma: {gamma} makes {kind} sampling with {steps} steps repeat a time step; "
-                    + _remedy(kind, steps)
-                )
-            return chosen
-    raise ValueError(
-        f"kind: {sampling['kind']!r} is no sampling (uniform, early, latter or custom)."
-    )
-
-
-def _exponential(kind: str, steps: int, gamma: int | float) -> list[int]:
-    """Time steps e_k = floor(T^((k + gamma) / (N + gamma))), k = 1..N, or T - e_k reversed."""
-    # T^(N + gamma over N + gamma) is T itself, which floating point may miss from below
-    powers = [math.floor(TRAINED ** ((k + gamma) / (steps + gamma))) for k in range(1, steps)]
-    if kind == "latter":
-        return [TRAINED - 1, *sorted(powers, reverse=True)]
-    return [TRAINED - 1, *(TRAINED - power for power in powers)]
-
-
-def _remedy(kind: str, steps: int) -> str:
-    for gamma in range(TRAINED):
-        if len(set(_exponential(kind, steps, gamma))) == steps:
-            return f"the smallest that works is {gamma}."
-    return "no gamma works with so many steps."
 
 
 def make_scheduler(spec: dict, own: SchedulerMixin, sampling: dict) -> SchedulerMixin:

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -18,7 +18,8 @@ from stepscope.methods.method import Layers, method
 from stepscope.methods.scaling import minmax
 from stepscope.models.families.base import Family
 
-TARGETS = ("prompt", "region", "norm", "raw_sum")
+Target = Literal["prompt", "region", "norm", "raw_sum"]
+TARGETS = get_args(Target)
 log = logging.getLogger(__name__)
 
 
@@ -29,7 +30,7 @@ log = logging.getLogger(__name__)
     held_fixed="time step, latent, conditioning; e_u and the difference itself",
     halves={"target": ("prompt", "region", "raw_sum")},
 )
-def df_cam(denoiser: Denoiser, step: Step, *, target: str = "prompt") -> Layers:
+def df_cam(denoiser: Denoiser, step: Step, *, target: Target = "prompt") -> Layers:
     """Maps (layer, h, w) in [0, 1]: ReLU(sum_k alpha_k A_k), bilinear to the latent grid, min-max.
 
     alpha_k is the spatial mean of dY/dA_k. `target` Y: "prompt" <stopgrad(e_c - e_u), e_c>;

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import reduce
-from typing import TypeAlias
+from typing import Annotated, Literal, TypeAlias, get_args
 
 import numpy as np
 import torch
@@ -16,17 +16,17 @@ from stepscope.methods import similarity as similarities
 from stepscope.methods.differences import added
 from stepscope.methods.method import method
 from stepscope.methods.scaling import minmax
+from stepscope.methods.similarity import Kind
 
-QUANTITIES = ("noise", "clean", "next", "prompt")
-SCORES = ("pixel", "mean", "region")
-# L of the SSIM constants: latents are scaled to unit variance, and so is the noise. Fixed for a
-# quantity, never taken from a sample: a faint prediction would look as sure as a strong one.
-SPAN = dict.fromkeys(QUANTITIES, 1.0)
+Quantity = Literal["noise", "clean", "next", "prompt"]
+Score = Literal["pixel", "mean", "region"]
+Variant = Literal["paper", "official", Kind]
 # a map (h, w) by variant, or a pair of one and its standard error
 Maps: TypeAlias = dict[str, np.ndarray | tuple[np.ndarray, np.ndarray]]
 
 
 @method(
+    smallest=10,  # the window of the similarity would have too few effective pixels
     calls=lambda words, p: p["masks"] + 1,
     target="similarity of the prediction with its own under masks of the latent",
     features="latent pixels, all channels at once, hidden = 0",
@@ -38,13 +38,13 @@ def df_rise(
     denoiser: Denoiser,
     step: Step,
     *,
-    masks: int = 500,
-    keep: float = 0.5,
-    similarity: str = "structure",
-    quantity: str = "noise",
-    score: str = "pixel",
-    variants: Sequence[str] = (),
-    block: int = 50,
+    masks: Annotated[int, {"minimum": 2}] = 500,
+    keep: Annotated[float, {"exclusiveMinimum": 0, "exclusiveMaximum": 1}] = 0.5,
+    similarity: Kind = "structure",
+    quantity: Quantity = "noise",
+    score: Score = "pixel",
+    variants: Annotated[Sequence[Variant], {"uniqueItems": True}] = (),
+    block: Annotated[int, {"minimum": 1}] = 50,
     seed: int = 0,
 ) -> Maps:
     """Maps (h, w) float32: E[s | pixel kept] - E[s | pixel hidden] and its standard error.
@@ -105,20 +105,19 @@ class Plan:
         """The plan of checked names; a name that is unknown is a ValueError."""
         for key, value, allowed in (
             ("similarity", similarity, similarities.KINDS),
-            ("quantity", quantity, QUANTITIES),
-            ("score", score, SCORES),
-            *(("variants", name, ("paper", "official", *similarities.KINDS)) for name in variants),
+            ("quantity", quantity, get_args(Quantity)),
+            ("score", score, get_args(Score)),
+            *(("variants", name, get_args(Variant)) for name in variants),
         ):
             if value not in allowed:
                 raise ValueError(f"{key}: {value!r} is none of {', '.join(allowed)}.")
         comparisons = [Comparison("", similarity, quantity, quantity)]
         for name in variants:
-            if name == "paper":
-                comparisons.append(Comparison(name, "structure", quantity, quantity))
-            elif name == "official":  # the latent after the step against predicted noise
+            if name == "official":  # the latent after the step against predicted noise
                 comparisons.append(Comparison(name, "official", "next", "noise"))
             else:
-                comparisons.append(Comparison(name, name, quantity, quantity))
+                kind = "structure" if name == "paper" else name
+                comparisons.append(Comparison(name, kind, quantity, quantity))
         return cls(tuple(comparisons), score, keep, seed)
 
 
@@ -174,7 +173,6 @@ def block_sums(denoiser: Denoiser, step: Step, plan: Plan, start: int, count: in
             original(comparison.reference)[0],
             tested(comparison.test),
             window,
-            span=SPAN[comparison.test],
         )
         scores.append(scored(similarity, plan.score, step))
     groups = np.stack([~kept, kept])  # (2, B, h, w)

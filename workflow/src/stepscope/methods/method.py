@@ -38,6 +38,7 @@ class Method(Protocol[Parameters, Result]):
 
 def method(
     *,
+    smallest: int = 1,
     calls: Callable[[int, dict[str, Any]], float],
     target: str,
     features: str,
@@ -46,6 +47,8 @@ def method(
 ) -> Callable[[Callable[Parameters, Result]], Method[Parameters, Result]]:
     """Decorate a method with what it attributes, to what, and its cost.
 
+    `smallest` is the shorter side, in cells, of the smallest latent that it can explain; a study
+    with smaller ones is refused early.
     `halves` says whether it compares both guidance halves, or for which values of its parameters it
     does, such as {"target": ("prompt",)}: a study without guidance is then refused early. Checks
     read it from the source, so it is a literal.

@@ -1,10 +1,13 @@
 """Per-pixel similarity of two predictions: the terms of SSIM, cosine and squared error."""
 
+from typing import Literal, get_args
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-KINDS = ("structure", "cosine", "luminance", "contrast", "mse")
+Kind = Literal["structure", "cosine", "luminance", "contrast", "mse"]
+KINDS = get_args(Kind)
 SIGMA = 1.5  # at every latent size: a smaller one leaves too few effective pixels for a correlation
 LARGEST = 15  # the authors' window, for a 64 x 64 latent
 EFFECTIVE = 9.0
@@ -47,9 +50,10 @@ def similarity(kind: str, a: Tensor, b: Tensor, window: Tensor, *, span: float =
     """Per-pixel similarity (B, h, w) of b (B, C, h, w) with a (C, h, w), mean over channels.
 
     The terms of SSIM (Wang et al. 2004, eq. 6, 9 and 10) with C3 = C2 / 2 and reflect padding;
-    `span` is the L of their constants, fixed for a compared quantity. `cosine` compares the
-    channel vectors of a pixel, `mse` is minus the squared error. `official` is the structure
-    term of the authors' code: twice the covariance above, zero padding.
+    `span` is the L of their constants, 1 since latents and noise have unit variance; taken from a
+    sample, it would make a faint prediction look as sure as a strong one. `cosine` compares the
+    channel vectors of a pixel, `mse` is minus the squared error. `official` is the structure term
+    of the authors' code: twice the covariance above, zero padding.
     """
     if kind == "cosine":
         return F.cosine_similarity(a[None], b, dim=1)

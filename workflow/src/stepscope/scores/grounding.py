@@ -15,7 +15,7 @@ from stepscope.pictures import regions
 from stepscope.scores import saliency
 from stepscope.store import tables
 from stepscope.store.coordinates import word_coordinates
-from stepscope.store.maps import flat, open_masks, read_maps
+from stepscope.store.maps import flat, open_masks, read_methods
 from stepscope.store.traces import open_trace
 
 
@@ -126,9 +126,7 @@ def write_grounding(
     A method without words has one map a step, which is held against every word's region.
     """
     tree = open_trace(traces)
-    maps_of_method = baselines.maps(tree, seed)
-    for path_of_maps in maps:
-        stored = read_maps(path_of_maps)
-        maps_of_method |= flat(stored)
-        maps_of_method |= {name: values for name, values in stored.items() if "word" in values.dims}
+    stored = read_methods(maps, baselines.NAMES)
+    of_words = {name: values for name, values in stored.items() if "word" in values.dims}
+    maps_of_method = baselines.maps(tree, seed) | flat(stored) | of_words
     tables.write(path, grounding_table(maps_of_method, tree, open_masks(masks), keys))

@@ -10,7 +10,7 @@ from scipy.stats import rankdata
 from stepscope.methods import baselines
 from stepscope.pictures import regions
 from stepscope.store import tables
-from stepscope.store.maps import final_pictures, flat, open_masks, read_maps
+from stepscope.store.maps import final_pictures, flat, open_masks, read_methods
 from stepscope.store.traces import open_trace
 
 
@@ -97,9 +97,7 @@ def write_saliency(
 ) -> None:
     """Write a batch's part of rq1_saliency, over all methods' stores and the two baselines."""
     tree = open_trace(traces)
-    maps_of_method = baselines.maps(tree, seed)
-    for path_of_maps in maps:
-        maps_of_method |= read_maps(path_of_maps)
+    maps_of_method = baselines.maps(tree, seed) | read_methods(maps, baselines.NAMES)
     pictures = final_pictures(previews)
     frame = saliency_table(maps_of_method, tree, open_masks(masks), pictures, keys)
     tables.write(path, frame)

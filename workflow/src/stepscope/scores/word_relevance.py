@@ -9,7 +9,7 @@ import xarray as xr
 from stepscope.methods.scaling import minmax
 from stepscope.store import tables
 from stepscope.store.coordinates import word_coordinates
-from stepscope.store.maps import read_maps
+from stepscope.store.maps import read_methods
 from stepscope.store.traces import open_trace
 from stepscope.table_registry import SAMPLE, TABLES
 
@@ -82,9 +82,6 @@ def write_relevance(
     scores: str, roles: str, *, traces: str, maps: Sequence[str], keys: dict[str, str]
 ) -> None:
     """Write a batch's parts of rq2_relevance and rq3_roles."""
-    maps_of_method: dict[str, xr.DataArray] = {}
-    for path in maps:
-        maps_of_method |= read_maps(path)
-    frame = relevance_table(maps_of_method, open_trace(traces), keys)
+    frame = relevance_table(read_methods(maps), open_trace(traces), keys)
     tables.write(scores, frame)
     tables.write(roles, by_role(frame))

@@ -1,6 +1,6 @@
 """Stores of maps, masks and previews: their layouts, writing and reading."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -76,6 +76,24 @@ def read_maps(path: str) -> dict[str, xr.DataArray]:
     """All maps of a store by name, float32, without their standard errors."""
     variables = _variables(path)
     return {name: maps for name, maps in variables.items() if not _is_error(name, variables)}
+
+
+def read_methods(paths: Iterable[str], beside: Iterable[str] = ()) -> dict[str, xr.DataArray]:
+    """All maps of the stores of several methods by name.
+
+    A ValueError: a name that two stores have, or that is among those `beside` them, since the rows
+    of both would be one method's.
+    """
+    maps: dict[str, xr.DataArray] = {}
+    for path in paths:
+        stored = read_maps(path)
+        if taken := sorted(stored.keys() & {*maps, *beside}):
+            raise ValueError(
+                f"{path}: a map is called {taken[0]}, as another method's or a baseline's is; "
+                "rename the method or its variant."
+            )
+        maps |= stored
+    return maps
 
 
 def read_errors(path: str) -> dict[str, xr.DataArray]:

@@ -3,38 +3,23 @@
 A Snakefile imports this module, so it uses only what Snakemake itself needs.
 """
 
-import json
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-import jsonschema
-
+from stepscope.study import values
 from stepscope.study.suggestions import did_you_mean
+from stepscope.study.values import Schema
+from stepscope.timesteps import timesteps
 
 
-def check(config: dict[str, Any], schema: Mapping[str, Any], where: str) -> None:
+def check(config: dict[str, Any], schema: Schema, where: str) -> None:
     """Fill the schema's defaults into `config` and refuse what the schema does not allow.
 
     The ValueError is one sentence that names the file `where` and the key.
     """
+    values.check_keys(config, where)  # before names are looked up
     _fill(config, schema, schema)
-    error = jsonschema.exceptions.best_match(
-        jsonschema.Draft202012Validator(schema).iter_errors(config)
-    )
-    if error is None:
-        return
-    key = "/".join(map(str, error.absolute_path))
-    if error.validator == "additionalProperties":
-        known = error.schema.get("properties", {})
-        name = next(name for name in error.instance if name not in known)
-        path = f"{key}/{name}" if key else name
-        raise ValueError(f"{where}: {path}: the key is not known{did_you_mean(name, known)}.")
-    if error.validator in ("oneOf", "anyOf"):
-        message = f"{error.instance!r} is not {error.schema['description']}"
-    else:
-        message = error.message
-    raise ValueError(f"{where}: {key + ': ' if key else ''}{message}.")
+    values.check(config, schema, where)
 
 
 def _fill(value: Any, schema: Mapping[str, Any], root: Mapping[str, Any]) -> None:
@@ -65,14 +50,24 @@ def _copy(value: Any) -> Any:
 def check_references(config: Mapping[str, Any], where: str) -> None:
     """Refuse samplings that the study does not define, and steps that a sampling does not have.
 
+    So are samplings refused that name a time step twice, or not from noisy to clean.
+
     The ValueError begins with the file `where` and names the key.
     """
     samplings = config["samplings"]
+    for name, sampling in samplings.items():
+        try:
+            timesteps(sampling)
+        except ValueError as error:
+            raise ValueError(f"{where}: samplings/{name}/{error}") from None
     entries = {f"explain/{name}": entry for name, entry in config["explain"].items()}
     for key, entry in {**entries, "games": config["games"]}.items():
         for name in entry["samplings"] or ():
             if name not in samplings:
-                raise ValueError(f"{where}: {key}/samplings: there is no sampling {name!r}.")
+                raise ValueError(
+                    f"{where}: {key}/samplings: there is no sampling {name!r}"
+                    f"{did_you_mean(name, samplings)}."
+                )
         for name in entry["samplings"] or samplings:
             count = step_count(samplings[name])
             for number in entry["steps"] or ():
@@ -101,21 +96,6 @@ def check_folders(
             raise ValueError(
                 f"{where}: {key}/folder: {folder} is no folder, neither here nor in {root}."
             )
-
-
-def pipeline_class(folder: Path) -> str | None:
-    """Name of the pipeline class of a model's folder; None of a judge's, or of a torn one."""
-    try:
-        index = json.loads((folder / "model_index.json").read_text(encoding="utf-8"))
-        return index["_class_name"]
-    except (
-        OSError,
-        ValueError,
-        KeyError,
-        TypeError,
-        RecursionError,
-    ):  # the first job that loads it says so
-        return None
 
 
 def check_pictures(

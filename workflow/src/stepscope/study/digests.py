@@ -48,7 +48,10 @@ def of_values(*values: object) -> str:
 
 
 def closure(modules: Collection[str], source: Source) -> dict[str, str]:
-    """Texts by path of modules, of all that they import, and of the packages they are in."""
+    """Texts by path of modules, of all that they import, and of the packages they are in.
+
+    A ValueError names the file and line of a text that is no Python.
+    """
     todo = list(modules)
     seen: set[str] = set()
     texts: dict[str, str] = {}
@@ -63,7 +66,7 @@ def closure(modules: Collection[str], source: Source) -> dict[str, str]:
         texts[path] = text
         package = module if path.endswith("/__init__.py") else module.rpartition(".")[0]
         todo.append(module.rpartition(".")[0])
-        for base, names in _parsed(text).imports if path not in APART else ():
+        for base, names in _imports(text, path) if path not in APART else ():
             base = _absolute(base, package)
             todo.append(base)
             if base == "stepscope":
@@ -107,6 +110,14 @@ def _absolute(base: str, package: str) -> str:
     levels, dots = package.split("."), len(base) - len(name)
     above = levels[: len(levels) + 1 - dots]  # one dot is the package itself
     return ".".join([*above, name] if name else above)
+
+
+def _imports(text: str, path: str) -> list[tuple[str, list[str]]]:
+    """What the text of a file imports (see `imports`)."""
+    try:
+        return _parsed(text).imports
+    except SyntaxError as error:
+        raise ValueError(f"{path}, line {error.lineno}: {error.msg}.") from None
 
 
 @functools.cache  # each rule asks for nearly all modules, whenever the workflow is parsed

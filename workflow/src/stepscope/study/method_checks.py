@@ -4,16 +4,21 @@ A Snakefile imports this module, so nothing here may import the science stack.
 """
 
 import ast
-import json
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, NamedTuple
 
+from stepscope.study import values
+from stepscope.study.annotations import schema_of
+from stepscope.study.definitions import Source, definition
 from stepscope.study.suggestions import did_you_mean
 
-Source = Callable[[str], str | None]  # text of a file by its path; None if there is none
 FIRST = ("denoiser", "step")  # what every method takes before its parameters
 PLACEMENT = {"function", "samplings", "steps", "samples"}  # keys of an entry that are no parameters
+BASELINES = ("baselines", "random", "centre", "edge")
+# Axes and coordinates of a store, beside which a method's maps lie.
+AXES = ("sample", "step", "word", "layer", "y", "x")
+LABELS = (*AXES, "prompt_id", "seed", "timestep", "log_snr", "word_text", "word_role")
+TRANSPARENT = {"method", "inference_mode", "no_grad", "enable_grad"}  # decorators
 
 
 class Parameter(NamedTuple):
@@ -24,29 +29,56 @@ class Parameter(NamedTuple):
 
 
 def check_methods(explain: Mapping[str, dict[str, Any]], source: Source, where: str) -> None:
-    """Refuse parameters that a package method's function does not take, without importing it.
+    """Refuse functions that do not exist, and parameters that they do not take, by their text.
 
     The ValueError begins with the file `where` and names the key.
     """
     for name, entry in explain.items():
-        if name == "baselines":
-            raise ValueError(f"{where}: explain/{name}: the name stands for the baselines.")
         function = _method(name, entry, source, where)
-        if function is None:
-            continue  # a user's module: the first job that imports it checks
-        parameters = _parameters(function)
-        for key in sorted(entry.keys() - PLACEMENT):
-            if key not in parameters:
+        if function is not None:  # otherwise the first job that imports it checks
+            _check_entry(name, entry, function, source, where)
+    _check_names(explain, source, where)
+
+
+def _check_entry(
+    name: str, entry: Mapping[str, Any], function: ast.FunctionDef, source: Source, where: str
+) -> None:
+    """Refuse a function that is no method, and what it does not take or is not given."""
+    here, parameters = f"{where}: explain/{name}", _parameters(function)
+    first = [*function.args.posonlyargs, *function.args.args]
+    if len(first) < len(FIRST) and function.args.vararg is None:
+        raise ValueError(
+            f"{here}/function: {function.name} takes {len(first)} arguments by position, and a "
+            "method two, a denoiser and a step."
+        )
+    for key in sorted(entry.keys() - PLACEMENT):
+        if key in parameters:
+            schema = schema_of(parameters[key].annotation, _meaning(entry["function"], source))
+            values.check(entry[key], schema, where, ("explain", name, key))
+        elif function.args.kwarg is None:
+            raise ValueError(
+                f"{here}/{key}: {function.name} has no such key{did_you_mean(key, parameters)}."
+            )
+    for key, parameter in parameters.items():
+        if parameter.default is None and key not in entry:
+            raise ValueError(f"{here}: {function.name} needs the key {key}.")
+
+
+def _check_names(explain: Mapping[str, dict[str, Any]], source: Source, where: str) -> None:
+    """Refuse methods whose maps have a name that others have, a baseline or an axis among them."""
+    owners = dict.fromkeys(BASELINES, "the baselines")
+    owners |= dict.fromkeys(LABELS, "an axis of the stores")
+    for method, entry in explain.items():
+        function = _method(method, entry, source, where)
+        variants = entry.get("variants", function and _default(function, "variants"))
+        endings = ["_se", *(f"_{name}" for name in variants or ())] if function else ["_se"]
+        for name in [method, *(f"{method}{ending}" for ending in endings)]:
+            if name in owners:
                 raise ValueError(
-                    f"{where}: explain/{name}/{key}: {function.name} has no such key"
-                    f"{did_you_mean(key, parameters)}."
+                    f"{where}: explain/{method}: the name {name} also stands for {owners[name]}; "
+                    "rename one."
                 )
-            annotation = parameters[key].annotation
-            if annotation is not None and not _fits(entry[key], annotation):
-                raise ValueError(
-                    f"{where}: explain/{name}/{key}: {entry[key]!r} is not of type "
-                    f"{ast.unparse(annotation)}."
-                )
+            owners[name] = f"maps of explain/{method}"
 
 
 def check_guidance(
@@ -60,12 +92,12 @@ def check_guidance(
         function = _method(name, entry, source, where)
         if function is None:
             continue
-        halves = _halves(function)
-        values = halves if isinstance(halves, dict) else {}
-        keys = [key for key in values if _value(entry, key, function) in values[key]]
+        halves = _declared(function, "halves")
+        needing = halves if isinstance(halves, dict) else {}
+        keys = [key for key in needing if _value(entry, key, function) in needing[key]]
         if halves is True or keys:
             others = "".join(
-                f", or set its {key} to something else than {', '.join(values[key])}"
+                f", or set its {key} to something else than {', '.join(needing[key])}"
                 for key in keys
             )
             raise ValueError(
@@ -74,26 +106,48 @@ def check_guidance(
             )
 
 
-def is_distilled(folder: Path) -> bool:
-    """Whether a model's network takes guidance as an input and has no unconditional half."""
-    config = folder / "unet" / "config.json"
-    return config.is_file() and bool(json.loads(config.read_text()).get("time_cond_proj_dim"))
+def smallest_latent(name: str, entry: Mapping[str, Any], source: Source, where: str) -> int:
+    """Cells of the shorter side of a latent that a method needs at least, as its decorator says."""
+    function = _method(name, entry, source, where)
+    return (function and _declared(function, "smallest")) or 1
 
 
 def _method(
     name: str, entry: Mapping[str, Any], source: Source, where: str
 ) -> ast.FunctionDef | None:
-    """Definition of a package method's function; None for a user's own."""
-    module, _, wanted = entry["function"].partition(":")
-    if not module.startswith("stepscope."):
+    """Definition of a method's function; None where its text does not say what it takes."""
+    found = definition(entry["function"], source, f"{where}: explain/{name}/function")
+    if not isinstance(found, ast.FunctionDef):
         return None
-    text = source(f"{module.replace('.', '/')}.py")
-    if text is None:
-        raise ValueError(f"{where}: explain/{name}/function: there is no module {module}.")
-    for node in ast.parse(text).body:
-        if isinstance(node, ast.FunctionDef) and node.name == wanted:
-            return node
-    raise ValueError(f"{where}: explain/{name}/function: {module} has no function {wanted!r}.")
+    decorators = {
+        node.attr if isinstance(node, ast.Attribute) else node.id
+        for decorator in found.decorator_list
+        for node in [decorator.func if isinstance(decorator, ast.Call) else decorator]
+        if isinstance(node, ast.Attribute | ast.Name)
+    }
+    return found if decorators <= TRANSPARENT else None
+
+
+def _meaning(reference: str, source: Source) -> Callable[[str], ast.expr | None]:
+    """What names of a method's module stand for, where its text or a neighbour's says it."""
+    module, _, _ = reference.partition(":")
+
+    def meaning(name: str) -> ast.expr | None:
+        if source(f"{module.replace('.', '/')}.py") is None:  # Python's or a library's
+            return None
+        try:
+            found = definition(f"{module}:{name}", source, module)
+        except ValueError:  # a name that Python itself has
+            return None
+        match found:
+            case ast.Assign(value=value) | ast.AnnAssign(value=ast.expr() as value):
+                return value
+            case ast.ImportFrom(module=str(other), names=aliases, level=0):
+                theirs = {alias.asname or alias.name: alias.name for alias in aliases}
+                return _meaning(other, source)(theirs[name])
+        return None
+
+    return meaning
 
 
 def _parameters(function: ast.FunctionDef) -> dict[str, Parameter]:
@@ -115,30 +169,20 @@ def _value(entry: Mapping[str, Any], key: str, function: ast.FunctionDef) -> Any
     return entry.get(key, default.value if isinstance(default, ast.Constant) else None)
 
 
-def _fits(value: Any, annotation: ast.expr) -> bool:
-    """Whether a value from the config is what a parameter's annotation says, as far as it does."""
-    match annotation:
-        case ast.BinOp():
-            return _fits(value, annotation.left) or _fits(value, annotation.right)
-        case ast.Subscript(value=ast.Name(id="Sequence" | "list"), slice=inner):
-            return isinstance(value, list) and all(_fits(item, inner) for item in value)
-        case ast.Name(id="int"):
-            return isinstance(value, int) and not isinstance(value, bool)
-        case ast.Name(id="float"):
-            return isinstance(value, int | float) and not isinstance(value, bool)
-        case ast.Name(id="str"):
-            return isinstance(value, str)
-        case ast.Name(id="bool"):
-            return isinstance(value, bool)
-        case ast.Constant(value=None):
-            return value is None
-    return True
+def _default(function: ast.FunctionDef, name: str) -> Any:
+    """Default of a parameter; None without the parameter or if it is no literal."""
+    parameter = _parameters(function).get(name)
+    try:
+        return ast.literal_eval(parameter.default) if parameter and parameter.default else None
+    except ValueError:
+        return None
 
 
-def _halves(function: ast.FunctionDef) -> bool | dict[str, tuple[str, ...]]:
-    """Whether a method needs both guidance halves, or for which values of its parameters."""
+def _declared(function: ast.FunctionDef, name: str) -> Any:
+    """What a method's decorator says under a keyword; None where it says nothing."""
     for decorator in function.decorator_list:
         for keyword in getattr(decorator, "keywords", []):
-            if keyword.arg == "halves":
+            if keyword.arg == name:
                 return ast.literal_eval(keyword.value)
-    return False
+    return None
+
