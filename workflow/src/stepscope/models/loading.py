@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import diffusers
 import torch
 from transformers import PreTrainedModel
 
@@ -20,6 +19,8 @@ LENGTH = 300  # characters of a library's own message
 
 def class_of(library: str, name: str, where: str) -> Any:
     """Class of a pipeline's part, as model_index.json names it."""
+    import diffusers  # here, since it takes seconds to import and judges need none of it
+
     module = getattr(diffusers.pipelines, library, None)  # some lie beside their pipeline
     try:
         found = getattr(module or importlib.import_module(library), name)

@@ -4,10 +4,11 @@ A Snakefile imports this module, so it uses the standard library alone, and read
 before any weights load.
 """
 
-import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
+
+from stepscope.models.weight_files import read_json
 
 Process = Literal["diffusion", "flow"]
 
@@ -126,7 +127,7 @@ def read(folder: Path) -> tuple[Process, dict[str, Any]] | None:
     index_path = folder / "model_index.json"
     if not (path.is_file() and index_path.is_file()):
         return None
-    config, index = _object(path), _object(index_path)
+    config, index = read_json(path), read_json(index_path)
     entry = index.get("scheduler")
     loaded = entry[-1] if isinstance(entry, list) and entry else None
     names = [name for name in (loaded, config.get("_class_name")) if isinstance(name, str)]
@@ -160,13 +161,3 @@ def check_folder(
                 check_solver(spec, sampling, *known)
     except ValueError as error:
         raise ValueError(f"{where}: {error}") from None
-
-
-def _object(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} is no JSON file ({error}).") from None
-    if not isinstance(content, dict):
-        raise ValueError(f"{path} is no JSON object.")
-    return content

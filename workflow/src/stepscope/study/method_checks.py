@@ -185,4 +185,3 @@ def _declared(function: ast.FunctionDef, name: str) -> Any:
             if keyword.arg == name:
                 return ast.literal_eval(keyword.value)
     return None
-
