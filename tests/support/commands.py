@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -19,7 +20,7 @@ PROGRAMS = (
 # In a backtick, in a block without a language, or alone in an indented line of a YAML comment.
 COMMAND = rf"(?:[A-Z]+=\S+ )*(?:{'|'.join(PROGRAMS)})(?: [^`\n]*)?"
 STUDIES = ("my_study.yaml", "my_study/config.yaml", "mine.yaml")  # of a reader's own
-# The workflow's own rules by name, without what they do, and any file as a target.
+# The workflow's own rules by name, without what they do, and its files of the study that is given.
 STAND_IN = """
 if "study" not in config:
 
@@ -29,8 +30,12 @@ if "study" not in config:
 rule default:
 
 
-rule any_file:
-    output: "results/{path}"
+rule merge:
+    output: f"results/{config['study']}/tables/{{table}}.tsv"
+
+
+rule fetch:
+    output: f"results/{config['study']}/fetched/models/{{name}}.json"
 """
 
 
@@ -74,7 +79,7 @@ def stand_in(folder: Path) -> None:
         kept = (ROOT / name).read_text(encoding="utf-8").replace("executor: slurm", "")
         (folder / name).parent.mkdir(parents=True)
         (folder / name).write_text(f"{kept}\ndry-run: true\n")
-    study = (ROOT / "config" / "paper.yaml").read_text(encoding="utf-8")
-    for name in ("config/config.yaml", "config/paper.yaml", *STUDIES):
+    shutil.copytree(ROOT / "config", folder / "config")
+    for name in STUDIES:
         (folder / name).parent.mkdir(exist_ok=True)
-        (folder / name).write_text(study)
+        shutil.copy(ROOT / "config" / "paper.yaml", folder / name)

@@ -123,7 +123,8 @@ def test_a_failed_job_takes_what_waits_for_it_out_of_the_count(run):
     run.reporter.start()
     run.finish(1, seconds=100.0)
     run.workflow.scheduler.failed.add(run.jobs[2])
-    assert run.reporter.line().startswith("100 % of the work done (1 of 1 jobs)")
+    line = run.reporter.line()
+    assert line == "100 % of the work done (1 of 1 jobs) after 1 min; 1 failed"
 
 
 def test_a_log_gets_a_line_a_minute_and_a_terminal_one_that_makes_way(run, monkeypatch):

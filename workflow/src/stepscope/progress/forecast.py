@@ -116,7 +116,9 @@ def minutes(seconds: float) -> str:
     return f"{max(seconds / 60, 1):.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
-def described(jobs: Mapping[int, Job], limits: Mapping[str, float], begun: float, now: float) -> str:
+def described(
+    jobs: Mapping[int, Job], limits: Mapping[str, float], begun: float, now: float
+) -> str:
     """The line that says how far a run is."""
     share, left = forecast(jobs, limits, now)
     done = sum(job.took is not None for job in jobs.values())

@@ -88,7 +88,9 @@ class Reporter:
                 job.started = job.started or now
                 job.bar = last_bar(job.log)
         self._forget_failed()
-        return described(self.jobs, self.limits, self.begun, now)
+        failed = len(self.workflow.scheduler.failed)
+        suffix = f"; {failed} failed" if failed else ""
+        return described(self.jobs, self.limits, self.begun, now) + suffix
 
     def _finish(self, job: Job) -> None:
         """Take a job's seconds from its benchmark, in which no queue counts."""
