@@ -76,9 +76,13 @@ def test_an_error_is_one_line_on_the_terminal_and_the_first_of_the_log(
     tmp_path, capfd, error, sentence
 ):
     path = tmp_path / "job.log"
-    with pytest.raises(SystemExit) as ended, joblog(str(path)):
+
+    def fail() -> None:
         print("before")
         raise error
+
+    with pytest.raises(SystemExit) as ended, joblog(str(path)):
+        fail()
     assert ended.value.code == 1
     first, *others = path.read_text("utf-8").splitlines()
     assert first == reporter.FAILED + sentence

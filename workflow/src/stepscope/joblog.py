@@ -87,8 +87,16 @@ def bar(items: Iterable[Item], what: str, total: int | None = None) -> Iterator[
     if _log is None:
         yield from tqdm(items, desc=what, total=total, leave=False, mininterval=1)
         return
-    lines = {"file": _Lines(_log), "bar_format": LINE, "mininterval": EVERY}
-    yield from tqdm(items, desc=what, total=total, miniters=1, smoothing=0, **lines)
+    yield from tqdm(
+        items,
+        desc=what,
+        total=total,
+        file=_Lines(_log),
+        bar_format=LINE,
+        mininterval=EVERY,
+        miniters=1,
+        smoothing=0,
+    )
 
 
 class _Lines:

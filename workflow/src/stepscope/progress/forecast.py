@@ -126,7 +126,8 @@ def described(
     if done == len(jobs):
         return f"100 % of the work done {after}"
     rough = "" if any(job.expected for job in jobs.values()) else ROUGH
-    line = f"{min(round(100 * share), 99)} % of the work done {after}, about {minutes(left)} left{rough}"
+    percent = min(round(100 * share), 99)
+    line = f"{percent} % of the work done {after}, about {minutes(left)} left{rough}"
     running = [job for job in jobs.values() if job.started is not None and job.took is None]
     running.sort(key=lambda job: job.started or now)
     names = [job.name + (f" {job.bar[0]}/{job.bar[1]}" if job.bar else "") for job in running]
