@@ -7,14 +7,22 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 # What depends on the same target runs side by side: types beside tests.
 MAKEFLAGS += --jobs=2
 
-.PHONY: run setup lint types units suite check test
+.PHONY: run setup place lint types units suite check test
 run: setup
 	snakemake --quiet rules progress host -- estimate
 	snakemake all
 	@echo "Tables, figures and logs are in $(CURDIR)/results/."
 
+# Snakemake names its Python in a shell's command without quotes and takes braces for a wildcard;
+# a virtual environment has no colon in its path.
+place:
+	@case "$$(pwd -P)" in (*[[:space:]\'\"\`\$$\&\|\;\<\>\(\)\{\}\*\?\\:]*) \
+		printf '%s: %s %s %s\n' "$$(pwd -P)" "the path of this folder has a blank or one of" \
+			"' \" \` $$ & | ; < > ( ) { } * ? \\ :" \
+			"in it, with which no job can run: move or rename it." >&2; exit 1;; esac
+
 # The lock file is copied beside the packages it installed, so that only a change installs again.
-setup:
+setup: place
 	@cmp -s $(LOCK) .venv/installed.lock || { \
 		$(PYTHON) -m venv .venv && \
 		$(BIN)/python -m pip install --disable-pip-version-check --quiet -r $(LOCK) && \

@@ -2,6 +2,7 @@
 
 import ast
 import re
+import shlex
 import textwrap
 from collections.abc import Iterator
 from types import ModuleType, SimpleNamespace
@@ -10,17 +11,19 @@ import pandas as pd
 import pytest
 import torch
 import yaml
+from snakemake import cli
 
 from stepscope import table_registry
 from stepscope.statistics import findings_rq1
 from stepscope.study import digests
 from stepscope.study.datasets.row import Row
-from support import key_tables, synthetic
+from support import commands, key_tables, synthetic
 from support.workflow import ROOT
 
 PACKAGE = ROOT / "workflow" / "src" / "stepscope"
 PAGES = ["README.md", "CONTRIBUTING.md", "config/README.md", "workflow/README.md"]
 CONFIGS = ["config/config.yaml", "config/paper.yaml", "tests/support/study/config/config.yaml"]
+MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 EXAMPLES = ("animals.tsv", "contrast")  # in names of files that only the examples make
 BOOTSTRAP = {"draws": 50, "confidence": 0.95, "seed": 0}
 
@@ -102,6 +105,64 @@ def test_files_of_the_repository_that_a_page_names_exist(page):
     top = r"(?:workflow|tests|config|envs|profiles)"
     for path in re.findall(rf"`({top}/[\w./-]+)`", text_of(page)):
         assert (ROOT / path).exists() or any(name in path for name in EXAMPLES), path
+
+
+@pytest.fixture
+def snakemake(tmp_path, monkeypatch, capsys):
+    """Snakemake's command line in a folder like the clone's, where each run is a dry run."""
+    commands.stand_in(tmp_path)
+    monkeypatch.chdir(tmp_path)
+
+    def run(arguments: list[str]) -> str:
+        with pytest.raises(SystemExit) as ended:
+            cli.main(arguments)
+        out, err = capsys.readouterr()
+        assert ended.value.code == 0, f"{shlex.join(arguments)}: {out + err}"
+        return out + err
+
+    return run
+
+
+@pytest.mark.parametrize("page", commands.PAGES)
+def test_command_lines_run_as_they_stand(page, snakemake, tmp_path):
+    for number, line in enumerate(commands.of_page(page)):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        for program, *arguments in commands.started(line, folder):
+            if program == "snakemake" and "--report" not in arguments:  # it needs results
+                snakemake(arguments)
+            elif program == "make":
+                assert set(arguments) <= set(
+                    re.search(r"^.PHONY: (.*)$", MAKEFILE, re.M)[1].split()
+                )
+            for name in arguments:
+                made = f"python {name}\n" in text_of(page)  # by an example
+                if program != "snakemake" and re.search(r"/|\.py$", name) and not made:
+                    assert (ROOT / name).exists(), line
+
+
+def test_a_page_without_commands_is_one_that_was_not_read():
+    found = {page: commands.of_page(page) for page in commands.PAGES}
+    assert "snakemake estimate --configfile config/paper.yaml" in found["config/paper.yaml"]
+    assert "make check" in " ".join(found["CONTRIBUTING.md"])
+    assert "snakemake --profile profiles/slurm all" in found["profiles/slurm/profile.yaml"]
+    assert len(found["README.md"]) > 15
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "--configfile my_study.yaml all",  # an option that takes several values eats the target
+        "--config guidance=4 all",
+        "--forcerun play_games all_of_it",
+        "rq4",
+        "all --configfile missing.yaml",
+        "results/paper/tables/rq1_auc.tsv",  # of another study
+    ],
+)
+def test_command_lines_that_do_not_work_are_noticed(line, snakemake):
+    with pytest.raises(AssertionError):
+        snakemake(shlex.split(line))
 
 
 def test_imports_follow_the_arrows_that_the_architecture_draws():

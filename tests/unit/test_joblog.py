@@ -7,7 +7,10 @@ import warnings
 
 import pytest
 
+from stepscope import joblog as module
 from stepscope.joblog import bar, joblog
+from stepscope.progress import reporter
+from stepscope.progress.forecast import last_bar
 
 
 def test_everything_lands_in_the_log(tmp_path, capfd):
@@ -20,19 +23,72 @@ def test_everything_lands_in_the_log(tmp_path, capfd):
         subprocess.run(["echo", "from a child"], check=True)
         assert list(bar(range(3), "things")) == [0, 1, 2]
     text = path.read_text()
-    for part in ("printed", "to stderr", "logged", "a warning", "from a child", "things: 100%"):
+    for part in ("printed", "to stderr", "logged", "a warning", "from a child", "things: 3 of 3"):
         assert part in text
     assert "Traceback" not in text
+    assert "\r" not in text
     out, err = capfd.readouterr()
-    assert "printed" not in out + err
+    assert not out + err
 
 
-def test_an_error_is_one_line_on_the_terminal_and_a_traceback_in_the_log(tmp_path, capfd):
+def test_a_bar_says_in_lines_how_far_it_is_and_the_run_reads_the_last(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "EVERY", 0)
     path = tmp_path / "job.log"
-    with pytest.raises(SystemExit), joblog(str(path)):
-        raise ValueError("prompts.tsv, row 2: too long.")
-    assert "Traceback" in path.read_text()
-    err = capfd.readouterr().err
-    assert err.strip() == f"ValueError: prompts.tsv, row 2: too long. (log: {path})"
+    with joblog(str(path)):
+        done = [last_bar(path)]
+        for _ in bar(range(3), "samples: decoded", 3):
+            print("a library says: 7 of 9")
+            done.append(last_bar(path))
+    assert done[0] is None
+    assert [found[:2] for found in done[1:]] == [(0, 3), (1, 3), (2, 3)]
+    assert done[1][2] is None  # nothing is done, so that nothing can be said
+    assert done[3][2] == 0
+    assert last_bar(path) == (3, 3, 0)
+    assert last_bar(tmp_path / "none.log") is None
+
+
+def test_seconds_left_are_read_as_they_are_written(tmp_path):
+    path = tmp_path / "job.log"
+    for left, seconds in (("00:07", 7), ("02:05", 125), ("1:00:01", 3601), ("?", None)):
+        path.write_text(f"steps: 5 of 10, 00:01 gone, {left} left\n")
+        assert last_bar(path) == (5, 10, seconds)
+    with path.open("a") as file:
+        file.write("steps: 6 of 10, 00:01 gone")  # as it is being written
+    assert last_bar(path)[0] == 5
+
+
+class LibraryError(ValueError):
+    """An error of somebody else's, whose class says something."""
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (ValueError("prompts.tsv, row 2: too long."), "prompts.tsv, row 2: too long."),
+        (KeyError("alpha"), "KeyError: 'alpha'"),
+        (LibraryError("Missing:\n\ta\n\tb"), "LibraryError: Missing: …"),
+        (ValueError(), "ValueError"),
+        (ValueError("a lone \ud800 of a caption"), "a lone \\ud800 of a caption"),
+        (ValueError("ein Bär"), "ein Bär"),
+    ],
+)
+def test_an_error_is_one_line_on_the_terminal_and_the_first_of_the_log(
+    tmp_path, capfd, error, sentence
+):
+    path = tmp_path / "job.log"
+
+    def fail() -> None:
+        print("before")
+        raise error
+
+    with pytest.raises(SystemExit) as ended, joblog(str(path)):
+        fail()
+    assert ended.value.code == 1
+    first, *others = path.read_text("utf-8").splitlines()
+    assert first == reporter.FAILED + sentence
+    assert "before" in others
+    assert any(line.startswith("Traceback") for line in others)
+    assert capfd.readouterr().err == f"{sentence} (log: {path})\n"
     print("afterwards")
     assert "afterwards" in capfd.readouterr().out
+    assert [file.name for file in tmp_path.iterdir()] == ["job.log"]

@@ -105,3 +105,5 @@ def test_prompt_that_is_too_long_stops_before_a_model_loads(fresh):
     printed = fresh.snakemake("results/tiny/traces/tiny/pairs/uniform/0.zarr", fails=True)
     assert "config/prompts.tsv, row 2, column prompt: prompt_id big-cat: the prompt" in printed
     assert "the text encoder takes 24" in printed
+    assert "generate failed: prompt_id big-cat: the prompt" in printed  # once more, at the end
+    assert "Traceback" not in printed  # it is in the log

@@ -3,6 +3,9 @@
 import json
 import os
 import shutil
+import subprocess
+
+import pytest
 
 from support import workflow
 from support.workflow import ROOT
@@ -55,3 +58,27 @@ def test_jobs_are_offline_and_fetching_as_the_user_says(fresh, monkeypatch):
     )
     fresh.snakefile = probe
     assert "offline:|1|\n" in fresh.snakemake("--list-rules")
+
+
+@pytest.mark.parametrize(
+    ("name", "works"),
+    [
+        *((f"a{character}b", False) for character in " \t\n'\"`$&|;<>(){}*?\\:"),
+        *((f"a{character}b", True) for character in "#%=,@+~!^é"),
+        ("[ab]", True),
+        ("-x", True),
+    ],
+)
+def test_a_folder_in_which_no_job_can_run_is_refused_before_anything_is_installed(
+    tmp_path, name, works
+):
+    """Each was tried, with a virtual environment in it and a job of the tiny study."""
+    folder = tmp_path / name
+    folder.mkdir()
+    shutil.copy(ROOT / "Makefile", folder)
+    command = ["make", "--silent", "setup", "PYTHON=echo installs; false"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    assert done.returncode != 0
+    assert ("installs" in done.stdout) == works
+    assert ("the path of this folder has a blank or one of" in done.stderr) != works
+    assert ("move or rename it" in done.stderr) != works

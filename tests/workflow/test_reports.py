@@ -1,6 +1,7 @@
 """What the workflow tells about itself: the lint, the report and the estimate."""
 
 import html
+import json
 import re
 import zipfile
 from types import SimpleNamespace
@@ -65,3 +66,5 @@ def test_estimate_names_every_target(fresh):
     for target in sorted(ANALYSES):
         assert f"\n{target} " in printed
     assert "measured" in printed
+    kept = json.loads((fresh.folder / "results" / "tiny" / ".estimate.json").read_text())
+    assert kept["generate batch=0 dataset=pairs model=tiny sampling=uniform"] > 0

@@ -14,5 +14,6 @@ rule estimate:
         config=config,
         prompts=PROMPTS,
         models=at_hand,
+        kept=KEPT_ESTIMATES,
     script:
         "../scripts/estimate.py"

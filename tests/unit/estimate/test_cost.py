@@ -69,17 +69,35 @@ def test_pictures_of_each_kind_of_job():
 
 def test_total_adds_start_up_and_calls():
     plan = [("generate", HERE), ("merge_table", {"table": "rq1_auc"})]
-    jobs, calls, pictures, hours, gigabytes, files = cost.total(plan, CONFIG, PROMPTS, {"m": MODEL})
+    seconds = {}
+    jobs, calls, pictures, hours, gigabytes, files = cost.total(
+        plan, CONFIG, PROMPTS, {"m": MODEL}, seconds
+    )
     assert (jobs, calls, pictures) == (2, 80, 0)
     assert hours * 3600 == pytest.approx(cost.LOADED + cost.BARE + 80 / 100)
     # each: 21 latents, 2 x 20 outputs, 20 of history; 20 clean predictions; "a red cat" and 3 more
     traced = 2 * (1024 * (21 + 40 + 20) + 2 * 24 * 32) + 2 * 20 * (1024 + 6 * (256 + 64))
     assert gigabytes == pytest.approx(4 * traced / 1e9)
     assert files > 2
+    assert seconds == {
+        "generate batch=0 dataset=scenes model=m sampling=uniform": cost.LOADED + 80 / 100,
+        "merge_table table=rq1_auc": cost.BARE,
+    }
     plan = [("decode", HERE)]
-    _, calls, pictures, hours, *_ = cost.total(plan, CONFIG, PROMPTS, {"m": MODEL})
+    _, calls, pictures, hours, *_ = cost.total(plan, CONFIG, PROMPTS, {"m": MODEL}, seconds)
     assert (calls, pictures) == (0, 4 * 61)
     assert hours * 3600 == pytest.approx(cost.LOADED + 4 * 61 / 50)
+
+
+def test_seconds_of_jobs_are_kept_beside_those_of_an_earlier_estimate(tmp_path):
+    path = tmp_path / "results" / "mine" / ".estimate.json"
+    cost.keep(str(path), {"a": 1.0, "b": 2.0})
+    cost.keep(str(path), {"b": 3.0})  # of what was still to do
+    assert json.loads(path.read_text()) == {"a": 1.0, "b": 3.0}
+    path.write_text("{torn")
+    cost.keep(str(path), {"b": 3.0})
+    assert json.loads(path.read_text()) == {"b": 3.0}
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
 
 
 def test_dry_run_is_read():

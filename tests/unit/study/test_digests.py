@@ -39,6 +39,15 @@ def test_digest_follows_dotted_names_to_one_module_of_several_with_the_same_name
     assert changed(stepscope___init__="FACE = 2\n") == before  # it only says where things are
 
 
+def test_what_a_job_says_of_itself_reruns_nothing():
+    uses = {"stepscope/p/a.py": "from stepscope.joblog import bar\nx = 1\n"}
+    found = [
+        digests.digest(["stepscope.p.a"], (MODULES | uses | {"stepscope/joblog.py": text}).get)
+        for text in ("EVERY = 1\n", "EVERY = 2\n")
+    ]
+    assert found[0] == found[1]
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -1,12 +1,12 @@
-"""A job's own log: everything it prints, and a progress bar that stays on the terminal."""
+"""A job's own log: everything it prints, lines that say how far it is, and what it failed of."""
 
-import io
 import logging
 import os
 import sys
 import traceback
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from pathlib import Path
 from typing import TextIO, TypeVar
 
 from tqdm import tqdm
@@ -14,7 +14,10 @@ from tqdm import tqdm
 from stepscope import allocator
 
 Item = TypeVar("Item")
-_terminal: TextIO | None = None  # the job's stderr before the redirection; None outside a job
+FAILED = "Failed: "  # begins the first line of a failed job's log
+EVERY = 10  # seconds between two lines of a bar in a log; `progress` reads the last one
+LINE = "{desc}: {n_fmt} of {total_fmt}, {elapsed} gone, {remaining} left"
+_log: TextIO | None = None  # the job's log; None outside a job
 
 
 @contextmanager
@@ -22,23 +25,24 @@ def joblog(path: str) -> Iterator[None]:
     """Send stdout, stderr, logging and tracebacks of the block to the file `path`.
 
     File descriptors are redirected beside `sys.stdout`, so that what libraries print from C and
-    what child processes print arrives too. An exception is logged with its traceback, shown as one
-    line on the terminal and ends the process with status 1 (SystemExit).
+    what child processes print arrives too. An exception is logged with its traceback, becomes one
+    line on the terminal and the first of the log, and ends the process with status 1 (SystemExit).
     """
-    global _terminal
+    global _log
     allocator.keep_pages()  # before anything large is made
     sys.stdout.flush()
     sys.stderr.flush()
     stdout, stderr = os.dup(1), os.dup(2)
     root = logging.getLogger()
     level = root.level
+    # a prompt may hold what neither the terminal nor UTF-8 can write
     with (
-        os.fdopen(os.dup(2), "w", buffering=1) as terminal,
-        open(path, "w", buffering=1) as log,
+        os.fdopen(os.dup(2), "w", buffering=1, errors="backslashreplace") as terminal,
+        open(path, "w", buffering=1, encoding="utf-8", errors="backslashreplace") as log,
         redirect_stdout(log),
         redirect_stderr(log),
     ):
-        _terminal = terminal
+        _log = log
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
         handler = logging.StreamHandler(log)
@@ -50,7 +54,10 @@ def joblog(path: str) -> Iterator[None]:
             yield
         except Exception as error:
             traceback.print_exc()
-            print(f"{type(error).__name__}: {error} (log: {path})", file=terminal)
+            log.flush()
+            _put_first(f"{FAILED}{sentence(error)}\n\n", Path(path))
+            clear = "\r\x1b[K" if terminal.isatty() else ""  # the run's progress may be there
+            print(f"{clear}{sentence(error)} (log: {path})", file=terminal)
             raise SystemExit(1) from error
         finally:
             root.removeHandler(handler)
@@ -60,15 +67,52 @@ def joblog(path: str) -> Iterator[None]:
             os.dup2(stderr, 2)
             os.close(stdout)
             os.close(stderr)
-            _terminal = None
+            _log = None
+
+
+def sentence(error: Exception) -> str:
+    """First line of what an error says, with its class but where that is a plain ValueError."""
+    said, *more = str(error).strip().splitlines() or [""]
+    name = type(error).__name__
+    parts = [] if type(error) is ValueError and said else [name]
+    return ": ".join(filter(None, [*parts, said])) + (" …" if more else "")
+
+
+def _put_first(head: str, path: Path) -> None:
+    """Write a text before what a file holds."""
+    changed = path.with_name(f"{path.name}.tmp")
+    changed.write_bytes(head.encode("utf-8", "backslashreplace") + path.read_bytes())
+    os.replace(changed, path)
 
 
 def bar(items: Iterable[Item], what: str, total: int | None = None) -> Iterator[Item]:
-    """Iterate over `items` with a progress bar on the terminal and its last line in the log."""
-    # a bar redraws its line, which only a terminal can show
-    hidden = _terminal is not None and not _terminal.isatty()
-    file = io.StringIO() if hidden else _terminal
-    progress = tqdm(items, desc=what, total=total, file=file, leave=False, mininterval=1)
-    yield from progress
-    if _terminal is not None:
-        print(progress)
+    """Iterate over `items` and say how many are done: in a job, lines in its log; else a bar."""
+    if _log is None:
+        yield from tqdm(items, desc=what, total=total, leave=False, mininterval=1)
+        return
+    yield from tqdm(
+        items,
+        desc=what,
+        total=total,
+        file=_Lines(_log),
+        bar_format=LINE,
+        mininterval=EVERY,
+        miniters=1,
+        smoothing=0,
+    )
+
+
+class _Lines:
+    """A file for a bar that is drawn again and again, whose drawings become lines of another."""
+
+    def __init__(self, file: TextIO) -> None:
+        self.file = file
+
+    def write(self, text: str) -> None:
+        """Write what was drawn as a line; blanks only erase a line of a terminal."""
+        if text.strip():
+            self.file.write(f"{text.strip()}\n")
+
+    def flush(self) -> None:
+        """Write what is held back."""
+        self.file.flush()

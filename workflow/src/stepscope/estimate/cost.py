@@ -1,17 +1,21 @@
 """What a study will cost: jobs, denoiser calls, hours and disk for each target, from dry runs."""
 
 import json
+import os
 import re
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
 from stepscope.estimate import trace_size
+from stepscope.progress.forecast import key
 
 if TYPE_CHECKING:  # it imports torch
     from stepscope.estimate.measure import Measurement
@@ -43,8 +47,9 @@ def estimate(
     config: dict[str, Any],
     prompts: dict[str, list[dict[str, Any]]],
     models: dict[str, dict[str, Any]],
+    kept: str,
 ) -> str:
-    """Table, as text, of what is still to do for each target.
+    """Table, as text, of what is still to do for each target; `kept` gets the seconds of each job.
 
     Jobs come from dry runs, calls from the methods themselves, bytes from the model's geometry.
     Seconds a call, seconds a decoded picture and memory come from a measurement of 20 calls where
@@ -59,10 +64,12 @@ def estimate(
         from stepscope.estimate.measure import measure
 
         measured = {name: measure(models[name], config) for name in sorted(needed)}
+    seconds: dict[str, float] = {}
     rows = [
-        (target, *total(plan, config, prompts, measured))
+        (target, *total(plan, config, prompts, measured, seconds))
         for target, plan in zip(targets, plans, strict=True)
     ]
+    keep(kept, seconds)
     lines = [
         "To do (finished jobs do not count; hours: one job at a time, so with N at a time 1/N; "
         "GB: before compression):",
@@ -103,23 +110,39 @@ def total(
     config: dict[str, Any],
     prompts: dict[str, list[dict[str, Any]]],
     measured: Mapping[str, "Measurement"],
+    seconds: dict[str, float],
 ) -> tuple[int, float, int, float, float, int]:
-    """Jobs, guided calls, decoded pictures, hours, GB and files of a plan."""
-    calls = seconds = size = 0.0
+    """Jobs, guided calls, decoded pictures, hours, GB and files of a plan.
+
+    `seconds` gets those of each job, by its key (see `progress`).
+    """
+    calls = size = hours = 0.0
     pictures = files = 0
     for rule, wildcards in plan:
-        seconds += LOADED if rule in LOADING else BARE
+        took = LOADED if rule in LOADING else BARE
         files += OWN_FILES
-        if "model" not in wildcards:
-            continue
-        model = measured[wildcards["model"]]
-        job = Work(config, prompts, wildcards, model).needs(rule)
-        calls += job.calls
-        pictures += job.pictures
-        seconds += job.calls / model["rate"] + job.pictures / model["decoding"]
-        size += job.size
-        files += job.files
-    return len(plan), calls, pictures, seconds / 3600, size / 1e9, files
+        if "model" in wildcards:
+            model = measured[wildcards["model"]]
+            job = Work(config, prompts, wildcards, model).needs(rule)
+            calls += job.calls
+            pictures += job.pictures
+            took += job.calls / model["rate"] + job.pictures / model["decoding"]
+            size += job.size
+            files += job.files
+        hours += took / 3600
+        seconds[key(rule, wildcards)] = took
+    return len(plan), calls, pictures, hours, size / 1e9, files
+
+
+def keep(path: str, seconds: dict[str, float]) -> None:
+    """Write seconds of jobs by their keys into a JSON file, beside those of jobs it has already."""
+    file, before = Path(path), {}
+    with suppress(OSError, ValueError):
+        before = json.loads(file.read_text(encoding="utf-8"))
+    file.parent.mkdir(parents=True, exist_ok=True)
+    temporary = file.with_name(f"{file.name}.{os.getpid()}")
+    temporary.write_text(json.dumps(before | seconds, indent=1), encoding="utf-8")
+    os.replace(temporary, file)
 
 
 class Work:

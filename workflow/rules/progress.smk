@@ -1,0 +1,23 @@
+# How far a run is, and in the end what its failed jobs failed of.
+from snakemake.logging import logger
+
+ready("progress.reporter")
+
+from stepscope.progress import reporter
+
+KEPT_ESTIMATES = f"results/{config['study']}/.estimate.json"
+progress = reporter.Reporter(workflow, logger, KEPT_ESTIMATES)
+
+
+onstart:
+    progress.start()
+
+
+onsuccess:
+    progress.stop()
+
+
+onerror:
+    progress.stop()
+    for sentence in reporter.failures(workflow.scheduler.failed):
+        logger.error(sentence)
