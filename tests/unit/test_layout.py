@@ -30,7 +30,7 @@ ARROWS = {
     "estimate": {"models", "tracing", "methods"},
 }
 # Modules beside the folders import nothing of the package, and every folder may import them.
-SHARED = {"joblog", "plugins", "language", "table_registry"}
+SHARED = {"joblog", "outputs", "plugins", "language", "table_registry"}
 LIGHT = {"yaml", "jsonschema"}  # what a Snakefile's imports may take beside the standard library
 LINES = {"package.smk": 100, "study.smk": 100, "paths.smk": 100, "params.smk": 100}
 LINES |= {"resources.smk": 100}
