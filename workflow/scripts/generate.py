@@ -1,13 +1,13 @@
 """Generate the pictures of a batch with tracing and store their traces."""
 
 import os
-import shutil
 import sys
 
 sys.path.insert(0, os.environ["STEPSCOPE"])  # the package's folder, set by package.smk
 
 from stepscope.joblog import joblog
 from stepscope.outputs import written
+from stepscope.store import parts
 from stepscope.tracing.generate import generate
 
 settings = dict(snakemake.params)
@@ -16,4 +16,4 @@ partial = f"{settings.pop('results')}/.partial/{'+'.join(snakemake.wildcards)}"
 with joblog(snakemake.log[0]):
     with written(snakemake.output, snakemake.input, settings) as (traces,):
         generate(traces, partial=partial, **settings)
-    shutil.rmtree(partial)  # the store is in its place
+    parts.discard(partial)

@@ -90,7 +90,9 @@ def test_damaged_metadata_are_refused_when_the_store_is_opened(store, damage):
     file = path / "zarr.json"
     whole = file.read_bytes()
     damage(file)
-    with pytest.raises(ValueError, match=rf"{file}: this file is damaged|{path}: there is no store"):
+    with pytest.raises(
+        ValueError, match=rf"{file}: this file is damaged|{path}: there is no store"
+    ):
         read(str(path))
     file.write_bytes(whole)
 

@@ -71,9 +71,7 @@ def emptied(part: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [None, torn, flipped, emptied])
-def test_finished_parts_are_used_again_and_damaged_ones_made_again(
-    tmp_path, whole, damage, capsys
-):
+def test_finished_parts_are_used_again_and_damaged_ones_made_again(tmp_path, whole, damage, capsys):
     part = tmp_path / "partial" / f"key.{NAMES[1]}.npz"
     parts.save_part(part, *forward_batch(1))
     if damage:

@@ -7,6 +7,7 @@ output of a job that was killed.
 import hashlib
 import json
 import os
+import shutil
 import zipfile
 import zlib
 from collections.abc import Callable, Sequence
@@ -73,3 +74,8 @@ def save_part(path: Path, arrays: dict[str, np.ndarray], attrs: dict[str, Any]) 
         file.flush()
         os.fsync(file.fileno())
     os.replace(temporary, path)
+
+
+def discard(partial: str) -> None:
+    """Remove the forward batches of a store that is in its place."""
+    shutil.rmtree(partial)
