@@ -202,17 +202,32 @@ def foreign_file(folder: Path) -> None:
     (folder / "0.zarr").write_text("mine")
 
 
+def foreign_folder_of_folders(folder: Path) -> None:
+    (folder / "0.zarr" / "mine").mkdir(parents=True)
+    (folder / "0.zarr" / "mine" / "cat.png").write_text("mine")
+
+
 def folder_for_a_table(folder: Path) -> None:
     (folder / "a.tsv").mkdir()
 
 
-@pytest.mark.parametrize("put", [foreign_folder, foreign_file, folder_for_a_table])
+@pytest.mark.parametrize(
+    "put", [foreign_folder, foreign_folder_of_folders, foreign_file, folder_for_a_table]
+)
 def test_what_is_no_result_is_never_replaced(folder, put):
     put(folder)
     before = sorted(folder.rglob("*"))
     with pytest.raises(ValueError, match=r"(0\.zarr|a\.tsv): this is no result of the workflow"):
         job(folder)
     assert sorted(folder.rglob("*")) == before
+
+
+def test_what_is_left_of_a_store_is_replaced(folder):
+    job(folder)
+    (folder / "0.zarr" / "zarr.json").unlink()  # Snakemake was killed while it deleted the store
+    outputs._discard(folder / "0.zarr", outputs.KEPT)
+    job(folder, "2")
+    assert contents(folder) == ["2"] * 3
 
 
 def test_without_hard_links_results_are_written_all_the_same(folder, monkeypatch):

@@ -115,6 +115,15 @@ def test_killed_job_makes_only_the_rest(study, expected, victim):
     check(study, expected)
 
 
+def test_what_is_no_store_is_not_deleted(fresh):
+    mine = fresh.folder / STORE / "mine.txt"
+    mine.parent.mkdir(parents=True)
+    mine.write_text("mine")
+    printed = fresh.snakemake(STORE.replace("long", "pairs"), fails=True)
+    assert f"{STORE}: this is no result of the workflow; move it away." in printed
+    assert mine.read_text() == "mine"
+
+
 def test_orphaned_job_is_waited_for(study, expected):
     orphan = kill_in_the_middle(study, "snakemake")
     study.snakemake("--unlock")

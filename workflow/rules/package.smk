@@ -52,6 +52,7 @@ ready("joblog", "outputs", "plugins", "table_registry", "models.families.names")
 digests.closure(digests.public([], package_file), package_file)
 
 from stepscope.models.families.names import FAMILIES
+from stepscope.outputs import is_foreign
 from stepscope.table_registry import TABLES
 
 

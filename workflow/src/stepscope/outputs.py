@@ -176,13 +176,21 @@ def _put(draft: Path, place: Path) -> None:
         _remove(before)
 
 
+def is_foreign(place: Path) -> bool:
+    """Whether something else than a store, a part of one or a file is in its place."""
+    if place.suffix != STORE:
+        return place.is_dir()
+    if not place.is_dir():
+        return place.exists()
+    if (place / "zarr.json").is_file():
+        return False
+    files = (path for path in place.rglob("*") if path.is_file())
+    return not all(path.name.startswith(("zarr.json", "c.", ".snakemake")) for path in files)
+
+
 def _refuse_foreign(place: Path) -> None:
     """Raise ValueError if something else than a result is in its place."""
-    if place.is_dir():
-        foreign = any(place.iterdir()) and not (place / "zarr.json").is_file()
-    else:
-        foreign = place.suffix == STORE and place.exists()
-    if foreign or (place.is_dir() and place.suffix != STORE):
+    if is_foreign(place):
         raise ValueError(f"{place}: this is no result of the workflow; move it away.")
 
 
