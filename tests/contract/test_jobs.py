@@ -61,7 +61,7 @@ def folder(tmp_path_factory):
     model = {"folder": str(folder / "pipeline"), "fingerprint": "x"}
     generate(
         str(folder / "traces.zarr"),
-        results=str(folder),
+        partial=str(folder / "partial"),
         model=model,
         study=STUDY,
         prompts=PROMPTS,

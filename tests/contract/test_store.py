@@ -37,7 +37,14 @@ def made(tmp_path_factory):
     tiny.tiny_sd1(folder / "pipeline")
     model = {"folder": str(folder / "pipeline"), "dtype": "float32", "fingerprint": "x"}
     path = folder / "traces" / "0.zarr"
-    generate(str(path), results=str(folder), model=model, study=STUDY, prompts=PROMPTS, code="c")
+    generate(
+        str(path),
+        partial=str(folder / "partial"),
+        model=model,
+        study=STUDY,
+        prompts=PROMPTS,
+        code="c",
+    )
     return model, path
 
 
@@ -105,7 +112,7 @@ def test_an_inverted_picture_is_stored_with_its_reconstruction_error(made, tmp_p
     path = str(tmp_path / "0.zarr")
     generate(
         path,
-        results=str(tmp_path),
+        partial=str(tmp_path / "partial"),
         model=made[0],
         study=STUDY | {"trace": "invert"},
         prompts=prompts,
@@ -126,7 +133,7 @@ def test_too_long_prompt_is_refused_by_the_tokenizer(made, tmp_path):
     with pytest.raises(ValueError, match="prompt_id cat: .* takes 24"):
         generate(
             str(tmp_path / "t.zarr"),
-            results=str(tmp_path),
+            partial=str(tmp_path / "partial"),
             model=model,
             study=STUDY,
             prompts=long,
@@ -178,7 +185,7 @@ def test_a_batch_that_does_not_fit_is_split_without_losing_any(made, tmp_path, m
     split = tmp_path / "split.zarr"
     generate(
         str(split),
-        results=str(tmp_path),
+        partial=str(tmp_path / "partial"),
         model=model,
         study=STUDY | {"storage": STUDY["storage"] | {"forward_batch": 3}},
         prompts=PROMPTS,
@@ -190,18 +197,17 @@ def test_a_batch_that_does_not_fit_is_split_without_losing_any(made, tmp_path, m
     assert contents(split) == contents(path)
 
 
-def test_auto_records_the_size_that_was_chosen(made, tmp_path, monkeypatch):
+def test_auto_records_the_size_that_was_chosen_and_takes_it_again(made, tmp_path, monkeypatch):
     model, path = made
-    monkeypatch.setattr(memory, "fitting_size", lambda one, device: len(one()))
-    auto = tmp_path / "auto.zarr"
-    generate(
-        str(auto),
-        results=str(tmp_path),
-        model=model,
-        study=STUDY | {"storage": STUDY["storage"] | {"forward_batch": "auto"}},
-        prompts=PROMPTS,
-        code="c",
-    )
-    assert open_trace(str(auto)).attrs["forward_batches"] == [2, 1]
-    assert contents(auto) == contents(path)
-    assert {file.suffix for file in (tmp_path / ".partial").iterdir()} == {".lock"}
+    for name, size in {"auto.zarr": 2, "again.zarr": 3}.items():
+        monkeypatch.setattr(memory, "fitting_size", lambda one, device, size=size: size)
+        generate(
+            str(tmp_path / name),
+            partial=str(tmp_path / "partial"),
+            model=model,
+            study=STUDY | {"storage": STUDY["storage"] | {"forward_batch": "auto"}},
+            prompts=PROMPTS,
+            code="c",
+        )
+        assert open_trace(str(tmp_path / name)).attrs["forward_batches"] == [2, 1]
+        assert contents(tmp_path / name) == contents(path)

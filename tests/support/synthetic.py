@@ -61,3 +61,31 @@ def maps(tree, values):
         roles = [[role for _, role in PROMPT]] * tree.sizes["sample"]
         coords["word_role"] = (("sample", "word"), np.array(roles, dtype=object))
     return xr.DataArray(values.astype("f4"), coords, dims)
+
+
+STEPS, SIZE = 3, 4
+
+
+def forward_batch(index: int) -> tuple[dict, dict]:
+    """Two samples of a forward batch; the second batch has longer prompts."""
+    rng = np.random.default_rng(index)
+    tokens = 4 + index
+    normal = {
+        "latent/value": rng.normal(size=(2, STEPS + 1, 4, SIZE, SIZE)).astype("f4"),
+        "output/value": rng.normal(size=(2, STEPS, 2, 4, SIZE, SIZE)).astype("f4"),
+        "denoised/value": rng.normal(size=(2, STEPS, 4, SIZE, SIZE)).astype("f2"),
+        "attn_4x4/value": rng.random(size=(2, STEPS, tokens, SIZE, SIZE)).astype("f2"),
+        "conditioning/prompt_embeds": rng.normal(size=(2, 2, 8, 6)).astype("f4"),
+        "timesteps": np.arange(STEPS, 0, -1.0),
+        "sigmas": np.arange(STEPS + 1, 0, -1.0),
+        "log_snr": np.arange(STEPS, dtype=float),
+    }
+    names = [f"{index}-{row}" for row in range(2)]
+    return normal, {
+        "prompts": names,
+        "prompt_ids": names,
+        "seeds": [0, 1],
+        "words": [[], []],
+        "token_text": [["t"] * tokens] * 2,
+        "guidance": 4.0,
+    }

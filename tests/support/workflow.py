@@ -8,6 +8,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
 from stepscope.study import digests
 
 ROOT = Path(__file__).parents[2]
@@ -77,6 +79,19 @@ def planned(printed: str) -> dict[str, int]:
 def environment() -> dict[str, str]:
     """One thread a job, and no hub."""
     return {**os.environ, "HF_HUB_OFFLINE": "1"}
+
+
+def job_of(running: subprocess.Popen) -> psutil.Process | None:
+    """The job's own Python among the descendants of a running Snakemake, if there is one."""
+    try:
+        return next(
+            child
+            for child in psutil.Process(running.pid).children(recursive=True)
+            if Path(child.name()).name.startswith("python")
+            and any(".snakemake/scripts/" in argument for argument in child.cmdline())
+        )
+    except (StopIteration, psutil.NoSuchProcess, psutil.ZombieProcess):
+        return None
 
 
 def new_study(folder: Path, models: Path) -> Study:

@@ -31,7 +31,7 @@ ARROWS = {
     "estimate": {"models", "tracing", "methods", "progress"},
 }
 # Modules beside the folders import none of them, and every folder may import them.
-SHARED = {"allocator", "joblog", "plugins", "language", "table_registry", "timesteps"}
+SHARED = {"allocator", "joblog", "outputs", "plugins", "language", "table_registry", "timesteps"}
 LIGHT = {"yaml", "jsonschema"}  # what a Snakefile's imports may take beside the standard library
 LINES = {"package.smk": 100, "study.smk": 100, "paths.smk": 100, "params.smk": 100}
 LINES |= {"resources.smk": 100}

@@ -1,6 +1,5 @@
 """A generate job killed in three ways ends with the store of an uninterrupted run."""
 
-import json
 import os
 import re
 import signal
@@ -12,7 +11,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from support.workflow import ROOT, Study, environment, new_study
+from support.stores import contents
+from support.workflow import ROOT, Study, environment, job_of, new_study
 
 STORE = "results/tiny/traces/tiny/long/uniform/0.zarr"
 LOG = "results/tiny/logs/generate/tiny/long/uniform/0.log"
@@ -36,19 +36,6 @@ def study(fresh) -> Study:
     return lengthened(fresh)
 
 
-def contents(study: Study) -> dict[str, object]:
-    """Bytes of every chunk, and the metadata but for the time of creation."""
-    store = study.folder / STORE
-    found = {}
-    for path in sorted(store.rglob("*")):
-        name = path.relative_to(store).as_posix()
-        if path.is_file() and path.name != ".snakemake_timestamp":
-            found[name] = path.read_bytes()
-    root = json.loads(found.pop("zarr.json"))
-    del root["attributes"]["created"]
-    return {**found, "zarr.json": root}
-
-
 def start(study: Study) -> subprocess.Popen:
     return subprocess.Popen(
         study.command(STORE),
@@ -62,7 +49,7 @@ def start(study: Study) -> subprocess.Popen:
 
 def parts(study: Study) -> list[Path]:
     """Finished forward batches of a job that has not ended."""
-    return list(study.folder.glob("results/tiny/.partial/*.npz"))
+    return list(study.folder.glob("results/tiny/.partial/*/*.npz"))
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
@@ -70,17 +57,6 @@ def wait_for(condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.02)
-
-
-def script_of(process: subprocess.Popen) -> psutil.Process:
-    """The job's own Python among Snakemake's descendants."""
-    (found,) = [
-        child
-        for child in psutil.Process(process.pid).children(recursive=True)
-        if Path(child.name()).name.startswith("python")
-        and any(".snakemake/scripts/" in argument for argument in child.cmdline())
-    ]
-    return found
 
 
 def made_again(study: Study) -> int:
@@ -100,14 +76,15 @@ def expected(models, tmp_path_factory):
     study = lengthened(new_study(tmp_path_factory.mktemp("whole") / "study", models))
     study.snakemake(STORE)
     assert made_again(study) == PARTS
-    return contents(study)
+    return contents(study.folder / STORE)
 
 
 def kill_in_the_middle(study: Study, victim: str) -> psutil.Process:
     """Start the job, kill what ``victim`` names after three forward batches, return the job."""
     running = start(study)
     wait_for(lambda: len(parts(study)) >= 3)
-    script = script_of(running)
+    script = job_of(running)
+    assert script.environ()["STEPSCOPE_SNAKEMAKE"] == str(running.pid)
     if victim == "job":
         script.kill()
     elif victim == "both":
@@ -121,8 +98,9 @@ def kill_in_the_middle(study: Study, victim: str) -> psutil.Process:
 
 
 def check(study: Study, expected: dict) -> None:
-    assert contents(study) == expected
+    assert contents(study.folder / STORE) == expected
     assert not parts(study)
+    assert not list((study.folder / STORE).parent.glob(".*draft*"))
 
 
 @pytest.mark.parametrize("victim", ["job", "both"])
@@ -137,6 +115,15 @@ def test_killed_job_makes_only_the_rest(study, expected, victim):
     check(study, expected)
 
 
+def test_what_is_no_store_is_not_deleted(fresh):
+    mine = fresh.folder / STORE / "mine.txt"
+    mine.parent.mkdir(parents=True)
+    mine.write_text("mine")
+    printed = fresh.snakemake(STORE.replace("long", "pairs"), fails=True)
+    assert f"{STORE}: this is no result of the workflow; move it away." in printed
+    assert mine.read_text() == "mine"
+
+
 def test_orphaned_job_is_waited_for(study, expected):
     orphan = kill_in_the_middle(study, "snakemake")
     study.snakemake("--unlock")
@@ -144,5 +131,5 @@ def test_orphaned_job_is_waited_for(study, expected):
     wait_for(lambda: "waiting for" in log_of(study))
     orphan.resume()
     assert again.wait() == 0
-    assert "was completed by another job" in log_of(study)
+    assert "was finished by another job" in log_of(study)
     check(study, expected)

@@ -37,8 +37,8 @@ from stepscope.study import digests
 
 # The hub is asked by fetch_model alone, unless the user is offline; jobs load what it left behind.
 os.environ.setdefault("STEPSCOPE_HUB_OFFLINE", os.environ.get("HF_HUB_OFFLINE", "0"))
-# For the scripts; PYTHONPATH is unset in conda jobs.
-os.environ.update(STEPSCOPE=SOURCE, HF_HUB_OFFLINE="1")
+# For the scripts; PYTHONPATH is unset in conda jobs. Orphans of a killed Snakemake know by its id.
+os.environ.update(STEPSCOPE=SOURCE, STEPSCOPE_SNAKEMAKE=str(os.getpid()), HF_HUB_OFFLINE="1")
 
 
 def ready(*modules):
@@ -48,10 +48,11 @@ def ready(*modules):
 
 
 # What every script imports, what finds methods of one's own, and what these may import.
-ready("joblog", "plugins", "table_registry", "models.families.names")
+ready("joblog", "outputs", "plugins", "table_registry", "models.families.names")
 digests.closure(digests.public([], package_file), package_file)
 
 from stepscope.models.families.names import FAMILIES
+from stepscope.outputs import is_foreign
 from stepscope.table_registry import TABLES
 
 

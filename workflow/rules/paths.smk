@@ -55,6 +55,13 @@ def parts_of(wildcards):
     return stores("<part>", PLAN.units(), table=wildcards.table)
 
 
+def foreign_stores():
+    """What is in the places of stores and is none; Snakemake would delete it."""
+    results = Path(PATHVARS.apply("<results>"))
+    found = [*results.glob("*/*/*/*/*.zarr"), *results.glob("maps/*/*/*/*/*.zarr")]
+    return [path for path in found if not path.name.startswith(".") and is_foreign(path)]
+
+
 def methods_of(wildcards):
     """Methods that explain the sampling of a job."""
     return PLAN.used_on(wildcards.sampling)

@@ -6,11 +6,15 @@ import sys
 sys.path.insert(0, os.environ["STEPSCOPE"])  # the package's folder, set by package.smk
 
 from stepscope.joblog import joblog
+from stepscope.outputs import written
 from stepscope.pictures.decode import decode
 
-with joblog(snakemake.log[0]):
+with (
+    joblog(snakemake.log[0]),
+    written(snakemake.output, snakemake.input, dict(snakemake.params)) as (previews,),
+):
     decode(
-        snakemake.output[0],
+        previews,
         traces=snakemake.input[0],
         model=snakemake.params.model,
         side=snakemake.params.side,

@@ -7,10 +7,14 @@ sys.path.insert(0, os.environ["STEPSCOPE"])  # the package's folder, set by pack
 
 from stepscope.joblog import joblog
 from stepscope.methods.explain import explain
+from stepscope.outputs import written
 
-with joblog(snakemake.log[0]):
+with (
+    joblog(snakemake.log[0]),
+    written(snakemake.output, snakemake.input, dict(snakemake.params)) as (maps,),
+):
     explain(
-        snakemake.output[0],
+        maps,
         traces=snakemake.input.traces,
         mask_path=snakemake.input.masks or None,
         model=snakemake.params.model,

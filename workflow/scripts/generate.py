@@ -6,15 +6,15 @@ import sys
 sys.path.insert(0, os.environ["STEPSCOPE"])  # the package's folder, set by package.smk
 
 from stepscope.joblog import joblog
+from stepscope.outputs import written
+from stepscope.store import parts
 from stepscope.tracing.generate import generate
 
+settings = dict(snakemake.params)
+partial = f"{settings.pop('results')}/.partial/{'+'.join(snakemake.wildcards)}"
+
 with joblog(snakemake.log[0]):
-    generate(
-        snakemake.output[0],
-        results=snakemake.params.results,
-        model=snakemake.params.model,
-        study=snakemake.params.study,
-        prompts=snakemake.params.prompts,
-        code=snakemake.params.code,
-        dataset=snakemake.config["datasets"][snakemake.wildcards.dataset],
-    )
+    dataset = snakemake.config["datasets"][snakemake.wildcards.dataset]
+    with written(snakemake.output, snakemake.input, settings) as (traces,):
+        generate(traces, partial=partial, dataset=dataset, **settings)
+    parts.discard(partial)

@@ -6,11 +6,15 @@ import sys
 sys.path.insert(0, os.environ["STEPSCOPE"])  # the package's folder, set by package.smk
 
 from stepscope.joblog import joblog
+from stepscope.outputs import written
 from stepscope.pictures.ground import ground
 
-with joblog(snakemake.log[0]):
+with (
+    joblog(snakemake.log[0]),
+    written(snakemake.output, snakemake.input, dict(snakemake.params)) as (masks,),
+):
     ground(
-        snakemake.output[0],
+        masks,
         traces=snakemake.input.traces,
         previews=snakemake.input.previews,
         ground=snakemake.params.ground,

@@ -6,7 +6,8 @@ import sys
 sys.path.insert(0, os.environ["STEPSCOPE"])  # the package's folder, set by package.smk
 
 from stepscope.joblog import joblog
+from stepscope.outputs import written
 from stepscope.store import tables
 
-with joblog(snakemake.log[0]):
-    tables.merge(snakemake.output[0], snakemake.input)
+with joblog(snakemake.log[0]), written(snakemake.output, snakemake.input) as (table,):
+    tables.merge(table, snakemake.input)

@@ -6,13 +6,17 @@ import sys
 sys.path.insert(0, os.environ["STEPSCOPE"])  # the package's folder, set by package.smk
 
 from stepscope.joblog import joblog
+from stepscope.outputs import written
 from stepscope.scores.games import write_games
 
-with joblog(snakemake.log[0]):
+with (
+    joblog(snakemake.log[0]),
+    written(snakemake.output, snakemake.input, dict(snakemake.params)) as (auc, curves),
+):
     settings = ("steps", "samples", "deletion", "insertion", "batch")
     write_games(
-        snakemake.output.auc,
-        snakemake.output.curves,
+        auc,
+        curves,
         traces=snakemake.input.traces,
         maps=list(snakemake.input.maps),
         model=snakemake.params.model,

@@ -7,12 +7,13 @@ sys.path.insert(0, os.environ["STEPSCOPE"])  # the package's folder, set by pack
 
 from stepscope.figures import games, plotting
 from stepscope.joblog import joblog
+from stepscope.outputs import written
 from stepscope.store import tables
 
-with joblog(snakemake.log[0]):
+with joblog(snakemake.log[0]), written(snakemake.output, snakemake.input) as (pdf, png):
     figure = games.auc(
         tables.read(snakemake.input.curves, games.CURVES),
         tables.read(snakemake.input.areas, games.AREAS),
         **snakemake.params.settings["bootstrap"],
     )
-    plotting.save(figure, snakemake.output.pdf, snakemake.output.png)
+    plotting.save(figure, pdf, png)

@@ -8,11 +8,12 @@ sys.path.insert(0, os.environ["STEPSCOPE"])  # the package's folder, set by pack
 from stepscope.figures import plotting, rq1
 from stepscope.figures.samples import load_samples
 from stepscope.joblog import joblog
+from stepscope.outputs import written
 
-with joblog(snakemake.log[0]):
+with joblog(snakemake.log[0]), written(snakemake.output, snakemake.input) as (pdf, png):
     given, settings = snakemake.input, snakemake.params.settings
     samples = load_samples(
         settings["records"], given.previews, given.masks, given.maps, settings["method"]
     )
     figure = rq1.maps_over_time(samples, settings["method"])
-    plotting.save(figure, snakemake.output.pdf, snakemake.output.png)
+    plotting.save(figure, pdf, png)

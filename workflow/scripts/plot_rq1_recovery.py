@@ -7,9 +7,10 @@ sys.path.insert(0, os.environ["STEPSCOPE"])  # the package's folder, set by pack
 
 from stepscope.figures import plotting, rq1
 from stepscope.joblog import joblog
+from stepscope.outputs import written
 from stepscope.store import tables
 
-with joblog(snakemake.log[0]):
+with joblog(snakemake.log[0]), written(snakemake.output, snakemake.input) as (pdf, png):
     table = tables.read(snakemake.input[0], rq1.RECOVERY)
     figure = rq1.recovery(table, **snakemake.params.settings["bootstrap"])
-    plotting.save(figure, snakemake.output.pdf, snakemake.output.png)
+    plotting.save(figure, pdf, png)

@@ -8,9 +8,10 @@ sys.path.insert(0, os.environ["STEPSCOPE"])  # the package's folder, set by pack
 from stepscope.figures import plotting, rq2
 from stepscope.figures.samples import load_samples
 from stepscope.joblog import joblog
+from stepscope.outputs import written
 from stepscope.store import tables
 
-with joblog(snakemake.log[0]):
+with joblog(snakemake.log[0]), written(snakemake.output, snakemake.input) as (pdf, png):
     given, settings = snakemake.input, snakemake.params.settings
     samples = load_samples(
         settings["records"],
@@ -22,4 +23,4 @@ with joblog(snakemake.log[0]):
     )
     table = tables.read(given.relevance, rq2.RELEVANCE)
     figure = rq2.words(samples, table, settings["method"], settings["map_method"])
-    plotting.save(figure, snakemake.output.pdf, snakemake.output.png)
+    plotting.save(figure, pdf, png)

@@ -7,12 +7,13 @@ sys.path.insert(0, os.environ["STEPSCOPE"])  # the package's folder, set by pack
 
 from stepscope.figures import plotting, rq3
 from stepscope.joblog import joblog
+from stepscope.outputs import written
 from stepscope.store import tables
 
-with joblog(snakemake.log[0]):
+with joblog(snakemake.log[0]), written(snakemake.output, snakemake.input) as (pdf, png):
     figure = rq3.emergence(
         tables.read(snakemake.input.concepts, rq3.CONCEPTS),
         tables.read(snakemake.input.onsets, rq3.ONSETS),
         **snakemake.params.settings["bootstrap"],
     )
-    plotting.save(figure, snakemake.output.pdf, snakemake.output.png)
+    plotting.save(figure, pdf, png)

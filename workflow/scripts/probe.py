@@ -6,12 +6,16 @@ import sys
 sys.path.insert(0, os.environ["STEPSCOPE"])  # the package's folder, set by package.smk
 
 from stepscope.joblog import joblog
+from stepscope.outputs import written
 from stepscope.scores import concepts
 
-with joblog(snakemake.log[0]):
+with (
+    joblog(snakemake.log[0]),
+    written(snakemake.output, snakemake.input, dict(snakemake.params)) as (table, onsets),
+):
     concepts.write_concepts(
-        snakemake.output.concepts,
-        snakemake.output.emergence,
+        table,
+        onsets,
         traces=snakemake.input.traces,
         previews=snakemake.input.previews,
         model=snakemake.params.model,

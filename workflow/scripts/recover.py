@@ -6,11 +6,15 @@ import sys
 sys.path.insert(0, os.environ["STEPSCOPE"])  # the package's folder, set by package.smk
 
 from stepscope.joblog import joblog
+from stepscope.outputs import written
 from stepscope.scores import recovery
 
-with joblog(snakemake.log[0]):
+with (
+    joblog(snakemake.log[0]),
+    written(snakemake.output, snakemake.input, dict(snakemake.params)) as (table,),
+):
     recovery.write_recovery(
-        snakemake.output[0],
+        table,
         traces=snakemake.input.traces,
         masks=snakemake.input.masks,
         keys={name: snakemake.wildcards[name] for name in ("model", "dataset", "sampling")},

@@ -6,12 +6,16 @@ import sys
 sys.path.insert(0, os.environ["STEPSCOPE"])  # the package's folder, set by package.smk
 
 from stepscope.joblog import joblog
+from stepscope.outputs import written
 from stepscope.scores import word_relevance
 
-with joblog(snakemake.log[0]):
+with (
+    joblog(snakemake.log[0]),
+    written(snakemake.output, snakemake.input, dict(snakemake.params)) as (relevance, roles),
+):
     word_relevance.write_relevance(
-        snakemake.output.relevance,
-        snakemake.output.roles,
+        relevance,
+        roles,
         traces=snakemake.input.traces,
         maps=snakemake.input.maps,
         keys={name: snakemake.wildcards[name] for name in ("model", "dataset", "sampling")},

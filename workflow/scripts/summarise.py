@@ -6,10 +6,11 @@ import sys
 sys.path.insert(0, os.environ["STEPSCOPE"])  # the package's folder, set by package.smk
 
 from stepscope.joblog import joblog
+from stepscope.outputs import written
 from stepscope.statistics import summaries
 from stepscope.store import tables
 
-with joblog(snakemake.log[0]):
+with joblog(snakemake.log[0]), written(snakemake.output, snakemake.input) as (table,):
     name = snakemake.wildcards.table
     frame = summaries.summary(name, tables.read(snakemake.input[0]), **snakemake.params.statistics)
-    tables.write(snakemake.output[0], frame)
+    tables.write(table, frame)

@@ -6,13 +6,14 @@ import sys
 sys.path.insert(0, os.environ["STEPSCOPE"])  # the package's folder, set by package.smk
 
 from stepscope.joblog import joblog
+from stepscope.outputs import written
 from stepscope.statistics import claims
 from stepscope.store import tables
 
-with joblog(snakemake.log[0]):
+with joblog(snakemake.log[0]), written(snakemake.output, snakemake.input) as (table,):
     frame = claims.claims_table(
         {name: tables.read(path) for name, path in snakemake.input.items()},
         samplings={name: entry["kind"] for name, entry in snakemake.params.samplings.items()},
         **snakemake.params.statistics,
     )
-    tables.write(snakemake.output[0], frame)
+    tables.write(table, frame)

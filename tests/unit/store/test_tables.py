@@ -1,5 +1,7 @@
 """Tables: columns, format, reading back, and merging of parts."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -43,6 +45,73 @@ def test_parts_of_different_columns_are_refused_by_name(tmp_path):
     tables.write(second, FRAME.drop(columns="word"))
     with pytest.raises(ValueError, match=r"2\.tsv: its columns are not those of"):
         tables.merge(str(tmp_path / "whole.tsv"), [first, second])
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-4])
+
+
+def cut_at_a_tab(path: Path) -> None:
+    path.write_text(path.read_text().rpartition("\t")[0])
+
+
+def emptied(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def a_field_more(path: Path) -> None:
+    path.write_text(path.read_text().replace("null", "nu\tll"))
+
+
+def a_field_less(path: Path) -> None:
+    path.write_text(path.read_text().replace("null\t", ""))
+
+
+def an_open_quote(path: Path) -> None:
+    path.write_text(path.read_text().replace("null", '"null'))
+
+
+def other_bytes(path: Path) -> None:
+    path.write_bytes(path.read_bytes().replace(b"null", b"\xff\xfe"))
+
+
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        (cut, "the last line is cut"),
+        (cut_at_a_tab, "the last line is cut"),
+        (emptied, "the last line is cut"),
+        (a_field_more, "row 2 has 5 fields, not 4"),
+        (a_field_less, "row 2 has 3 fields, not 4"),
+        (an_open_quote, "unexpected end of data"),
+        (other_bytes, "'utf-8' codec can't decode"),
+    ],
+)
+@pytest.mark.parametrize("damaged", [0, 1])
+def test_a_damaged_part_is_refused_by_name(tmp_path, damage, says, damaged):
+    parts = [tmp_path / "0.tsv", tmp_path / "1.tsv"]
+    for part in parts:
+        tables.write(str(part), FRAME)
+    damage(parts[damaged])
+    with pytest.raises(ValueError, match=rf"{damaged}\.tsv: {says}.* Delete the file"):
+        tables.merge(str(tmp_path / "whole.tsv"), [str(part) for part in parts])
+
+
+@pytest.mark.parametrize("damage", [cut, cut_at_a_tab, emptied])
+def test_a_cut_table_is_refused_when_it_is_read(tmp_path, damage):
+    path = tmp_path / "a.tsv"
+    tables.write(str(path), FRAME)
+    damage(path)
+    with pytest.raises(ValueError, match=r"a\.tsv: the last line is cut"):
+        tables.read(str(path))
+
+
+def test_text_with_tabs_quotes_and_line_breaks_is_merged_as_it_is(tmp_path):
+    odd = FRAME.assign(word=['a "b"', "a\tb", "a\nb"])
+    path, whole = str(tmp_path / "a.tsv"), str(tmp_path / "whole.tsv")
+    tables.write(path, odd)
+    tables.merge(whole, [path, path])
+    assert tables.read(whole)["word"].tolist() == [*odd["word"]] * 2
 
 
 def test_a_missing_column_is_named():

@@ -76,10 +76,10 @@ class Denoiser:
         """Raw outputs of both guidance halves for latents at a step's noise level and prompt.
 
         Both halves are one call of the network, as in the pipeline: with a batch of the traced
-        shape they equal the traced outputs bit by bit. Without guidance, and with `prompt_only`,
-        uncond is NaN and costs nothing. A tensor of `conditioning` is (2, ...), or (B, 2, ...)
-        where every row has its own. Rows that do not fit into memory together are called in pieces,
-        unless gradients need them together.
+        shape and weights as `load` lays them out, they equal the traced outputs bit by bit. Without
+        guidance, and with `prompt_only`, uncond is NaN and costs nothing. In `conditioning` tensors
+        are (2, ...), or (B, 2, ...) where every row has its own. Rows that do not fit into memory
+        together are called in pieces, unless gradients need them together.
         """
         count = len(latents)
         by_row = {}

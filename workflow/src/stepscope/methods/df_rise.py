@@ -54,8 +54,8 @@ def df_rise(
     third contain the latent itself and reward copying it. `score`: s per "pixel", its "mean"
     (RISE proper), or its mean over the objects' "region". `variants` adds maps from the same
     denoiser calls: "paper" (the equation, sum of mask x s), "official" (the authors' code) and
-    further similarities, named as such. Results are bitwise the same for the same `block`. A
-    parameter that is out of range, a name that is unknown, and a missing region are ValueErrors.
+    further similarities, named as such. Results are bitwise the same for the same `block`,
+    device and threads. A wrong parameter, an unknown name and a missing region are ValueErrors.
     """
     plan = Plan.of(similarity, quantity, score, tuple(variants), keep, seed)
     if masks < 2 or block < 1 or not 0 < keep < 1:

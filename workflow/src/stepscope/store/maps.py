@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from stepscope.store.checked import CheckedStore
 from stepscope.store.coordinates import SHARED, coordinates
 from stepscope.store.zarr_files import write_dataset
 
@@ -15,8 +16,14 @@ MASK = ("sample", "word", "y", "x")
 
 
 def open_dataset(path: str) -> xr.Dataset:
-    """Open a store of maps, previews or masks lazily; a torn one raises ValueError."""
-    return xr.open_zarr(path, consolidated=True, chunks=None)
+    """Open a store of maps, previews or masks lazily; a torn one raises ValueError.
+
+    So does the reading of a chunk that is missing or damaged.
+    """
+    dataset = xr.open_zarr(CheckedStore(path), consolidated=True, chunks=None)
+    if "trace" not in dataset.attrs:
+        raise ValueError(f"{path}: this is a zarr store, but not one of this workflow.")
+    return dataset
 
 
 def write_maps(
@@ -26,13 +33,25 @@ def write_maps(
 
     NaN where a method was not computed. `<name>_se` holds the standard errors of `<name>`.
     """
-    dataset = xr.Dataset({name: values.astype("f4") for name, values in maps.items()})
+    described = {
+        name: values.astype("f4").assign_attrs(units="1", long_name=_long_name(name, maps))
+        for name, values in maps.items()
+    }
+    dataset = xr.Dataset(described)
     _write_with_coordinates(path, dataset, tree, attrs)
+
+
+def _long_name(name: str, maps: Mapping[str, xr.DataArray]) -> str:
+    """What a variable of a store of maps is, in words."""
+    if _is_error(name, maps):
+        return f"standard error of {name.removesuffix('_se')}"
+    return f"saliency by {name}"
 
 
 def write_masks(path: str, mask: np.ndarray, tree: xr.DataTree, attrs: Mapping[str, Any]) -> None:
     """Write masks (sample, word, y, x), float32 in [0, 1], NaN where a word has none."""
-    dataset = xr.Dataset({"mask": (MASK, mask.astype("f4"))})
+    about = {"units": "1", "long_name": "share of a pixel that belongs to the word"}
+    dataset = xr.Dataset({"mask": (MASK, mask.astype("f4"), about)})
     _write_with_coordinates(path, dataset, tree, attrs)
 
 
@@ -63,7 +82,10 @@ def write_previews(
     (sample, y, x, rgb) u1 the final picture, at a size of its own.
     """
     dataset = xr.Dataset(
-        {"preview": (PREVIEW, preview), "image": (IMAGE, image)},
+        {
+            "preview": (PREVIEW, preview, {"units": "1", "long_name": "clean prediction, decoded"}),
+            "image": (IMAGE, image, {"units": "1", "long_name": "final picture"}),
+        },
         coords={"prediction": np.array(predictions, dtype=object)},
         attrs={"trace": tree.attrs["digest"], **attrs},
     )

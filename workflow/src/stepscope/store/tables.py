@@ -1,5 +1,7 @@
 """Tables as files: their form, reading, writing, and the merging of per-batch parts."""
 
+import csv
+import os
 import shutil
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,6 +12,8 @@ import xarray as xr
 
 from stepscope.store.coordinates import SHARED
 from stepscope.table_registry import CLAIMS, SAMPLE, TABLES, TEXT
+
+REMEDY = "Delete the file; Snakemake then makes it again."
 
 
 def ordered(frame: pd.DataFrame, table: str) -> pd.DataFrame:
@@ -56,9 +60,11 @@ def write(path: str, frame: pd.DataFrame) -> None:
 
 
 def read(path: str, columns: Sequence[str] | None = None) -> pd.DataFrame:
-    """Read a table; text stays text (a prompt may hold the word "nan"), empty numbers are NaN."""
-    with open(path, encoding="utf-8") as file:
-        names = file.readline().rstrip("\n").split("\t")
+    """Read a table; text stays text (a prompt may hold the word "nan"), empty numbers are NaN.
+
+    A table whose last line is cut raises ValueError.
+    """
+    names = _header(path).rstrip("\n").split("\t")
     return pd.read_table(
         path,
         usecols=None if columns is None else list(columns),
@@ -69,18 +75,42 @@ def read(path: str, columns: Sequence[str] | None = None) -> pd.DataFrame:
 
 
 def merge(path: str, parts: Sequence[str]) -> None:
-    """Write the rows of all parts under one header, line by line, whatever their number.
+    """Write the rows of all parts under one header, whatever their number.
 
-    A part with other columns than the first one raises ValueError.
+    A part with other columns than the first one, or a row of fewer or more fields, raises
+    ValueError.
     """
     with open(path, "w", encoding="utf-8", newline="") as whole:
-        header = None
+        header = _header(parts[0])
+        whole.write(header)
         for part in parts:
+            if _header(part) != header:
+                raise ValueError(f"{part}: its columns are not those of {parts[0]}.")
+            _check_rows(part)
             with open(part, encoding="utf-8", newline="") as file:
-                first = file.readline()
-                if header is None:
-                    header = first
-                    whole.write(first)
-                if first != header:
-                    raise ValueError(f"{part}: its columns are not those of {parts[0]}.")
+                file.readline()
                 shutil.copyfileobj(file, whole)
+
+
+def _header(path: str) -> str:
+    """First line of a table; one that ends within a line raises ValueError."""
+    with open(path, "rb") as file:
+        header = file.readline().decode(errors="replace")
+        file.seek(-1 if header else 0, os.SEEK_END)
+        if file.read(1) != b"\n":
+            raise ValueError(f"{path}: the last line is cut. {REMEDY}")
+    return header
+
+
+def _check_rows(path: str) -> None:
+    """Raise ValueError if a row has fewer or more fields than the header."""
+    with open(path, encoding="utf-8", newline="") as file:
+        rows = csv.reader(file, delimiter="\t", strict=True)
+        try:
+            count = len(next(rows))
+            wrong = next((row for row in enumerate(rows, 1) if len(row[1]) != count), None)
+        except (csv.Error, UnicodeDecodeError) as error:
+            raise ValueError(f"{path}: {error}. {REMEDY}") from error
+    if wrong is not None:
+        number, row = wrong
+        raise ValueError(f"{path}: row {number} has {len(row)} fields, not {count}. {REMEDY}")

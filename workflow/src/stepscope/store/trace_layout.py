@@ -1,7 +1,6 @@
 """The layout of a trace store: its groups, axes and attributes, and its check."""
 
 import json
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ import numpy as np
 import xarray as xr
 import zarr
 
-from stepscope.store.zarr_files import FLAT, flat_keys
+from stepscope.store.zarr_files import CODECS, FLAT, encodings, write_arrays
 
 SCHEMA_VERSION = 1
 PER_SAMPLE = ("prompts", "prompt_ids", "seeds", "words", "token_text", "reconstruction_error")
@@ -21,12 +20,18 @@ AXES = {
     "denoised": ("sample", "step", "channel", "y", "x"),
     "attn": ("sample", "step", "word_token", "y", "x"),
 }
+NAMES = {
+    "latent": "latent before and after each step",
+    "output": "raw output of the network",
+    "denoised": "clean prediction, guided",
+    "attn": "cross-attention, mean over heads and layers",
+}
+HALVES = ("uncond", "cond")
 SECOND = {"conditioning": "half", "solver": "step"}  # second axis of the groups of named variables
 
 
 def assemble(path: Path, parts: list[Path], key: str) -> None:
     """Put all parts into one store; attention is padded with NaN to the longest prompt."""
-    shutil.rmtree(path, ignore_errors=True)
     opened = [np.load(part) for part in parts]
     attrs = [json.loads(str(part["attrs"])) for part in opened]
     sizes = [len(item["prompts"]) for item in attrs]
@@ -36,7 +41,7 @@ def assemble(path: Path, parts: list[Path], key: str) -> None:
         if "/" in name
     }
     shared = root(opened, attrs, key)
-    shared.to_zarr(path, zarr_format=3, consolidated=False, encoding=flat_keys(shared))
+    write_arrays(path, shared, encodings(shared))
     group = zarr.open_group(path, mode="r+")
     for name, shape in shapes.items():
         array = allocate(group, name, shape, opened[0][name].dtype)
@@ -59,9 +64,18 @@ def allocate(group: zarr.Group, name: str, shape: tuple[int, ...], dtype: np.dty
         chunks=(1, *shape[1:]),
         dimension_names=_axes(name, len(shape)),
         fill_value=np.nan if np.issubdtype(dtype, np.floating) else 0,
-        attributes={"units": "1"},
+        attributes=_described(name),
         chunk_key_encoding=FLAT,
+        compressors=CODECS,
+        config={"write_empty_chunks": True},
     )
+
+
+def _described(name: str) -> dict[str, str]:
+    """Attributes of `<group>/<variable>`: its unit and what it is."""
+    group, _, variable = name.partition("/")
+    kind = group.partition("_")[0]
+    return {"units": "1", "long_name": NAMES.get(kind) or f"{kind}: {variable.replace('_', ' ')}"}
 
 
 def _axes(name: str, count: int) -> tuple[str, ...]:
@@ -104,9 +118,10 @@ def root(
             "sample": np.arange(len(listed["prompts"]), dtype="i4"),
             "step": np.arange(1, len(timesteps) + 1, dtype="i4"),
             "state": np.arange(len(timesteps) + 1, dtype="i4"),
-            "timestep": ("step", timesteps, {"units": "1"}),
-            "log_snr": ("step", parts[0]["log_snr"], {"units": "nat"}),
-            "sigma": ("state", parts[0]["sigmas"], {"units": "1"}),
+            "half": np.array(HALVES, dtype=object),
+            "timestep": ("step", timesteps, {"units": "1", "long_name": "time step of the model"}),
+            "log_snr": ("step", parts[0]["log_snr"], {"units": "nat", "long_name": "log-SNR"}),
+            "sigma": ("state", parts[0]["sigmas"], {"units": "1", "long_name": "noise scale"}),
             "seed": ("sample", np.array(listed["seeds"], dtype="i8")),
             "prompt_id": ("sample", np.array(listed["prompt_ids"], dtype=object)),
             "token_text": (("sample", "word_token"), text),

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
+from stepscope.store.checked import CheckedStore
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -19,8 +21,14 @@ REPLAYED = ("sampling", "scheduler", "guidance", "guidance_rescale")
 
 
 def open_trace(path: str) -> xr.DataTree:
-    """Open a trace store lazily; one whose writer died raises ValueError."""
-    return xr.open_datatree(path, engine="zarr", consolidated=True, chunks=None)
+    """Open a trace store lazily; a torn one raises ValueError.
+
+    So does the reading of a chunk that is missing or damaged.
+    """
+    tree = xr.open_datatree(CheckedStore(path), engine="zarr", consolidated=True, chunks=None)
+    if "latent" not in tree:
+        raise ValueError(f"{path}: this is a zarr store, but not one of traces.")
+    return tree
 
 
 def _array(tree: xr.DataTree, path: str) -> xr.DataArray:

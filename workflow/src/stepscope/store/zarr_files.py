@@ -1,7 +1,6 @@
-"""Writing a zarr store: under a temporary name, consolidated, renamed into place."""
+"""Writing a zarr store: every chunk with its checksum, and the metadata of all arrays last."""
 
-import os
-import shutil
+import json
 import warnings
 from pathlib import Path
 from typing import Any
@@ -9,37 +8,49 @@ from typing import Any
 import numpy as np
 import xarray as xr
 import zarr
+from zarr.codecs import Crc32cCodec, ZstdCodec
+
+from stepscope.store.checked import CHECKSUM, METADATA, checksum
 
 # The separator "/" would make several folders for every chunk.
 FLAT: dict[str, Any] = {"name": "default", "separator": "."}
+CODECS = (ZstdCodec(), Crc32cCodec())
 
 
-def write_dataset(path: str, dataset: xr.Dataset) -> None:
-    """Write a Dataset as one consolidated zarr store, by way of a temporary name.
+def write_dataset(path: str | Path, dataset: xr.Dataset) -> None:
+    """Write a Dataset as one consolidated zarr store.
 
     A chunk is what the first axis has at one place: a sample.
     """
-    temporary = Path(f"{path}.tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
     dataset = dataset.drop_encoding()
-    encoding = flat_keys(dataset)
+    encoding = encodings(dataset)
     for name, variable in dataset.data_vars.items():
         encoding[str(name)]["chunks"] = (1, *variable.shape[1:])
         if np.issubdtype(variable.dtype, np.floating):
             encoding[str(name)]["_FillValue"] = np.nan
-    dataset.to_zarr(temporary, zarr_format=3, consolidated=False, encoding=encoding)
-    commit(temporary, Path(path))
+    write_arrays(path, dataset, encoding)
+    commit(path)
 
 
-def flat_keys(dataset: xr.Dataset) -> dict[str, dict[str, Any]]:
-    """Encodings of a Dataset's variables whose chunks are files of one folder."""
-    return {str(name): {"chunk_key_encoding": FLAT} for name in dataset.variables}
+def encodings(dataset: xr.Dataset) -> dict[str, dict[str, Any]]:
+    """Encodings of a Dataset's variables: chunks are files of one folder, with checksums."""
+    shared = {"chunk_key_encoding": FLAT, "compressors": CODECS}
+    return {str(name): dict(shared) for name in dataset.variables}
 
 
-def commit(temporary: Path, path: Path) -> None:
-    """Consolidate, which marks a store as complete, and rename it into place."""
+def write_arrays(path: str | Path, dataset: xr.Dataset, encoding: dict[str, Any]) -> None:
+    """Write a Dataset as a zarr group that is not yet complete."""
+    dataset.to_zarr(
+        path, zarr_format=3, consolidated=False, encoding=encoding, write_empty_chunks=True
+    )
+
+
+def commit(path: str | Path) -> None:
+    """Consolidate the metadata and add their checksum, which marks a store as complete."""
     with warnings.catch_warnings():  # that other zarr libraries may not read it; they need not
         warnings.filterwarnings("ignore", "Consolidated metadata", category=UserWarning)
-        zarr.consolidate_metadata(temporary)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    os.replace(temporary, path)
+        zarr.consolidate_metadata(path)
+    file = Path(path, METADATA)
+    metadata = json.loads(file.read_text(encoding="utf-8"))
+    metadata["attributes"][CHECKSUM] = checksum(metadata)
+    file.write_text(json.dumps(metadata, indent=2), encoding="utf-8")

@@ -26,7 +26,7 @@ DERIVED = ("denoised", "attn")
 def generate(
     path: str,
     *,
-    results: str,
+    partial: str,
     model: dict,
     study: dict,
     prompts: list[dict],
@@ -34,6 +34,8 @@ def generate(
     dataset: dict | None = None,
 ) -> None:
     """Trace every prompt x seed of `prompts` and write the trace store `path`.
+
+    `partial` is a folder of this store alone; finished forward batches are kept there.
 
     `study` has sampling, scheduler, guidance, negative_prompt, height, width, storage and, for
     real pictures, trace: how they are traced (see `real_pictures`). `dataset` is the entry that the
@@ -43,10 +45,8 @@ def generate(
     """
     check_prompts(model, study["negative_prompt"], prompts, dataset)
     job = Generation(model, study, prompts, code)
-    kept = f"{results}/.partial"
-    chosen = Path(f"{kept}/{job.key}.size")
-    parts.write_in_parts(path, kept, job.key, lambda: job.compose(chosen), job.make)
-    chosen.unlink(missing_ok=True)
+    names = job.compose(Path(partial))
+    parts.write_in_parts(path, partial, job.key, names, job.make)
 
 
 def check_prompts(
@@ -89,18 +89,17 @@ class Generation:
         """The model, loaded at the first use."""
         return pipelines.load(self.model)
 
-    def compose(self, chosen: Path) -> int:
-        """Divide the samples into forward batches, and count these.
+    def compose(self, kept: Path) -> list[str]:
+        """Divide the samples into forward batches, named by their first sample and their size.
 
-        To be called under the store's lock, since a size that memory decides is chosen only once,
-        and kept in the file `chosen`.
+        A size that memory decides is chosen only once, and remembered in the folder `kept`.
         """
         size = self.study["storage"]["forward_batch"]
         if size == "auto":
-            size = remembered(chosen, self.fitting_size)
+            size = remembered(kept / f"{self.key}.size", self.fitting_size)
         starts = range(0, len(self.samples), size)
         self.batches = [self.samples[start : start + size] for start in starts]
-        return len(self.batches)
+        return [f"{start}+{len(batch)}" for start, batch in zip(starts, self.batches, strict=True)]
 
     def fitting_size(self) -> int:
         """How many samples fit into memory together, from the peak of the longest prompt."""
@@ -148,11 +147,14 @@ class Generation:
 
 def remembered(path: Path, choose: Callable[[], int]) -> int:
     """A number chosen once for a store: a resumed job keeps the composition of what is done."""
-    if not path.exists():
+    kept = path.read_text() if path.exists() else ""
+    if not kept.isdecimal():
+        kept = str(choose())
+        path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_suffix(".tmp")
-        temporary.write_text(str(choose()))
+        temporary.write_text(kept)
         temporary.replace(path)
-    return int(path.read_text())
+    return int(kept)
 
 
 def joined(

@@ -1,0 +1,240 @@
+"""How results come to their places: alone, whole, and never lost once they are finished."""
+
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from stepscope import outputs
+
+fork = multiprocessing.get_context("fork")
+NAMES = ("0.zarr", "a.tsv", "b.pdf")  # of one job: a store, a table and a figure
+
+
+def make(path: str, content: str) -> None:
+    """A store or a file of some content."""
+    if path.endswith(".zarr"):
+        Path(path, "array").mkdir(parents=True)
+        Path(path, "array", "c.0").write_text(content)
+        path = f"{path}/zarr.json"
+    Path(path).write_text(content)
+
+
+def job(folder: Path, content: str = "1", wait: float = 0.0, made: Path | None = None, key=True):
+    """Make all results from one input, slowly."""
+    places = [str(folder / name) for name in NAMES]
+    made_from = {"content": content} if key else None
+    with outputs.written(places, [str(folder / "input")], made_from) as drafts:
+        for place, draft in zip(places, drafts, strict=True):
+            assert Path(draft).suffix == Path(place).suffix
+            make(draft, content)
+        (folder / "begun").touch()
+        time.sleep(wait)
+        with (folder / "made").open("a") as file:
+            file.write(content)
+
+
+def process(*arguments, **options) -> multiprocessing.Process:
+    started = fork.Process(target=job, args=arguments, kwargs=options)
+    started.start()
+    return started
+
+
+def contents(folder: Path) -> list[str]:
+    """Content of every result that is in its place."""
+    places = [folder / name for name in NAMES]
+    files = [place / "array" / "c.0" if place.suffix == ".zarr" else place for place in places]
+    return [file.read_text() if file.exists() else "" for file in files]
+
+
+def hidden(folder: Path, kind: str = "") -> list[str]:
+    return [
+        path.name for path in folder.iterdir() if path.name.startswith(".") and kind in path.name
+    ]
+
+
+def times_made(folder: Path) -> int:
+    return len((folder / "made").read_text())
+
+
+def wait_for(path: Path) -> None:
+    while not path.exists():
+        time.sleep(0.005)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "input").write_text("in")
+    return tmp_path
+
+
+@pytest.fixture
+def starter(monkeypatch):
+    """What stands for the Snakemake that started the jobs."""
+    started = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    monkeypatch.setenv(outputs.SNAKEMAKE, str(started.pid))
+    yield started
+    started.kill()
+    started.wait()
+
+
+def test_results_appear_whole_and_replace_those_of_before(folder):
+    for content in ("1", "2"):
+        running = process(folder, content, 0.1)
+        wait_for(folder / "begun")
+        assert contents(folder) == ([""] * 3 if content == "1" else ["1"] * 3)
+        running.join()
+        assert contents(folder) == [content] * 3
+        (folder / "begun").unlink()
+    assert not hidden(folder, "draft") + hidden(folder, "lock")
+
+
+def test_a_failing_job_leaves_the_result_of_before(folder):
+    def fails():
+        with outputs.written([str(folder / "a.tsv")], [], {}) as (draft,):
+            make(draft, "half")
+            raise RuntimeError
+
+    job(folder)
+    with pytest.raises(RuntimeError):
+        fails()
+    assert contents(folder) == ["1"] * 3
+    assert not hidden(folder, "draft") + hidden(folder, "lock")
+
+
+@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGTERM])
+def test_a_killed_job_leaves_nothing_in_the_place_and_drafts_that_the_next_removes(folder, sent):
+    killed = process(folder, "1", 60)
+    wait_for(folder / "begun")
+    os.kill(killed.pid, sent)
+    killed.join()
+    assert contents(folder) == [""] * 3
+    assert len(hidden(folder, "draft")) == 3
+    job(folder)
+    assert contents(folder) == ["1"] * 3
+    assert not hidden(folder, "draft") + hidden(folder, "lock")
+
+
+def test_another_writer_is_waited_for_and_its_result_taken(folder, capfd):
+    first = process(folder, "1", 0.3)
+    wait_for(folder / "begun")
+    others = [process(folder, "1", 0.3) for _ in range(3)]
+    for running in (first, *others):
+        running.join()
+        assert running.exitcode == 0
+    assert times_made(folder) == 1
+    assert contents(folder) == ["1"] * 3
+    assert "Another job writes this; waiting for" in capfd.readouterr().out
+
+
+@pytest.mark.parametrize("change", ["values", "input", "no key"])
+def test_another_writers_result_of_something_else_is_replaced(folder, change):
+    first = process(folder, "1", 0.3, key=change != "no key")
+    wait_for(folder / "begun")
+    if change == "input":
+        (folder / "input").write_text("other")
+    content = "2" if change == "values" else "1"
+    second = process(folder, content, key=change != "no key")
+    first.join()
+    second.join()
+    assert times_made(folder) == 2
+    assert contents(folder) == [content] * 3
+
+
+def test_what_snakemake_deletes_without_a_record_is_put_back_until_it_is_read(folder):
+    def delete():
+        for name in NAMES:
+            outputs._remove(folder / name)
+
+    job(folder)
+    delete()
+    with pytest.raises(SystemExit) as ended:
+        job(folder)
+    assert ended.value.code == 0
+    assert contents(folder) == ["1"] * 3
+    assert times_made(folder) == 1
+    reader = outputs.written([str(folder / "c.tsv")], [str(folder / name) for name in NAMES])
+    with reader as (draft,):
+        make(draft, "read")
+    assert not hidden(folder)
+    delete()
+    job(folder)
+    assert times_made(folder) == 2
+
+
+def test_an_orphan_leaves_its_result_to_the_next_job(folder, starter, monkeypatch):
+    orphan = process(folder, "1", 0.3)
+    wait_for(folder / "begun")
+    starter.kill()
+    starter.wait()
+    orphan.join()
+    assert orphan.exitcode == 0
+    assert contents(folder) == [""] * 3
+    monkeypatch.delenv(outputs.SNAKEMAKE)
+    with pytest.raises(SystemExit):
+        job(folder)
+    assert contents(folder) == ["1"] * 3
+    assert times_made(folder) == 1
+
+
+def test_an_orphan_never_replaces_what_was_made_of_other_values(folder, starter, monkeypatch):
+    orphan = process(folder, "1", 0.3)
+    wait_for(folder / "begun")
+    starter.kill()
+    starter.wait()
+    monkeypatch.delenv(outputs.SNAKEMAKE)
+    job(folder, "2")
+    orphan.join()
+    assert contents(folder) == ["2"] * 3
+
+
+def foreign_folder(folder: Path) -> None:
+    (folder / "0.zarr").mkdir()
+    (folder / "0.zarr" / "mine.txt").write_text("mine")
+
+
+def foreign_file(folder: Path) -> None:
+    (folder / "0.zarr").write_text("mine")
+
+
+def foreign_folder_of_folders(folder: Path) -> None:
+    (folder / "0.zarr" / "mine").mkdir(parents=True)
+    (folder / "0.zarr" / "mine" / "cat.png").write_text("mine")
+
+
+def folder_for_a_table(folder: Path) -> None:
+    (folder / "a.tsv").mkdir()
+
+
+@pytest.mark.parametrize(
+    "put", [foreign_folder, foreign_folder_of_folders, foreign_file, folder_for_a_table]
+)
+def test_what_is_no_result_is_never_replaced(folder, put):
+    put(folder)
+    before = sorted(folder.rglob("*"))
+    with pytest.raises(ValueError, match=r"(0\.zarr|a\.tsv): this is no result of the workflow"):
+        job(folder)
+    assert sorted(folder.rglob("*")) == before
+
+
+def test_what_is_left_of_a_store_is_replaced(folder):
+    job(folder)
+    (folder / "0.zarr" / "zarr.json").unlink()  # Snakemake was killed while it deleted the store
+    outputs._discard(folder / "0.zarr", outputs.KEPT)
+    job(folder, "2")
+    assert contents(folder) == ["2"] * 3
+
+
+def test_without_hard_links_results_are_written_all_the_same(folder, monkeypatch):
+    def refused(*arguments, **options):
+        raise PermissionError("no links here")
+
+    monkeypatch.setattr(os, "link", refused)
+    job(folder)
+    assert contents(folder) == ["1"] * 3
+    assert not hidden(folder)
