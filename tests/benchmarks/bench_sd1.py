@@ -115,7 +115,7 @@ def on_disk(trace: Trace) -> tuple[int, int]:
     with tempfile.TemporaryDirectory() as folder:
         store = Path(folder) / "trace.zarr"
         made = arrays, attributes
-        parts.write_in_parts(str(store), f"{folder}/partial", "key", 1, lambda _: made)
+        parts.write_in_parts(str(store), f"{folder}/partial", "key", ["0"], lambda _: made)
         stored = sum(path.stat().st_size for path in store.rglob("*") if path.is_file())
     return sum(values.nbytes for name, values in arrays.items() if "/" in name), stored
 

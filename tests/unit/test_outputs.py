@@ -39,8 +39,13 @@ def job(folder: Path, content: str = "1", wait: float = 0.0, made: Path | None =
             file.write(content)
 
 
+def in_a_process(*arguments, **options) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # whatever ran here before
+    job(*arguments, **options)
+
+
 def process(*arguments, **options) -> multiprocessing.Process:
-    started = fork.Process(target=job, args=arguments, kwargs=options)
+    started = fork.Process(target=in_a_process, args=arguments, kwargs=options)
     started.start()
     return started
 

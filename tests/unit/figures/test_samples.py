@@ -46,7 +46,7 @@ def stored(folder, rng, sampling, samples=3):
         predictions = {"prediction": np.array(["e_u", "e_c", "guided"], dtype=object)}
         extra = predictions if kind == "previews" else words
         paths[kind] = f"{folder}/{sampling}_{kind}.zarr"
-        write_dataset(paths[kind], xr.Dataset(arrays, {**coords, **extra}))
+        write_dataset(paths[kind], xr.Dataset(arrays, {**coords, **extra}, {"trace": "key"}))
     return paths
 
 
