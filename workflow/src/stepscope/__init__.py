@@ -7,8 +7,6 @@ alone takes no time, so that a Snakefile may.
 import importlib
 from typing import TYPE_CHECKING
 
-from stepscope import allocator
-
 if TYPE_CHECKING:
     from stepscope.diffusion.denoiser import Denoiser
     from stepscope.diffusion.step import Step
@@ -65,7 +63,7 @@ def __getattr__(name: str) -> object:
     """Import a public name at its first use."""
     if name not in _PLACES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    allocator.keep_pages()
+    importlib.import_module("stepscope.allocator").keep_pages()
     module, _, attribute = _PLACES[name].partition(":")
     value = getattr(importlib.import_module(module), attribute)
     globals()[name] = value
