@@ -27,7 +27,7 @@ def test_positions_have_no_noise_of_the_layouts_solver(rng):
     parts = [part.bbox_relative.get_points() for part in figure.findobj(SubFigure)]
     parts += [axes.get_position(original=True).bounds for axes in figure.axes]
     for position in parts:
-        np.testing.assert_array_equal(position, np.round(position, plotting.DECIMALS))
+        np.testing.assert_allclose(position, np.round(position, plotting.DECIMALS), atol=1e-12)
     assert isinstance(figure.get_layout_engine(), PlaceHolderLayoutEngine)
     left, right = figure.axes[0], figure.axes[1]
     assert left.get_position().x1 < right.get_position().x0  # it was laid out
