@@ -96,7 +96,8 @@ def settle(figure: Figure) -> None:
         if isinstance(part, SubFigure):
             part.bbox_relative.set_points(part.bbox_relative.get_points().round(DECIMALS))
         for words in part.texts:
-            words.set_position(np.round(words.get_position(), DECIMALS))
+            x, y = words.get_position()
+            words.set_position((round(x, DECIMALS), round(y, DECIMALS)))
     for axes in figure.axes:
         bounds = np.round(axes.get_position(original=True).bounds, DECIMALS)
         axes.set_position(bounds, which="original")
