@@ -128,12 +128,15 @@ def check(texts: Sequence[Text], prompt: str, where: str) -> None:
 
 
 class Padded:
-    """A tokenizer that puts padding in the place of some words of a prompt, positions kept.
+    """A tokenizer that puts padding in the place of some words of each prompt, positions kept.
 
     Where the model masks its padding, the words are masked too.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, words: Collection[int]) -> None:
+    def __init__(
+        self, tokenizer: PreTrainedTokenizerBase, words: Sequence[Collection[int]]
+    ) -> None:
+        """`words` are indices, a collection for each prompt that will be given."""
         self._tokenizer, self._words = tokenizer, words
 
     def __getattr__(self, name: str) -> Any:
@@ -142,9 +145,10 @@ class Padded:
     def __call__(self, prompts: str | list[str], **options: Any) -> Any:
         """What the tokenizer returns, with the words' tokens replaced."""
         inputs = self._tokenizer(prompts, **options)
-        for row, prompt in enumerate([prompts] if isinstance(prompts, str) else prompts):
-            tokens_of = positions(self._tokenizer, prompt)
-            places = [place for word in self._words for place in tokens_of[word]]
+        given = [prompts] if isinstance(prompts, str) else prompts
+        for row, (prompt, words) in enumerate(zip(given, self._words, strict=True)):
+            tokens_of = positions(self._tokenizer, prompt) if words else {}
+            places = [place for word in words for place in tokens_of[word]]
             inputs["input_ids"][row, places] = self._tokenizer.pad_token_id
             if "attention_mask" in inputs:
                 inputs["attention_mask"][row, places] = 0
