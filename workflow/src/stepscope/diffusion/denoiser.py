@@ -176,12 +176,17 @@ def conditioning_of_rows(
     stored = runs(step, count)[0][0].conditioning
     if conditioning is None:
         if not isinstance(step, Step):
-            return {name: torch.stack([one.conditioning[name] for one in step]) for name in stored}
+            return stacked([one.conditioning for one in step])
         conditioning = stored
     return {
         name: tensor.expand(count, *tensor.shape) if tensor.ndim == stored[name].ndim else tensor
         for name, tensor in conditioning.items()
     }
+
+
+def stacked(rows: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """Conditioning (B, ...) of B rows that have the same names."""
+    return {name: torch.stack([row[name] for row in rows]) for name in rows[0]}
 
 
 def _text(step: Step, words: Collection[Word]) -> tuple[str, tuple[int, ...]]:

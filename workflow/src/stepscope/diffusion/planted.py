@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from stepscope.diffusion import prediction
-from stepscope.diffusion.denoiser import Denoiser, Halves, Latents
+from stepscope.diffusion.denoiser import Denoiser, Halves, Latents, stacked
 from stepscope.diffusion.step import Step, Steps, runs
 from stepscope.models.words import Word
 
@@ -41,19 +41,28 @@ class Wrapped(Denoiser):
         """One by one, so that a denoiser need only say what `without` gives."""
         return [self.without(step, *words) for step, words in changes]
 
+    def _with_all_words(self, step: Steps) -> dict[str, Tensor]:
+        """What `without` gives for a step without removing anything, or (B, 2, ...) for several."""
+        if isinstance(step, Step):
+            return self.without(step)
+        return stacked([self.without(one) for one in step])
+
     def _from_noise(
         self,
         latents: Latents,
         eps: Latents,
         step: Steps,
         conditioning: Mapping[str, Tensor] | None,
+        *,
+        prompt_only: bool,
     ) -> Halves:
         """Both halves predict `eps`."""
         z = self._network_input(latents, step)
         output = self._by_level(prediction.output_of, z, eps, step)
         halves = torch.stack([output, output], 1)
         if torch.is_grad_enabled():
-            halves = halves + 0 * self.inner.outputs(latents, step, conditioning).nan_to_num()
+            inner = self.inner.outputs(latents, step, conditioning, prompt_only=prompt_only)
+            halves = halves + 0 * inner.nan_to_num()
         return halves
 
 
@@ -125,13 +134,6 @@ class GatedDenoiser(Wrapped):
         cond = base + torch.cat(gates) * (cond - base)
         return torch.stack([uncond, cond], 1)
 
-    def _with_all_words(self, step: Steps) -> dict[str, Tensor]:
-        """Conditioning of a step, or (B, 2, ...) of several."""
-        if isinstance(step, Step):
-            return self.without(step)
-        each = [self.without(one) for one in step]
-        return {name: torch.stack([named[name] for named in each]) for name in each[0]}
-
 
 class GaussianDenoiser(Wrapped):
     """The optimal denoiser of latents drawn from one normal distribution; it knows no text.
@@ -171,7 +173,7 @@ class GaussianDenoiser(Wrapped):
         """Raw halves, both the optimal prediction without text."""
         z = self._network_input(latents, step)
         eps = torch.cat([self._noise(z[rows], one) for one, rows in runs(step, len(z))])
-        return self._from_noise(latents, eps, step, conditioning)
+        return self._from_noise(latents, eps, step, conditioning, prompt_only=prompt_only)
 
     def _noise(self, z: Tensor, step: Step) -> Tensor:
         """The optimal noise for network inputs of a step."""
@@ -195,7 +197,7 @@ class CopyingDenoiser(Wrapped):
     ) -> Halves:
         """Raw halves, both the latent itself."""
         z = self._network_input(latents, step)
-        return self._from_noise(latents, z, step, conditioning)
+        return self._from_noise(latents, z, step, conditioning, prompt_only=prompt_only)
 
 
 class ConstantDenoiser(Wrapped):
@@ -216,4 +218,4 @@ class ConstantDenoiser(Wrapped):
     ) -> Halves:
         """Raw halves, both the constant."""
         eps = torch.full_like(latents, self.value)
-        return self._from_noise(latents, eps, step, conditioning)
+        return self._from_noise(latents, eps, step, conditioning, prompt_only=prompt_only)

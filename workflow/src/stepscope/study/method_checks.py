@@ -13,7 +13,8 @@ from stepscope.study.suggestions import did_you_mean
 
 Source = Callable[[str], str | None]  # text of a file by its path; None if there is none
 FIRST = ("denoiser", "step")  # what every method takes before its parameters
-PLACEMENT = {"function", "samplings", "steps", "samples"}  # keys of an entry that are no parameters
+# keys of an entry that are no parameters
+PLACEMENT = {"function", "samplings", "steps", "samples", "forward_batch"}
 
 
 class Parameter(NamedTuple):
