@@ -8,7 +8,6 @@ import numpy as np
 import torch
 import xarray as xr
 
-from stepscope.diffusion.step import Step
 from stepscope.joblog import bar
 from stepscope.methods import batches
 from stepscope.methods.method import Layers, parameters_of
@@ -21,6 +20,7 @@ from stepscope.store.traces import (
     latent_size,
     model_of,
     open_trace,
+    read_pairs,
     read_step,
     replay_settings,
     sample_and_step_counts,
@@ -69,17 +69,14 @@ def explain_batch(
     print(budget(tree, function, parameters, pairs), flush=True)
     denoiser = replaying(model, tree) if getattr(function, "replays", True) else None
     objects = object_masks(mask_path, tree) if mask_path else {}
-
-    def step_at(pair: tuple[int, int]) -> Step:
-        return read_step(tree, *pair, objects.get(pair[0]))
-
     call, fitting = batches.Explaining(function, denoiser, parameters), memory.Fitting()
     size = entry.get("forward_batch", FORWARD_BATCH) if call.together else 1
     if size == "auto":
         words = word_counts(tree)
-        longest = step_at(max(pairs, key=lambda pair: words[pair[0]]))
+        sample, number = max(pairs, key=lambda pair: words[pair[0]])
+        longest = read_step(tree, sample, number, objects.get(sample))
         size = call.fitting_size(longest, f"explain/{method}/forward_batch")
-    results = batches.results(call, map(step_at, pairs), size, fitting)
+    results = batches.results(call, read_pairs(tree, pairs, objects), size, fitting)
     gathered = Gathered(tree)
     for (sample, number), result in bar(zip(pairs, results, strict=True), method, len(pairs)):
         for name, map_ in variants(method, result):

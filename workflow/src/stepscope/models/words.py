@@ -2,11 +2,12 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
-
-from transformers import PreTrainedTokenizerBase
+from typing import TYPE_CHECKING, Any
 
 from stepscope.language import WORD
+
+if TYPE_CHECKING:  # a stored step needs words, and no library of models
+    from transformers import PreTrainedTokenizerBase
 
 PADDING, IMAGE = "<padding>", "<image>"  # rows that sum up what is no token
 
@@ -33,9 +34,9 @@ class Text:
     `tokenizer` is None for a text encoder that was left out: all its keys are padding.
     """
 
-    tokenizer: PreTrainedTokenizerBase | None
+    tokenizer: "PreTrainedTokenizerBase | None"
     length: int
-    twins: tuple[PreTrainedTokenizerBase, ...] = ()
+    twins: "tuple[PreTrainedTokenizerBase, ...]" = ()
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ def read(
     return Reading(tuple(names), tuple(rows), tuple(spoken))
 
 
-def positions(tokenizer: PreTrainedTokenizerBase, prompt: str) -> dict[int, tuple[int, ...]]:
+def positions(tokenizer: "PreTrainedTokenizerBase", prompt: str) -> dict[int, tuple[int, ...]]:
     """Positions, in the token sequence, of each word's tokens, by the word's index.
 
     A token belongs to the words that it shares a character with; CLIP's start token is 0.
@@ -134,7 +135,7 @@ class Padded:
     """
 
     def __init__(
-        self, tokenizer: PreTrainedTokenizerBase, words: Sequence[Collection[int]]
+        self, tokenizer: "PreTrainedTokenizerBase", words: Sequence[Collection[int]]
     ) -> None:
         """`words` are indices, a collection for each prompt that will be given."""
         self._tokenizer, self._words = tokenizer, words
