@@ -27,6 +27,9 @@ METHODS = {
     "df_cam_word": (df_cam_word, {}),
     "information": (word_information, {}),
 }
+# both halves of a U-Net and of a transformer; the other methods call all families differently
+HALVES = [(kind, name) for kind in ("tiny_sd1", "tiny_sd3") for name in METHODS if "," in name]
+CASES = HALVES + [(kind, name) for kind in PIPELINES for name in METHODS if "," not in name]
 
 
 @functools.cache
@@ -47,15 +50,14 @@ def replay(kind):
     )
     first, second = (steps_of(trace, sample, prompt_id=prompts[sample]) for sample in range(2))
     denoiser = Denoiser(pipeline, guidance=4.0, **OPTIONS)
-    return denoiser, [second[2], first[0], first[1], second[0]]
+    return denoiser, [second[2], first[0], first[1]]
 
 
 def array(result):
     return result.maps if isinstance(result, Layers) else np.asarray(result)
 
 
-@pytest.mark.parametrize("kind", PIPELINES)
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(("kind", "method"), CASES)
 def test_steps_together_have_the_maps_of_each_alone(kind, method):
     denoiser, steps = replay(kind)
     function, parameters = METHODS[method]
@@ -87,7 +89,7 @@ def test_what_does_not_fit_into_memory_with_gradients_is_halved(method, monkeypa
     monkeypatch.setattr(denoiser.family, "run", limited)
     fitting = memory.Fitting()
     halved = list(results(Explaining(method, denoiser, {}), iter(steps), 3, fitting))
-    assert rows == [3, 2, 1, 1]  # three of the four steps first, and the last one alone
+    assert rows == [3, 2, 1]
     assert fitting.limit == 2
     for found, expected in zip(halved, whole, strict=True):
         np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * expected.max())

@@ -189,7 +189,9 @@ def play_batch(
         for (name, map_), curves_of_map in zip(computed.items(), curves, strict=True):
             key = keys | key_of(step) | {"method": name, "similarity": similarity[name]}
             if map_.max() == map_.min():
-                print(f"{name}: {step.prompt_id}, seed {step.seed}, step {step.number}: constant map.")
+                print(
+                    f"{name}: {step.prompt_id}, seed {step.seed}, step {step.number}: constant map."
+                )
                 curves_of_map = np.full_like(curves_of_map, np.nan)
             for row, column, curve in labelled(curves_of_map, key, games):
                 areas.append(row | dict.fromkeys(SCORES.values(), np.nan) | {column: auc(curve)})
