@@ -1,6 +1,7 @@
 """A replayed step is the traced one, on real pipelines."""
 
 import dataclasses
+import functools
 
 import pytest
 import torch
@@ -95,16 +96,66 @@ SCHEDULED = [(name, spec) for name in PIPELINES for spec in SPECS]
 SCHEDULED.remove(("tiny_sd3", "ddpm"))  # there is no such flow
 
 
-@pytest.mark.parametrize(("name", "kind"), SCHEDULED)
-def test_other_schedulers_keep_their_scale(name, kind):
+@functools.cache
+def scheduled(name, kind):
+    """A denoiser with another scheduler, and its trace of two prompts."""
     pipeline = loaded(name)
     own = pipeline.scheduler
     pipeline.scheduler = make_scheduler(SPECS[kind], own, UNIFORM)
     try:
         _, found = traced(pipeline, **CASES["batch"])
-        denoiser = replaying(pipeline, found)
+        return replaying(pipeline, found), found
     finally:
         pipeline.scheduler = own
+
+
+@pytest.mark.parametrize(("name", "kind"), SCHEDULED)
+def test_rows_of_several_steps_are_each_step_alone(name, kind):
+    denoiser, found = scheduled(name, kind)
+    first, second = (steps_of(found, sample, seed=sample) for sample in range(2))
+    steps = [second[2], first[0], first[0], second[1]]
+    latents = torch.stack([step.latent for step in steps])
+    with torch.no_grad():
+        outputs = denoiser.outputs(latents, steps)
+        without = [denoiser.without(step, step.words[0]) for step in steps]
+        conditioning = {name: torch.stack([one[name] for one in without]) for name in without[0]}
+        changed = denoiser.conditional(latents, steps, conditioning)
+    guided = denoiser.guided(outputs)
+    clean, noise = denoiser.clean(latents, guided, steps), denoiser.noise(latents, guided, steps)
+    after = denoiser.advance(latents, guided, steps)
+    for row, step in enumerate(steps):
+        alone = latents[row : row + 1], step
+        with torch.no_grad():
+            close(outputs[row], denoiser.outputs(*alone)[0])
+            close(changed[row], denoiser.conditional(*alone, without[row])[0])
+        output = guided[row : row + 1]
+        assert torch.equal(clean[row], denoiser.clean(alone[0], output, step)[0])
+        assert torch.equal(noise[row], denoiser.noise(alone[0], output, step)[0])
+        assert torch.equal(after[row], denoiser.advance(alone[0], output, step)[0])
+    with pytest.raises(ValueError, match="^steps: 4 steps stand beside 3 rows"):
+        denoiser.outputs(latents[:3], steps)
+
+
+def close(found, expected):
+    """Within 1e-5 of the largest value."""
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-5 * float(expected.abs().max()))
+
+
+@pytest.mark.parametrize("name", [name for name in PIPELINES if name != "shipped"])
+def test_texts_encoded_together_are_those_encoded_alone(name):
+    denoiser, found = scheduled(name, "dpm")
+    first, second = (steps_of(found, sample)[0] for sample in range(2))
+    changes = [(first, ()), (second, second.words[:1]), (first, first.words[1:3])]
+    for (step, words), together in zip(changes, denoiser.without_each(changes), strict=True):
+        alone = denoiser.without(step, *words)
+        assert together.keys() == alone.keys()
+        for key, value in alone.items():
+            torch.testing.assert_close(together[key], value, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("name", "kind"), SCHEDULED)
+def test_other_schedulers_keep_their_scale(name, kind):
+    denoiser, found = scheduled(name, kind)
     torch.testing.assert_close(found.denoised[:, -1], found.latents[:, -1], rtol=1e-4, atol=1e-4)
     for sample in range(2):
         for step in steps_of(found, sample):

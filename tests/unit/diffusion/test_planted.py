@@ -51,6 +51,21 @@ def test_a_word_acts_only_while_its_gate_is_open(denoiser, steps):
         torch.testing.assert_close(conditional(gated, step), expected)
 
 
+def test_rows_of_several_steps_are_each_step_alone(denoiser, steps):
+    mean, region = torch.zeros(4, 16, 16), torch.eye(16)
+    latents = torch.stack([step.latent for step in steps])
+    for planted in (
+        GatedDenoiser(denoiser, "cat", steps=(2, 3), region=region),
+        GaussianDenoiser(mean, torch.eye(mean.numel()), denoiser),
+        CopyingDenoiser(denoiser),
+        ConstantDenoiser(denoiser, 0.5),
+    ):
+        with torch.no_grad():
+            together = planted.outputs(latents, steps)
+        for row, step in zip(together, steps, strict=True):
+            torch.testing.assert_close(row[1], conditional(planted, step), rtol=1e-4, atol=1e-5)
+
+
 def test_a_word_acts_only_in_its_region(denoiser, steps):
     region = torch.zeros(16, 16)
     region[:, :8] = 1

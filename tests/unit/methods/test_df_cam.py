@@ -58,7 +58,7 @@ def test_halves_are_mixed_only_for_the_raw_sum():
     generator = torch.Generator().manual_seed(0)
     a, g = ({"x": torch.randn(2, 3, 4, 4, generator=generator)} for _ in range(2))
     alpha = g["x"].mean((2, 3), keepdim=True)
-    plain = class_activation(UNet(None), a, g, (4, 4), None)[0]
+    plain = class_activation(UNet(None), a, g, (4, 4), None)[0, 0]
     expected = (alpha * a["x"]).sum((0, 1)).relu().numpy()
     np.testing.assert_allclose(plain, expected / expected.max(), atol=1e-6)
     w = 7.5
@@ -66,7 +66,7 @@ def test_halves_are_mixed_only_for_the_raw_sum():
     expected = (mixed_g.mean((1, 2), keepdim=True) * mixed_a).sum(0).relu().numpy()
     expected = (expected - expected.min()) / (expected.max() - expected.min())
     np.testing.assert_allclose(
-        class_activation(UNet(None), a, g, (4, 4), w)[0], expected, atol=1e-5
+        class_activation(UNet(None), a, g, (4, 4), w)[0, 0], expected, atol=1e-5
     )
 
 
@@ -86,7 +86,7 @@ class WritesFeature(Wrapped):
         return super().without(step, *words) | {"written": torch.tensor([0.0, there])}
 
     def outputs(self, latents, step, conditioning=None, *, prompt_only=False):
-        conditioning = dict(self.without(step) if conditioning is None else conditioning)
+        conditioning = dict(self._with_all_words(step) if conditioning is None else conditioning)
         there = conditioning.pop("written").expand(len(latents), 2)
         there = (there if self.guidance > 1 and not prompt_only else there[:, 1:]).T.flatten()
         handle = self.layer.register_forward_hook(

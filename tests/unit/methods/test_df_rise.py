@@ -86,7 +86,11 @@ def test_blocks_computed_apart_give_the_same_bits():
     whole = df_rise(denoiser, steps[1], variants=["paper", "official", "cosine"], **FEW)
     plan = Plan.of("structure", "noise", "pixel", ("paper", "official", "cosine"), 0.5, 0)
     with torch.inference_mode():
-        parts = {start: block_sums(denoiser, steps[1], plan, start, 20) for start in (40, 0, 20)}
+        original = predictions(denoiser, steps[1].latent[None], steps[1])
+        parts = {
+            start: block_sums(denoiser, steps[1], plan, original, start, 20)
+            for start in (40, 0, 20)
+        }
     again = finished(merged(parts[start] for start in sorted(parts)), plan)
     for name in ("paper", "official", "cosine"):
         np.testing.assert_array_equal(whole[name], again[name])

@@ -1,6 +1,10 @@
 """Whatever a method returns becomes maps on the trace's axes, or one sentence says why not."""
 
+import os
 import re
+import subprocess
+import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,11 +12,14 @@ import torch
 import xarray as xr
 
 from stepscope.methods import method as method_module
+from stepscope.methods.batches import Explaining, results
 from stepscope.methods.explain import Gathered, budget
 from stepscope.methods.method import Layers, method, parameters_of
 from stepscope.methods.results import checked, told
+from stepscope.models import memory
 from stepscope.store.maps import flat
 from stepscope.store.traces import chosen_steps
+from support.workflow import ROOT
 
 ONE = np.ones((2, 3))
 
@@ -63,6 +70,96 @@ def test_the_budget_is_counted_or_said_to_be_unknown(tree):
     pairs = chosen_steps(tree, [1, 2], None)
     assert "20 guided denoiser calls" in budget(tree, described, {"n": 1}, pairs)
     assert "does not state" in budget(tree, nothing, {}, pairs)
+
+
+def tens(denoiser, step, *, power=1):
+    """A user's method of one step, which here is a number."""
+    return 10 * step.number**power
+
+
+@method(calls=lambda words, p: 1, target="", features="", held_fixed="", together=True)
+def twenties(denoiser, steps, *, power=1):
+    """A user's method of several steps together."""
+    CALLED.append([step.number for step in steps])
+    return [20 * step.number**power for step in steps][: 5 - len(CALLED)]
+
+
+CALLED: list[list[int]] = []
+
+
+def numbered(*numbers):
+    """Steps of a sample, of which only the numbers matter."""
+    return [SimpleNamespace(prompt_id="p", seed=4, number=number) for number in numbers]
+
+
+@pytest.mark.parametrize("size", [1, 2, 8])
+def test_methods_of_one_step_and_of_several_give_one_result_each(size):
+    CALLED.clear()
+    alone = Explaining("m", tens, None, {"power": 2})
+    together = Explaining("m", twenties, None, {"power": 2})
+    assert not alone.together
+    assert together.together
+    found = list(results(alone, iter(numbered(0, 1, 2)), size, memory.Fitting()))
+    assert found == [0, 10, 40]
+    found = list(results(together, iter(numbered(0, 1, 2)), size, memory.Fitting()))
+    assert found == [0, 20, 80]
+    assert CALLED == {1: [[0], [1], [2]], 2: [[0, 1], [2]], 8: [[0, 1, 2]]}[size]
+    assert twenties(None, *numbered(3)) == 60  # a single step's maps are not in a list
+
+
+def test_a_batch_is_read_when_it_is_needed_and_halved_where_it_does_not_fit():
+    read, sizes = [], []
+
+    def explain(steps):
+        sizes.append(len(steps))
+        if len(steps) > 2:
+            raise MemoryError
+        return [-step for step in steps]
+
+    steps = (read.append(step) or step for step in range(6))
+    following = results(explain, steps, 4, memory.Fitting())
+    assert next(following) == 0
+    assert read == [0, 1, 2, 3]
+    assert list(following) == [-1, -2, -3, -4, -5]
+    assert sizes == [4, 2, 2, 2]
+
+
+def test_one_result_a_step_is_asked_for():
+    CALLED[:] = [[]] * 4
+    with pytest.raises(ValueError, match="^explain/m: 0 results for 2 steps"):
+        Explaining("m", twenties, None, {})(numbered(1, 2))
+
+
+def test_auto_is_measured_on_one_step(monkeypatch):
+    CALLED.clear()
+
+    def fitting_size(run_one, device, key, what):
+        run_one()
+        return 3, device, key, what
+
+    monkeypatch.setattr(memory, "fitting_size", fitting_size)
+    explain = Explaining("m", twenties, SimpleNamespace(device="cpu"), {})
+    assert explain.fitting_size(*numbered(7), "explain/m/forward_batch") == (
+        3,
+        "cpu",
+        "explain/m/forward_batch",
+        "step",
+    )
+    assert CALLED == [[7]]
+
+
+def test_a_method_that_reads_the_trace_needs_no_library_of_models():
+    command = (
+        "import sys, stepscope.methods.explain, stepscope.methods.cross_attention as own;"
+        "print(own.cross_attention.replays, {'diffusers', 'transformers'} & {*sys.modules})"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", command],
+        env=os.environ | {"PYTHONPATH": str(ROOT / "workflow" / "src")},
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.strip() == "False set()", done.stderr
 
 
 def test_every_kind_of_result_finds_its_place(tree):

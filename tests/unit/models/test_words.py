@@ -149,13 +149,13 @@ def test_twins_that_split_a_prompt_differently_are_refused():
 def test_padding_takes_a_words_place_and_mask(texts):
     prompt, own = "a zebra and a cat", texts[0].tokenizer
     options = {"padding": "max_length", "max_length": 20, "return_tensors": "pt"}
-    plain, padded = own([prompt], **options), Padded(own, [1])([prompt], **options)
+    plain, padded = own([prompt], **options), Padded(own, [[1]])([prompt], **options)
     changed = (plain.input_ids != padded.input_ids)[0].nonzero().flatten().tolist()
     zebra = read((Text(own, 20),), prompt).words[1]
     assert changed == list(zebra.tokens)
     assert (padded.input_ids[0, changed] == own.pad_token_id).all()
     assert (padded.attention_mask[0, changed] == 0).all()
-    assert Padded(own, [1]).model_max_length == own.model_max_length
+    assert Padded(own, [[1]]).model_max_length == own.model_max_length
 
 
 def test_a_word_that_is_subject_and_object_is_the_one_then_the_other():

@@ -8,7 +8,7 @@ from PIL import Image
 
 from stepscope.diffusion.planted import ConstantDenoiser
 from stepscope.methods import baselines
-from stepscope.scores import games
+from stepscope.scores import game_states, games
 from support.replayed import SeesOnly, corner, replay
 
 
@@ -27,16 +27,16 @@ def test_auc_of_known_curves():
 
 def test_a_ranking_follows_the_signed_map_and_draws_ties():
     map_ = np.array([[0.0, 3.0], [-5.0, 0.0]])
-    ranks = [games.ranking(map_, np.random.default_rng(seed)) for seed in range(20)]
+    ranks = [game_states.ranking(map_, np.random.default_rng(seed)) for seed in range(20)]
     assert all(rank[0, 1] == 0 and rank[1, 0] == 3 for rank in ranks)
     assert {rank[0, 0] for rank in ranks} == {1, 2}
-    np.testing.assert_array_equal(ranks[0], games.ranking(map_, np.random.default_rng(0)))
+    np.testing.assert_array_equal(ranks[0], game_states.ranking(map_, np.random.default_rng(0)))
 
 
 def test_every_move_turns_one_rows_worth_of_pixels():
     latent, other = torch.ones(3, 4, 6), torch.zeros(3, 4, 6)
     ranks = torch.arange(24).reshape(1, 4, 6)
-    states = games.states(latent, ranks, latent, other)
+    states = game_states.states(latent, ranks, latent, other)
     assert states.shape == (1, 3, 3, 4, 6)
     for move in range(3):
         assert (states[0, move, :, : move + 1] == 0).all()
@@ -48,10 +48,10 @@ def test_the_blur_scales_with_the_side(side, size, sigma):
     latent = torch.zeros(1, side, side)
     middle = side // 2
     latent[0, middle, middle] = 1
-    row = games.substrate("blur", latent)[0, middle]
+    row = game_states.substrate("blur", latent)[0, middle]
     assert int((row > 0).sum()) == size
     assert float(row[middle + 1] / row[middle]) == pytest.approx(np.exp(-1 / (2 * sigma**2)), 1e-4)
-    assert (games.substrate("zero", latent) == 0).all()
+    assert (game_states.substrate("zero", latent) == 0).all()
 
 
 def test_a_perfect_ranking_beats_a_random_one():
@@ -86,6 +86,27 @@ def test_ends_are_shared_and_batches_do_not_matter():
     np.testing.assert_allclose(curves, other, atol=1e-4)
     again = games.play_step(denoiser, steps[2], maps, cell_colours, batch=64)
     np.testing.assert_array_equal(curves, again)
+
+
+def test_games_of_several_steps_are_those_of_each_alone():
+    denoiser, steps = replay()
+    noise = baselines.random(0, "tiny", 0, (3, 16, 16))
+    played = [(steps[2], noise[:2]), (steps[0], noise[2:]), (steps[1], noise[[0, 0]])]
+    together = list(games.play_steps(denoiser, iter(played), cell_colours, batch=50))
+    for (step, maps), curves in zip(played, together, strict=True):
+        alone = games.play_step(denoiser, step, maps, cell_colours)
+        np.testing.assert_allclose(curves, alone, rtol=1e-4, atol=1e-6)
+    np.testing.assert_array_equal(together[2][0], together[2][1])
+
+
+def test_states_that_maps_share_are_computed_once():
+    _, steps = replay()
+    noise = baselines.random(0, "tiny", 0, (2, 16, 16))
+    counts = [
+        len(game_states.states_of(steps[1], maps, "zero", "blur", 0).distinct)
+        for maps in (noise[:1], noise, noise[[0, 0]])
+    ]
+    assert counts == [3 + 2 * 15, 3 + 4 * 15, 3 + 2 * 15]
 
 
 def test_steps_are_stateless():

@@ -1,29 +1,27 @@
 """Replay of a stored step: the network, guidance and one scheduler step, without any state."""
 
-import copy
-import math
-import zlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
-from typing import Any
 
 import torch
-from diffusers import DiffusionPipeline, SchedulerMixin
+from diffusers import DiffusionPipeline
 from jaxtyping import Float
 from torch import Tensor
 
-from stepscope.diffusion import prediction, replayable, samplings
-from stepscope.diffusion.step import Step
+from stepscope.diffusion import prediction, replayable
+from stepscope.diffusion.schedule import Latents, Schedule
+from stepscope.diffusion.step import Step, Steps, runs
 from stepscope.models import autoencoder, memory
 from stepscope.models.families import registry
 from stepscope.models.words import Word
 
-Latents = Float[Tensor, "batch channel y x"]
 Halves = Float[Tensor, "batch 2 channel y x"]
 
 
-class Denoiser:
+class Denoiser(Schedule):
     """A pipeline's network and scheduler as functions of a latent and a stored step.
+
+    Wherever a batch is of several steps, `step` is a sequence with one a row.
 
     Nothing is remembered between calls, so steps replay in any order; only the sizes that fit into
     memory are, so that a batch that does not is halved once. Gradients flow wherever the caller
@@ -51,13 +49,8 @@ class Denoiser:
         self.guidance = guidance
         self.guidance_rescale = guidance_rescale
         prediction.check_guidance(guidance, guidance_rescale, "Denoiser")
-        self._scheduler = replayable.scheduled(
-            pipeline.scheduler, scheduler, sampling, device=self.device
-        )
-        self.prediction_type = samplings.prediction_type(self._scheduler)
-        self._log_snr = [
-            prediction.log_snr_of(sigma) for sigma in samplings.sigmas_of(self._scheduler)[:-1]
-        ]
+        made = replayable.scheduled(pipeline.scheduler, scheduler, sampling, device=self.device)
+        super().__init__(made, self.device)
         self.fitting_calls, self.fitting_pictures = memory.Fitting(), memory.Fitting()
 
     @property
@@ -68,7 +61,7 @@ class Denoiser:
     def outputs(
         self,
         latents: Latents,
-        step: Step,
+        step: Steps,
         conditioning: Mapping[str, Tensor] | None = None,
         *,
         prompt_only: bool = False,
@@ -81,32 +74,27 @@ class Denoiser:
         are (2, ...), or (B, 2, ...) where every row has its own. Rows that do not fit into memory
         together are called in pieces, unless gradients need them together.
         """
-        count = len(latents)
-        by_row = {}
-        for name, tensor in (step.conditioning if conditioning is None else conditioning).items():
-            # one prompt for all rows (2, ...), or (B, 2, ...): a prompt for each
-            alike = tensor.ndim == step.conditioning[name].ndim
-            by_row[name] = tensor.expand(count, *tensor.shape) if alike else tensor
+        count, both = len(latents), self.guidance > 1 and not prompt_only
+        by_row = conditioning_of_rows(step, conditioning, count)
 
         def call(rows: range) -> Halves:
             piece = slice(rows.start, rows.stop)
             of_piece = {name: tensor[piece] for name, tensor in by_row.items()}
-            return self._call(
-                latents[piece], step, of_piece, both=self.guidance > 1 and not prompt_only
-            )
+            steps = step if isinstance(step, Step) else step[piece]
+            return self._call(latents[piece], steps, of_piece, both=both)
 
         if torch.is_grad_enabled():
             return call(range(count))
         return torch.cat(self.fitting_calls.run(call, range(count)))
 
     def conditional(
-        self, latents: Latents, step: Step, conditioning: Mapping[str, Tensor] | None = None
+        self, latents: Latents, step: Steps, conditioning: Mapping[str, Tensor] | None = None
     ) -> Latents:
         """Raw output for the prompt alone: half of what `outputs` costs."""
         return self.outputs(latents, step, conditioning, prompt_only=True)[:, 1]
 
     def _call(
-        self, latents: Latents, step: Step, conditioning: Mapping[str, Tensor], *, both: bool
+        self, latents: Latents, step: Steps, conditioning: Mapping[str, Tensor], *, both: bool
     ) -> Halves:
         """One call of the network for B latents and their conditioning (B, 2, ...)."""
         halves = slice(None) if both else slice(1, None)
@@ -115,12 +103,10 @@ class Denoiser:
             name: tensor[:, halves].transpose(0, 1).flatten(0, 1).to(self.device, self._dtype)
             for name, tensor in conditioning.items()
         }
-        output = self.family.run(
-            torch.cat([z, z]) if both else z,
-            self._scheduler.timesteps[step.number - 1],
-            named,
-        )
-        output = self.family.predicted(output)
+        timesteps = self._timesteps(step)
+        if both:
+            z, timesteps = torch.cat([z, z]), timesteps.tile(2 if timesteps.ndim else ())
+        output = self.family.predicted(self.family.run(z, timesteps, named))
         if both:
             return torch.stack(output.chunk(2), 1)
         return torch.stack([torch.full_like(output, torch.nan), output], 1)
@@ -128,46 +114,6 @@ class Denoiser:
     def guided(self, outputs: Halves) -> Latents:
         """Guided output, by this denoiser's guidance and rescaling."""
         return prediction.guided(outputs, self.guidance, self.guidance_rescale)
-
-    def noise(self, latents: Tensor, output: Tensor, step: Step) -> Tensor:
-        """Noise that an output stands for, whatever its type, in float32 at least.
-
-        (batch, channel, y, x) each; one latent may stand beside several outputs.
-        """
-        z = self._network_input(prediction.wide(latents.to(output.device)), step)
-        return prediction.noise(z, prediction.wide(output), step.log_snr, self.prediction_type)
-
-    def clean(self, latents: Tensor, output: Tensor, step: Step) -> Tensor:
-        """Clean latent x0 that an output stands for, whatever its type, in float32 at least.
-
-        (batch, channel, y, x) each; one latent may stand beside several outputs.
-        """
-        z = self._network_input(prediction.wide(latents.to(output.device)), step)
-        return prediction.clean(z, prediction.wide(output), step.log_snr, self.prediction_type)
-
-    def advance(
-        self,
-        latents: Latents,
-        output: Latents,
-        step: Step,
-        generator: torch.Generator | None = None,
-    ) -> Latents:
-        """Latents after the step, by the library's scheduler with the step's own history.
-
-        A scheduler that draws noise (ddpm) takes it from `generator`, or else adds the same noise
-        to every latent, that of the step's prompt_id, seed and number: results then differ by
-        their latents alone.
-        """
-        scheduler = self._at(step)
-        options: dict[str, Any] = {} if generator is None else {"generator": generator}
-        if generator is None and samplings.draws_noise(scheduler):
-            name = f"{step.prompt_id}/{step.seed}/{step.number}".encode()
-            options["generator"] = [
-                torch.Generator().manual_seed(zlib.crc32(name)) for _ in latents
-            ]
-        timestep = scheduler.timesteps[step.number - 1]
-        latents = latents.to(output)  # what a store keeps as float32 may have been bfloat16
-        return scheduler.step(output, timestep, latents, **options, return_dict=False)[0]
 
     def decode(self, latents: Latents) -> Float[Tensor, "batch 3 height width"]:
         """Pictures in [0, 1] of clean latents; in halves where memory is short, as `outputs`."""
@@ -183,67 +129,63 @@ class Denoiser:
 
         Only the cond half changes: the prompt is encoded again by the pipeline's text encoders.
         """
-        if not words:
-            return dict(step.conditioning)
-        encoded = self.encode(step.prompt, [word.index for word in words])
-        return step.conditioning | {
-            name: torch.stack([step.conditioning[name][0], new.to(step.conditioning[name])])
-            for name, new in encoded.items()
-        }
+        (conditioning,) = self.without_each([(step, words)])
+        return conditioning
+
+    @torch.no_grad()
+    def without_each(
+        self, changes: Sequence[tuple[Step, Collection[Word]]]
+    ) -> list[dict[str, Tensor]]:
+        """`without` for several steps, each with its words; every text is encoded once."""
+        texts = dict.fromkeys(_text(step, words) for step, words in changes if words)
+        encoded = self.encode_each(list(texts)) if texts else {}
+        rows = {text: row for row, text in enumerate(texts)}
+        return [
+            step.conditioning
+            | {
+                name: torch.stack(
+                    [
+                        step.conditioning[name][0],
+                        new[rows[_text(step, words)]].to(step.conditioning[name]),
+                    ]
+                )
+                for name, new in (encoded if words else {}).items()
+            }
+            for step, words in changes
+        ]
 
     def encode(self, prompt: str, without: Collection[int] = ()) -> dict[str, Tensor]:
         """Conditioning of one prompt (no batch axis), the words of some indices as padding."""
-        return self.family.encode(prompt, without)
+        return {name: rows[0] for name, rows in self.encode_each([(prompt, without)]).items()}
 
-    @property
-    def step_count(self) -> int:
-        """Number of steps of the sampling."""
-        return len(self._scheduler.timesteps)
+    def encode_each(self, texts: Sequence[tuple[str, Collection[int]]]) -> dict[str, Tensor]:
+        """Conditioning (B, ...) of B prompts, of each the words of some indices as padding."""
+        return self.family.encode(texts)
 
-    def log_snr(self, number: int) -> float:
-        """Log-SNR of a step's latent, by the step's number from 1."""
-        return self._log_snr[number - 1]
 
-    def slope(self, number: int) -> float:
-        """Derivative of a step by its latent, the predicted noise (or flow) being held fixed."""
-        if self.prediction_type == "flow" or not self._is_preserving:
-            return 1.0
-        before, after = (
-            prediction.levels(prediction.log_snr_of(sigma), self.prediction_type)[0]
-            for sigma in samplings.sigmas_of(self._scheduler)[number - 1 : number + 1]
-        )
-        return after / before
+def conditioning_of_rows(
+    step: Steps, conditioning: Mapping[str, Tensor] | None, count: int
+) -> dict[str, Tensor]:
+    """Conditioning (B, 2, ...) of `count` rows: the steps' own, or one that is given for them.
 
-    @property
-    def _is_preserving(self) -> bool:
-        """Whether latents keep their variance; Euler's are x0 + sigma eps."""
-        return samplings.input_scale(self._scheduler, 1.0) == 1.0
+    What is given is a prompt for all rows (2, ...), or one for each.
+    """
+    stored = runs(step, count)[0][0].conditioning
+    if conditioning is None:
+        if not isinstance(step, Step):
+            return stacked([one.conditioning for one in step])
+        conditioning = stored
+    return {
+        name: tensor.expand(count, *tensor.shape) if tensor.ndim == stored[name].ndim else tensor
+        for name, tensor in conditioning.items()
+    }
 
-    def _at(self, step: Step) -> SchedulerMixin:
-        """A scheduler of its own, standing before the step with what it remembered there."""
-        if step.number > self.step_count or not math.isclose(
-            step.log_snr, self.log_snr(step.number), rel_tol=1e-4, abs_tol=1e-3
-        ):
-            raise ValueError(
-                f"Denoiser: step {step.number} at log-SNR {step.log_snr:.3g} is no step of this "
-                "sampling and scheduler; they must be those of the trace."
-            )
-        scheduler = copy.copy(self._scheduler)
-        if hasattr(scheduler, "set_begin_index"):
-            scheduler.set_begin_index(step.number - 1)
-        order = getattr(scheduler.config, "solver_order", 1)
-        if hasattr(scheduler, "model_outputs"):
-            steps_known = min(step.number - 1, order)
-            remembered: list[Tensor | None] = [None] * order
-            if step.history is not None:
-                for back in range(1, min(steps_known, order - 1) + 1):
-                    remembered[-back] = step.history[-back].to(self.device)[None]
-            scheduler.model_outputs = remembered
-            scheduler.lower_order_nums = steps_known
-        return scheduler
 
-    def _network_input(self, latents: Latents, step: Step) -> Latents:
-        scheduler = self._at(step)
-        if not hasattr(scheduler, "scale_model_input"):  # of a flow
-            return latents
-        return scheduler.scale_model_input(latents, scheduler.timesteps[step.number - 1])
+def stacked(rows: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """Conditioning (B, ...) of B rows that have the same names."""
+    return {name: torch.stack([row[name] for row in rows]) for name in rows[0]}
+
+
+def _text(step: Step, words: Collection[Word]) -> tuple[str, tuple[int, ...]]:
+    """A step's prompt, and the indices of words that it lacks."""
+    return step.prompt, tuple(word.index for word in words)

@@ -4,7 +4,7 @@ Each wraps a Denoiser and shares its interface. Where gradients are enabled the 
 runs with its output multiplied by zero, so that hooked methods see its layers and find nothing.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -12,8 +12,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from stepscope.diffusion import prediction
-from stepscope.diffusion.denoiser import Denoiser, Halves, Latents
-from stepscope.diffusion.step import Step
+from stepscope.diffusion.denoiser import Denoiser, Halves, Latents, stacked
+from stepscope.diffusion.step import Step, Steps, runs
 from stepscope.language import key
 from stepscope.models.words import Word
 
@@ -32,19 +32,38 @@ class Wrapped(Denoiser):
             raise AttributeError(name)
         return getattr(self.inner, name)
 
+    def without(self, step: Step, *words: Word) -> dict[str, Tensor]:
+        """As the inner denoiser's."""
+        return self.inner.without(step, *words)
+
+    def without_each(
+        self, changes: Sequence[tuple[Step, Collection[Word]]]
+    ) -> list[dict[str, Tensor]]:
+        """One by one, so that a denoiser need only say what `without` gives."""
+        return [self.without(step, *words) for step, words in changes]
+
+    def _with_all_words(self, step: Steps) -> dict[str, Tensor]:
+        """What `without` gives for a step without removing anything, or (B, 2, ...) for several."""
+        if isinstance(step, Step):
+            return self.without(step)
+        return stacked([self.without(one) for one in step])
+
     def _from_noise(
         self,
         latents: Latents,
         eps: Latents,
-        step: Step,
+        step: Steps,
         conditioning: Mapping[str, Tensor] | None,
+        *,
+        prompt_only: bool,
     ) -> Halves:
         """Both halves predict `eps`."""
         z = self._network_input(latents, step)
-        output = prediction.output_of(z, eps, step.log_snr, self.prediction_type)
+        output = self._by_level(prediction.output_of, z, eps, step)
         halves = torch.stack([output, output], 1)
         if torch.is_grad_enabled():
-            halves = halves + 0 * self.inner.outputs(latents, step, conditioning).nan_to_num()
+            inner = self.inner.outputs(latents, step, conditioning, prompt_only=prompt_only)
+            halves = halves + 0 * inner.nan_to_num()
         return halves
 
 
@@ -88,7 +107,7 @@ class GatedDenoiser(Wrapped):
     def outputs(
         self,
         latents: Latents,
-        step: Step,
+        step: Steps,
         conditioning: Mapping[str, Tensor] | None = None,
         *,
         prompt_only: bool = False,
@@ -97,7 +116,7 @@ class GatedDenoiser(Wrapped):
 
         A conditioning that did not come from `without` is another prompt's and passes ungated.
         """
-        named = self.without(step) if conditioning is None else conditioning
+        named = self._with_all_words(step) if conditioning is None else conditioning
         plain = {name: value for name, value in named.items() if not name.startswith(WITHOUT)}
         lacking = {
             name.removeprefix(WITHOUT): value
@@ -110,7 +129,10 @@ class GatedDenoiser(Wrapped):
         # the full prompt comes last: it is the call whose layers a hooked method looks at
         halves = self.inner.outputs(latents, step, plain, prompt_only=prompt_only)
         uncond, cond = halves.unbind(1)
-        cond = base + self.gate(step, cond) * (cond - base)
+        gates = [
+            self.gate(one, cond).expand(cond[rows].shape) for one, rows in runs(step, len(cond))
+        ]
+        cond = base + torch.cat(gates) * (cond - base)
         return torch.stack([uncond, cond], 1)
 
 
@@ -144,18 +166,23 @@ class GaussianDenoiser(Wrapped):
     def outputs(
         self,
         latents: Latents,
-        step: Step,
+        step: Steps,
         conditioning: Mapping[str, Tensor] | None = None,
         *,
         prompt_only: bool = False,
     ) -> Halves:
         """Raw halves, both the optimal prediction without text."""
-        alpha, _ = prediction.levels(step.log_snr, self.prediction_type)
         z = self._network_input(latents, step)
+        eps = torch.cat([self._noise(z[rows], one) for one, rows in runs(step, len(z))])
+        return self._from_noise(latents, eps, step, conditioning, prompt_only=prompt_only)
+
+    def _noise(self, z: Tensor, step: Step) -> Tensor:
+        """The optimal noise for network inputs of a step."""
+        alpha, _ = prediction.levels(step.log_snr, self.prediction_type)
         offset = (z.double() - alpha * self.mean.to(z.device)).flatten(1)
         vectors = self.vectors.to(z.device)
-        eps = (offset @ vectors * self._gain(step).to(z.device) @ vectors.T).view_as(z).to(z.dtype)
-        return self._from_noise(latents, eps, step, conditioning)
+        eps = offset @ vectors * self._gain(step).to(z.device) @ vectors.T
+        return eps.view_as(z).to(z.dtype)
 
 
 class CopyingDenoiser(Wrapped):
@@ -164,14 +191,14 @@ class CopyingDenoiser(Wrapped):
     def outputs(
         self,
         latents: Latents,
-        step: Step,
+        step: Steps,
         conditioning: Mapping[str, Tensor] | None = None,
         *,
         prompt_only: bool = False,
     ) -> Halves:
         """Raw halves, both the latent itself."""
         z = self._network_input(latents, step)
-        return self._from_noise(latents, z, step, conditioning)
+        return self._from_noise(latents, z, step, conditioning, prompt_only=prompt_only)
 
 
 class ConstantDenoiser(Wrapped):
@@ -185,11 +212,11 @@ class ConstantDenoiser(Wrapped):
     def outputs(
         self,
         latents: Latents,
-        step: Step,
+        step: Steps,
         conditioning: Mapping[str, Tensor] | None = None,
         *,
         prompt_only: bool = False,
     ) -> Halves:
         """Raw halves, both the constant."""
         eps = torch.full_like(latents, self.value)
-        return self._from_noise(latents, eps, step, conditioning)
+        return self._from_noise(latents, eps, step, conditioning, prompt_only=prompt_only)

@@ -1,6 +1,9 @@
 """A stored step of one sample, as explanation methods get it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
+from typing import TypeAlias
 
 from torch import Tensor
 
@@ -33,3 +36,22 @@ class Step:
     attention: dict[tuple[int, int], Tensor] = field(default_factory=dict)
     mask: Tensor | None = None
     history: Tensor | None = None
+
+
+Steps: TypeAlias = Step | Sequence[Step]  # one step for all rows of a batch, or one a row
+
+
+def runs(steps: Steps, count: int) -> list[tuple[Step, slice]]:
+    """(step, its rows) of `count` rows: neighbours of the same step are together.
+
+    As many steps as rows, or one for all; another number is a ValueError.
+    """
+    if isinstance(steps, Step):
+        return [(steps, slice(0, count))]
+    if len(steps) != count:
+        raise ValueError(f"steps: {len(steps)} steps stand beside {count} rows.")
+    found, start = [], 0
+    for _, together in groupby(steps, key=id):
+        step, *others = together
+        found.append((step, slice(start, start := start + 1 + len(others))))
+    return found

@@ -15,7 +15,7 @@ from stepscope.models.families.base import Family
 
 @dataclass
 class Record:
-    """Attention calls (module, reads text, probabilities (1, H, n, m)); feature map sizes."""
+    """Attention calls (module, reads text, probabilities (B, H, n, m)); feature map sizes."""
 
     calls: list[tuple[Attention, bool, Tensor]] = field(default_factory=list)
     sizes: dict[nn.Module, tuple[int, int]] = field(default_factory=dict)
@@ -127,7 +127,7 @@ def _heads(
 
 @contextmanager
 def text_attention(encoder: Any) -> Iterator[list[Tensor]]:
-    """Record the attention probabilities (1, H, n, n) of a text encoder, layer by layer."""
+    """Record the attention probabilities (B, H, n, n) of a text encoder, layer by layer."""
     kept: list[Tensor] = []
     before = encoder.config._attn_implementation
     encoder.set_attn_implementation("eager")  # the fused one has no probabilities

@@ -1,12 +1,16 @@
 """Cross-attention of words, from the trace."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import torch
 import torch.nn.functional as F
 
-from stepscope.diffusion.denoiser import Denoiser
 from stepscope.diffusion.step import Step
 from stepscope.methods.method import method
+
+if TYPE_CHECKING:
+    from stepscope.diffusion.denoiser import Denoiser
 
 
 @method(
@@ -14,8 +18,9 @@ from stepscope.methods.method import method
     target="none: probabilities of the forward pass",
     features="cross-attention probabilities, mean over heads and layers of each resolution",
     held_fixed="everything",
+    replays=False,
 )
-def cross_attention(denoiser: Denoiser, step: Step) -> np.ndarray:
+def cross_attention(denoiser: "Denoiser | None", step: Step) -> np.ndarray:
     """Maps (word, h, w) in [0, 1]: the attention that each pixel pays to a word, from the trace.
 
     Resolutions are brought to the latent grid bilinearly and averaged (as DAAM, arXiv 2210.04885).

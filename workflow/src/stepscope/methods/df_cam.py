@@ -1,7 +1,7 @@
 """DF-CAM: which regions of each layer raise a target, for all layers with one backward pass."""
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any, Literal, get_args
 
@@ -9,10 +9,11 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
 
 from stepscope.diffusion.denoiser import Denoiser
 from stepscope.diffusion.step import Step
-from stepscope.methods.differences import added_by_prompt, added_by_words
+from stepscope.methods.differences import added_by_words, latents_of, unconditional
 from stepscope.methods.gradients import frozen
 from stepscope.methods.method import Layers, method
 from stepscope.methods.scaling import minmax
@@ -24,54 +25,68 @@ log = logging.getLogger(__name__)
 
 
 @method(
-    calls=lambda words, p: {"norm": 3, "raw_sum": 3}.get(p["target"], 2.5),
+    calls=lambda words, p: {"norm": 3, "raw_sum": 3}.get(p["target"], 2),
     target="what the prompt adds at this step (or the target parameter)",
     features="activations of the network's layers, weighted by their mean gradients",
     held_fixed="time step, latent, conditioning; e_u and the difference itself",
     halves={"target": ("prompt", "region", "raw_sum")},
+    together=True,
 )
-def df_cam(denoiser: Denoiser, step: Step, *, target: Target = "prompt") -> Layers:
+def df_cam(denoiser: Denoiser, steps: Sequence[Step], *, target: Target = "prompt") -> list[Layers]:
     """Maps (layer, h, w) in [0, 1]: ReLU(sum_k alpha_k A_k), bilinear to the latent grid, min-max.
 
     alpha_k is the spatial mean of dY/dA_k. `target` Y: "prompt" <stopgrad(e_c - e_u), e_c>;
     "region" the same inside the objects; "norm" the squared norm of the guided output; "raw_sum"
     the sum of both raw halves, the authors' choice. Guidance mixes the halves of A and of dY/dA
     only for the raw sum: gradients of a guided target hold the guidance already. A layer whose map
-    is constant is reported and NaN. A target of another name, or one that the step cannot have, is
+    is constant is reported and NaN. A target of another name, or one that a step cannot have, is
     a ValueError.
     """
-    y_of = target_of(denoiser, step, target)
+    y_of = target_of(denoiser, steps, target)
     with recorded(denoiser.family) as activations:
-        latents = step.latent[None].to(denoiser.device).requires_grad_()
+        latents = latents_of(denoiser, steps).requires_grad_()
         gradients = gradients_of(y_of(latents), activations)
     guidance = denoiser.guidance if target == "raw_sum" else None
-    height, width = step.latent.shape[-2:]
-    maps = class_activation(denoiser.family, activations, gradients, (height, width), guidance)
-    layers = Layers(tuple(activations), maps)
-    report_empty(layers, step)
+    maps = class_activation(
+        denoiser.family, activations, gradients, tuple(latents.shape[-2:]), guidance, len(steps)
+    )
+    layers = [Layers(tuple(activations), maps_of_step) for maps_of_step in maps]
+    for of_step, step in zip(layers, steps, strict=True):
+        report_empty(of_step, step)
     return layers
 
 
-def target_of(denoiser: Denoiser, step: Step, target: str) -> Callable[[Tensor], Tensor]:
-    """A function of latents (1, C, h, w) that gives the target Y, one number.
+def target_of(denoiser: Denoiser, steps: Sequence[Step], target: str) -> Callable[[Tensor], Tensor]:
+    """A function of latents (step, C, h, w) that gives the sum of the steps' targets Y.
 
-    What the prompt adds is computed here, once and without gradients. A target of another name is
-    a ValueError, and so is "region" without object masks or "prompt" without guidance.
+    e_u is computed here, once and without gradients. A target of another name is a ValueError, and
+    so is "region" without object masks or "prompt" without guidance.
     """
     if target not in TARGETS:
         raise ValueError(f"target: {target!r} is none of {', '.join(TARGETS)}.")
     if target == "raw_sum":
-        return lambda latents: denoiser.outputs(latents, step).float().sum()
+        return lambda latents: denoiser.outputs(latents, steps).float().sum()
     if target == "norm":
-        return lambda latents: (denoiser.guided(denoiser.outputs(latents, step).float()) ** 2).sum()
-    if target == "prompt":
-        weights = added_by_prompt(denoiser, step)
-    elif step.mask is None:
+        return lambda latents: (
+            denoiser.guided(denoiser.outputs(latents, steps).float()) ** 2
+        ).sum()
+    region: Tensor | float = 1.0
+    if target == "region":
+        region = torch.stack([object_mask(step) for step in steps])[:, None].to(denoiser.device)
+    e_u = unconditional(denoiser, steps)
+
+    def y_of(latents: Tensor) -> Tensor:
+        e_c = denoiser.conditional(latents, steps).float()
+        return ((e_c.detach() - e_u) * region * e_c).sum()
+
+    return y_of
+
+
+def object_mask(step: Step) -> Tensor:
+    """The objects' share of each cell (h, w); ValueError for a step without."""
+    if step.mask is None:
         raise ValueError(f"target: region needs object masks, and {step.prompt_id} has none.")
-    else:
-        weights = added_by_prompt(denoiser, step)
-        weights = weights * step.mask.to(weights)
-    return lambda latents: (weights.float() * denoiser.conditional(latents, step)[0].float()).sum()
+    return step.mask
 
 
 @method(
@@ -79,28 +94,32 @@ def target_of(denoiser: Denoiser, step: Step, target: str) -> Callable[[Tensor],
     target="what each word adds at this step",
     features="activations of the network's layers, weighted by their mean gradients",
     held_fixed="time step, latent, conditioning; the difference a word makes",
+    together=True,
 )
-def df_cam_word(denoiser: Denoiser, step: Step) -> np.ndarray:
+def df_cam_word(denoiser: Denoiser, steps: Sequence[Step]) -> list[np.ndarray]:
     """Maps (word, h, w): the DF-CAM layers, each in [0, 1], summed; one backward pass a word.
 
     The target of a word is <stopgrad(e_c - e_c without the word), e_c>.
     """
-    weights = added_by_words(denoiser, step).float()
+    # (word, step, C, h, w): zeros where a prompt has fewer words than another
+    weights = pad_sequence(added_by_words(denoiser, steps))
     with recorded(denoiser.family) as activations:
-        latents = step.latent[None].to(denoiser.device).requires_grad_()
-        output = denoiser.conditional(latents, step)[0].float()
-        height, width = step.latent.shape[-2:]
-        maps = [  # (layer, h, w) of each word
+        latents = latents_of(denoiser, steps).requires_grad_()
+        output = denoiser.conditional(latents, steps).float()
+        size = tuple(latents.shape[-2:])
+        maps = [  # (step, layer, h, w) of each word
             class_activation(
                 denoiser.family,
                 activations,
-                gradients_of((weights_of_word * output).sum(), activations),
-                (height, width),
+                gradients_of((of_word * output).sum(), activations),
+                size,
                 None,
+                len(steps),
             )
-            for weights_of_word in weights
+            for of_word in weights
         ]
-    return np.stack([np.nansum(maps_of_word, axis=0) for maps_of_word in maps])
+    by_step = np.nansum(maps, axis=2).swapaxes(0, 1)
+    return [of_words[: len(step.words)] for of_words, step in zip(by_step, steps, strict=True)]
 
 
 @contextmanager
@@ -147,25 +166,32 @@ def class_activation(
     gradients: Mapping[str, Tensor | None],
     size: tuple[int, int],
     guidance: float | None,
+    steps: int = 1,
 ) -> np.ndarray:
-    """Maps (layer, h, w) float32 from A and dY/dA of each layer, NaN where constant.
+    """Maps (step, layer, h, w) float32 from A and dY/dA of each layer, NaN where constant.
 
-    With `guidance` the halves [u, c] of both are mixed as u + w (c - u) first; without it the
-    maps of all rows are added before the ReLU.
+    Rows are those of the steps, twice where the network was called with both halves: first all [u],
+    then all [c]. With `guidance` both halves of A and of dY/dA are mixed as u + w (c - u) first;
+    without it their maps are added before the ReLU.
     """
     maps = []
     for name, activation in activations.items():
         gradient = gradients[name]
         if activation is None or gradient is None:
-            maps.append(np.full(size, np.nan, dtype=np.float32))
+            maps.append(np.full((steps, *size), np.nan, dtype=np.float32))
             continue
-        a, g = (family.feature_map(tensor, size).float() for tensor in (activation, gradient))
+        a, g = (  # (half, step, C, y, x)
+            family.feature_map(tensor, size).float().unflatten(0, (-1, steps))
+            for tensor in (activation, gradient)
+        )
         if guidance is not None and len(a) == 2:
             a, g = ((u + guidance * (c - u))[None] for u, c in (a, g))
-        map_ = (g.mean((2, 3), keepdim=True) * a).sum((0, 1)).relu()
-        map_ = F.interpolate(map_[None, None], size=size, mode="bilinear")[0, 0]
-        maps.append(minmax(map_.cpu().numpy()))
-    return np.stack(maps)
+        alpha = g.mean((-2, -1))
+        of_steps = torch.einsum("hsc,hscyx->syx", alpha, a).relu()
+        of_steps = F.interpolate(of_steps[:, None], size=size, mode="bilinear")[:, 0]
+        flat = minmax(of_steps.flatten(1).cpu().numpy(), axis=1)
+        maps.append(flat.reshape(steps, *size))
+    return np.stack(maps, 1)
 
 
 def report_empty(layers: Layers, step: Step) -> None:

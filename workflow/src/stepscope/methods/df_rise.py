@@ -15,12 +15,13 @@ from stepscope.diffusion.step import Step
 from stepscope.methods import similarity as similarities
 from stepscope.methods.differences import added
 from stepscope.methods.method import method
-from stepscope.methods.scaling import minmax
+from stepscope.methods.scaling import scaled
 from stepscope.methods.similarity import Kind
 
 Quantity = Literal["noise", "clean", "next", "prompt"]
 Score = Literal["pixel", "mean", "region"]
 Variant = Literal["paper", "official", Kind]
+Quantities: TypeAlias = Callable[[str], Tensor]  # each quantity (B, C, h, w) float32 by its name
 # a map (h, w) by variant, or a pair of one and its standard error
 Maps: TypeAlias = dict[str, np.ndarray | tuple[np.ndarray, np.ndarray]]
 
@@ -63,8 +64,9 @@ def df_rise(
             f"masks: {masks}, block: {block}, keep: {keep}: a difference of means needs at least 2 "
             "masks, blocks of at least 1 and keep between 0 and 1."
         )
+    original = predictions(denoiser, step.latent[None].to(denoiser.device), step)
     blocks = (
-        block_sums(denoiser, step, plan, start, min(block, masks - start))
+        block_sums(denoiser, step, plan, original, start, min(block, masks - start))
         for start in range(0, masks, block)
     )
     return finished(merged(blocks), plan)
@@ -153,19 +155,20 @@ def draw_masks(
     )
 
 
-def block_sums(denoiser: Denoiser, step: Step, plan: Plan, start: int, count: int) -> Sums:
-    """Sums over one block of masks; blocks may be computed anywhere and in any order."""
-    device = denoiser.device
-    latent = step.latent.to(device)
+def block_sums(
+    denoiser: Denoiser, step: Step, plan: Plan, original: Quantities, start: int, count: int
+) -> Sums:
+    """Sums over one block of masks; blocks may be computed anywhere and in any order.
+
+    `original` are the predictions (1, C, h, w) of the whole latent, the same for all blocks.
+    """
+    latent = step.latent.to(denoiser.device)
     height, width = latent.shape[-2:]
     kept = draw_masks(
         plan.seed, step.prompt_id, step.number, start, count, plan.keep, (height, width)
     )
-    original = predictions(denoiser, latent[None], step)
-    tested = predictions(
-        denoiser, latent * torch.from_numpy(kept).to(device, latent.dtype)[:, None], step
-    )
-    window = similarities.gaussian_window(similarities.window_size(height, width)).to(device)
+    tested = predictions(denoiser, latent * torch.from_numpy(kept).to(latent)[:, None], step)
+    window = similarities.gaussian_window(similarities.window_size(height, width)).to(latent.device)
     scores = []
     for comparison in plan.comparisons:
         similarity = similarities.similarity(
@@ -185,7 +188,7 @@ def _sums(groups: np.ndarray, values: np.ndarray) -> np.ndarray:
     return np.where(groups, values, 0.0).sum(1)
 
 
-def predictions(denoiser: Denoiser, latents: Tensor, step: Step) -> Callable[[str], Tensor]:
+def predictions(denoiser: Denoiser, latents: Tensor, step: Step) -> Quantities:
     """One denoiser call; a function that gives each quantity (B, C, h, w) float32 by its name."""
     outputs = denoiser.outputs(latents, step)
     guided = denoiser.guided(outputs.float())
@@ -240,8 +243,3 @@ def finished(sums: Sums, plan: Plan) -> Maps:
         map_ = (mean[1] - mean[0]).astype(np.float32)  # kept minus hidden
         maps[name] = map_ if name else (map_, error.astype(np.float32))
     return maps
-
-
-def scaled(values: np.ndarray) -> np.ndarray:
-    """Values scaled to [0, 1]; zeros where they are all the same."""
-    return minmax(values) if values.max() > values.min() else np.zeros_like(values)

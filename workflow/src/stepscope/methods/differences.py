@@ -1,27 +1,44 @@
 """What a prompt, or one word of it, adds to a step's output."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
-from stepscope.diffusion.denoiser import Denoiser
+from stepscope.diffusion.denoiser import Denoiser, stacked
 from stepscope.diffusion.step import Step
 
 
 @torch.no_grad()
-def added_by_words(denoiser: Denoiser, step: Step) -> Tensor:
-    """e_c - e_c(without the word) for each word, raw outputs (word, C, h, w), in one call."""
-    rows = [denoiser.without(step), *(denoiser.without(step, word) for word in step.words)]
-    conditioning = {name: torch.stack([row[name] for row in rows]) for name in rows[0]}
-    latents = step.latent.expand(len(rows), *step.latent.shape).to(denoiser.device)
-    outputs = denoiser.conditional(latents, step, conditioning).float()
-    return outputs[:1] - outputs[1:]
+def added_by_words(denoiser: Denoiser, steps: Sequence[Step]) -> list[Tensor]:
+    """e_c - e_c(without the word) for each word, raw outputs (word, C, h, w) of every step.
+
+    All rows of all steps are one call of the network.
+    """
+    changes = [(step, words) for step in steps for words in ((), *((w,) for w in step.words))]
+    conditioning = stacked(denoiser.without_each(changes))
+    rows = [step for step, _ in changes]
+    outputs = denoiser.conditional(latents_of(denoiser, rows), rows, conditioning).float()
+    of_steps = outputs.split([1 + len(step.words) for step in steps])
+    return [of_step[:1] - of_step[1:] for of_step in of_steps]
 
 
 @torch.no_grad()
-def added_by_prompt(denoiser: Denoiser, step: Step) -> Tensor:
-    """e_c - e_u, raw outputs (C, h, w): what the prompt adds at this step."""
-    outputs = denoiser.outputs(step.latent[None].to(denoiser.device), step)[0]
-    return added(*outputs.float())
+def unconditional(denoiser: Denoiser, steps: Sequence[Step]) -> Tensor:
+    """e_u, raw outputs (step, C, h, w), for half of what both guidance halves cost.
+
+    ValueError without guidance, as there is then nothing to compare the prompt with.
+    """
+    if denoiser.guidance <= 1:
+        raise ValueError("target: prompt needs guidance above 1, which gives e_u to compare with.")
+    own = stacked(denoiser.without_each([(step, ()) for step in steps]))
+    empty = {name: halves[:, :1].expand_as(halves) for name, halves in own.items()}
+    return denoiser.conditional(latents_of(denoiser, steps), steps, empty).float()
+
+
+def latents_of(denoiser: Denoiser, steps: Sequence[Step]) -> Tensor:
+    """Latents (step, C, h, w) before the steps, where the denoiser computes."""
+    return torch.stack([step.latent for step in steps]).to(denoiser.device)
 
 
 def added(unconditional: Tensor, conditional: Tensor) -> Tensor:

@@ -2,17 +2,17 @@
 
 import inspect
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 import xarray as xr
 
-from stepscope.diffusion.denoiser import Denoiser
 from stepscope.joblog import bar
+from stepscope.methods import batches
 from stepscope.methods.method import parameters_of
 from stepscope.methods.results import Result, checked, told
-from stepscope.models import pipelines
+from stepscope.models import memory
 from stepscope.pictures import regions
 from stepscope.store.coordinates import sample_and_step_numbers
 from stepscope.store.maps import open_masks, write_maps
@@ -21,11 +21,19 @@ from stepscope.store.traces import (
     latent_size,
     model_of,
     open_trace,
+    prompt_ids_of,
+    read_pairs,
     read_step,
     replay_settings,
     sample_and_step_counts,
+    seeds_of,
     word_counts,
 )
+
+if TYPE_CHECKING:
+    from stepscope.diffusion.denoiser import Denoiser
+
+FORWARD_BATCH = 8  # the config's default, for an entry that does not say
 
 
 def budget(
@@ -62,23 +70,43 @@ def explain_batch(
         function, parameters = parameters_of(entry)
     pairs = chosen_steps(tree, entry.get("steps"), entry.get("samples"))
     print(budget(tree, function, parameters, pairs), flush=True)
-    denoiser = Denoiser(pipelines.load(model), **replay_settings(tree))
+    denoiser = replaying(model, tree) if getattr(function, "replays", True) else None
     objects = object_masks(mask_path, tree) if mask_path else {}
+    call, fitting = batches.Explaining(method, function, denoiser, parameters), memory.Fitting()
+    size = entry.get("forward_batch", FORWARD_BATCH) if call.together else 1
+    if size == "auto":
+        words = word_counts(tree)
+        sample, number = max(pairs, key=lambda pair: words[pair[0]])
+        longest = read_step(tree, sample, number, objects.get(sample))
+        size = call.fitting_size(longest, f"explain/{method}/forward_batch")
+    results = batches.results(call, read_pairs(tree, pairs, objects), size, fitting)
     gathered = Gathered(tree)
-    for sample, number in bar(pairs, method, len(pairs)):
-        step = read_step(tree, sample, number, objects.get(sample))
-        with told(f"explain/{method}: {step.prompt_id}, seed {step.seed}, step {number}"):
-            result = function(denoiser, step, **parameters)
-            gathered.put(sample, number, checked(result, method, gathered.size, len(step.words)))
+    for (sample, number), result in bar(zip(pairs, results, strict=True), method, len(pairs)):
+        prompt_id, seed = prompt_ids_of(tree)[sample], seeds_of(tree)[sample]
+        with told(f"explain/{method}: {prompt_id}, seed {seed}, step {number}"):
+            maps = checked(result, method, gathered.size, word_counts(tree)[sample])
+            gathered.put(sample, number, maps)
     attrs = {
         "method": method,
         "function": entry["function"],
         "parameters": parameters,
         "model": model_of(tree),
-        "forward_limit": denoiser.fitting_calls.limit,
+        "forward_batch": min(size, fitting.limit or size),
+        "forward_limit": denoiser and denoiser.fitting_calls.limit,
         **getattr(function, "about", {"target": inspect.getdoc(function) or "not stated"}),
     }
     return gathered.arrays(), tree, attrs
+
+
+def replaying(model: dict[str, Any], tree: xr.DataTree) -> "Denoiser":
+    """The denoiser that replays a trace, with the model loaded.
+
+    Its libraries are imported here, since a method that only reads the trace needs none of them.
+    """
+    from stepscope.diffusion.denoiser import Denoiser
+    from stepscope.models import pipelines
+
+    return Denoiser(pipelines.load(model), **replay_settings(tree))
 
 
 def explain(

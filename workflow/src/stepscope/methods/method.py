@@ -1,5 +1,6 @@
 """What a method is: its description, its layers, its entry in a config."""
 
+import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,6 +10,8 @@ import numpy as np
 
 from stepscope.plugins import resolve
 
+# keys of an entry that are no parameters
+PLACEMENT = ("function", "samplings", "steps", "samples", "forward_batch")
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result", covariant=True)
 
@@ -24,16 +27,18 @@ class Layers:
 class Method(Protocol[Parameters, Result]):
     """A function of a denoiser, a step and parameters that says its cost and what it attributes.
 
-    See `method` for `calls`; `about` has "target", "features" and "held_fixed". A plain function
-    is a method too: its cost is then unknown.
+    See `method` for `calls`, `together` and `replays`; `about` has "target", "features" and
+    "held_fixed". A plain function is a method too: its cost is then unknown.
     """
 
     __name__: str
     calls: Callable[[int, dict[str, Any]], float]
+    together: bool
+    replays: bool
     about: dict[str, str]
 
     def __call__(self, *args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
-        """The maps of one step."""
+        """The maps of one step, or a list of those of several."""
 
 
 def method(
@@ -44,6 +49,8 @@ def method(
     features: str,
     held_fixed: str,
     halves: bool | Mapping[str, Sequence[str]] = False,
+    together: bool = False,
+    replays: bool = True,
 ) -> Callable[[Callable[Parameters, Result]], Method[Parameters, Result]]:
     """Decorate a method with what it attributes, to what, and its cost.
 
@@ -54,25 +61,39 @@ def method(
     read it from the source, so it is a literal.
     `calls(words, parameters)` is the number of guided denoiser calls of one step; half a guided
     call is one of the conditional half, and a backward pass counts as two forward ones.
+    A method that works on several steps `together` takes a list of them and returns a list with
+    each step's maps; decorated, it takes a single step, too, and then returns that one's. One that
+    only reads the trace and `replays` nothing gets None for the denoiser, and no model is loaded.
     """
 
     def decorate(function: Callable[Parameters, Result]) -> Method[Parameters, Result]:
-        described = cast(Method[Parameters, Result], function)  # once it has both attributes
+        callable_ = one_or_several(function) if together else function
+        described = cast(Method[Parameters, Result], callable_)  # once it has its attributes
         described.calls = calls
+        described.together, described.replays = together, replays
         described.about = {"target": target, "features": features, "held_fixed": held_fixed}
         return described
 
     return decorate
 
 
+def one_or_several(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A method of lists of steps, which for a single step returns its maps alone."""
+
+    @functools.wraps(function)
+    def explained(denoiser: Any, step: Any, **parameters: Any) -> Any:
+        if isinstance(step, Sequence):
+            return function(denoiser, step, **parameters)
+        (result,) = function(denoiser, [step], **parameters)
+        return result
+
+    return explained
+
+
 def parameters_of(entry: dict[str, Any]) -> tuple[Callable[..., Any], dict[str, Any]]:
     """A config entry's function, and its parameters with the function's own defaults filled in."""
     function = cast(Callable[..., Any], resolve(entry["function"]))
-    stated = {
-        key: value
-        for key, value in entry.items()
-        if key not in ("function", "samplings", "steps", "samples")
-    }
+    stated = {key: value for key, value in entry.items() if key not in PLACEMENT}
     bound = inspect.signature(function).bind(None, None, **stated)
     bound.apply_defaults()
     _denoiser, _step, *parameters = bound.arguments.items()

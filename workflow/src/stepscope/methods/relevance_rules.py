@@ -1,4 +1,7 @@
-"""Bi-modal relevance rules (Chefer et al., ICCV 2021) along a U-Net or a transformer."""
+"""Bi-modal relevance rules (Chefer et al., ICCV 2021) along a U-Net or a transformer.
+
+Matrices may have leading axes, such as one of rows of a batch, which never mix.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +15,7 @@ from stepscope.models.families.architecture import Passage
 
 
 class Call(NamedTuple):
-    """A call of an attention module: whether it reads the text, and its weights (n, m).
+    """A call of an attention module: whether it reads the text, and its weights (..., n, m).
 
     The weights are the mean over heads of max(dY/dA * A, 0).
     """
@@ -26,8 +29,8 @@ class Call(NamedTuple):
 class Relevance:
     """Relevance at one place of the network, for the n image tokens of a feature map.
 
-    `image` (n, n) is R_ii - I, what image tokens took from one another; `text` (n, T) is R_iq,
-    what they took from text tokens; `size` (h, w) with n = h w.
+    `image` (..., n, n) is R_ii - I, what image tokens took from one another; `text` (..., n, T) is
+    R_iq, what they took from text tokens; `size` (h, w) with n = h w.
     """
 
     image: Tensor
@@ -42,15 +45,15 @@ class Relevance:
         return cls(zeros, torch.zeros(count, tokens, device=device), size)
 
     def self_attention(self, weights: Tensor) -> "Relevance":
-        """R_iq += A R_iq, R_ii += A R_ii for A (n, n)."""
+        """R_iq += A R_iq, R_ii += A R_ii for A (..., n, n)."""
         return Relevance(
             self.image + weights + weights @ self.image, self.text + weights @ self.text, self.size
         )
 
     def cross_attention(self, weights: Tensor, words: Tensor) -> "Relevance":
-        """R_iq += N(R_ii)^T A N(R_qq) for A (n, T), R_qq - I = `words` (T, T)."""
+        """R_iq += N(R_ii)^T A N(R_qq) for A (..., n, T), R_qq - I = `words` (..., T, T)."""
         taken = weights + weights @ normalised(words)
-        taken = taken + normalised(self.image).T @ taken
+        taken = taken + normalised(self.image).mT @ taken
         return Relevance(self.image, self.text + taken, self.size)
 
     def attended(self, call: Call, words: Tensor) -> "Relevance":
@@ -74,26 +77,26 @@ class Relevance:
             return self
         change = (self.size[0] * self.size[1]) / (size[0] * size[1])
         rows = resize_rows(self.image, self.size, size)
-        image = resize_rows(rows.T, self.size, size).T * change
+        image = resize_rows(rows.mT, self.size, size).mT * change
         return Relevance(image, resize_rows(self.text, self.size, size), size)
 
 
 def resize_rows(matrix: Tensor, old: tuple[int, int], new: tuple[int, int]) -> Tensor:
-    """Resize the token axis of (h w, m) in two dimensions: area means down, bilinear up."""
-    maps = matrix.T.reshape(1, -1, *old)
+    """Resize the token axis of (..., h w, m) in two dimensions: area means down, bilinear up."""
+    maps = matrix.mT.reshape(1, -1, *old)
     smaller = new[0] <= old[0] and new[1] <= old[1]
     maps = F.interpolate(maps, size=new, mode="area" if smaller else "bilinear")
-    return maps.reshape(-1, new[0] * new[1]).T
+    return maps.reshape(*matrix.mT.shape[:-1], new[0] * new[1]).mT
 
 
 def normalised(change: Tensor) -> Tensor:
     """N(R) - I for R - I = `change`: its rows scaled to sum to 1; a row of zeros stays."""
-    total = change.sum(1, keepdim=True)
+    total = change.sum(-1, keepdim=True)
     return torch.where(total > 0, change / total, 0)
 
 
 def text_relevance(weights: Sequence[Tensor], tokens: int) -> Tensor:
-    """R_qq - I (T, T) after a text encoder's layers: R_qq += A R_qq."""
+    """R_qq - I (..., T, T) after a text encoder's layers: R_qq += A R_qq."""
     words = torch.zeros(tokens, tokens)
     for a in weights:
         words = words + a.cpu() + a.cpu() @ words
@@ -114,7 +117,7 @@ def along(
     are averaged. Attention outside the passages is a ValueError.
     """
     left = list(calls)
-    state = Relevance.start(start, len(words), words.device)
+    state = Relevance.start(start, words.shape[-1], words.device)
     skips: list[Relevance] = []
     for passage in passages:
         if passage.sized_by is not None:
@@ -137,12 +140,13 @@ def through_joint(calls: Sequence[Call], size: tuple[int, int], words: Tensor) -
     the text encoders mixed, R_qq. A call that reads no text is among image tokens alone.
     """
     count = size[0] * size[1]
-    every = torch.zeros(count + len(words), count + len(words), device=words.device)
-    every[count:, count:] = words
-    every.diagonal().add_(1)
+    side = count + words.shape[-1]
+    every = words.new_zeros(*words.shape[:-2], side, side)
+    every[..., count:, count:] = words
+    every.diagonal(dim1=-2, dim2=-1).add_(1)
     for call in calls:
         rows = slice(None) if call.reads_text else slice(count)
-        every[rows] += call.weights @ every[rows]
-    image = every[:count, :count].clone()
-    image.diagonal().sub_(1)
-    return Relevance(image, every[:count, count:], size)
+        every[..., rows, :] += call.weights @ every[..., rows, :]
+    image = every[..., :count, :count].clone()
+    image.diagonal(dim1=-2, dim2=-1).sub_(1)
+    return Relevance(image, every[..., :count, count:], size)

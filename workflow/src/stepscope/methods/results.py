@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from stepscope.methods.method import Layers
+from stepscope.models.memory import is_out_of_memory
 
 LARGEST = np.finfo(np.float32).max
 
@@ -34,6 +35,8 @@ def told(where: str) -> Iterator[None]:
     except ValueError as error:
         raise ValueError(f"{where}: {error}") from error
     except Exception as error:
+        if is_out_of_memory(error):  # which may be mended by smaller batches
+            raise
         raise RuntimeError(f"{where}: {type(error).__name__}: {error}") from error
 
 

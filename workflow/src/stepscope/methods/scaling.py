@@ -11,3 +11,8 @@ def minmax(values: np.ndarray, axis: int | None = None) -> np.ndarray:
     low = np.fmin.reduce(values, axis=axis, keepdims=True)
     span = np.fmax.reduce(values, axis=axis, keepdims=True) - low
     return (values - low) / np.where(span > 0, span, np.nan)
+
+
+def scaled(values: np.ndarray) -> np.ndarray:
+    """Values scaled to [0, 1]; zeros where they are all the same."""
+    return minmax(values) if values.max() > values.min() else np.zeros_like(values)

@@ -74,14 +74,22 @@ def free(device: torch.device) -> int:
     return psutil.virtual_memory().available
 
 
-def fitting_size(run_one: Callable[[], object], device: torch.device) -> int:
-    """How many samples fit together, from the peak of running one of them; at most 64."""
+def fitting_size(
+    run_one: Callable[[], object],
+    device: torch.device,
+    key: str = "storage/forward_batch",
+    what: str = "sample",
+) -> int:
+    """How many samples fit together, from the peak of running one of them; at most 64.
+
+    `key` and `what` are the config's key and the thing that it counts, for the log.
+    """
     available = free(device)
     with Peak(device) as peak:
         Fitting().run(lambda _: run_one(), [None])
     size = max(1, min(MOST, int(SHARE * available / max(1, peak.bytes))))
     print(
-        f"storage/forward_batch: auto is {size}, as a sample takes {peak.bytes / 1e9:.2f} GB "
+        f"{key}: auto is {size}, as a {what} takes {peak.bytes / 1e9:.2f} GB "
         f"of {available / 1e9:.1f} GB that are free.",
         flush=True,
     )

@@ -3,11 +3,12 @@
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
-
-from transformers import PreTrainedTokenizerBase
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stepscope.language import spans, words
+
+if TYPE_CHECKING:  # a stored step needs words, and no library of models
+    from transformers import PreTrainedTokenizerBase
 
 PADDING, IMAGE = "<padding>", "<image>"  # rows that sum up what is no token
 
@@ -34,9 +35,9 @@ class Text:
     `tokenizer` is None for a text encoder that was left out: all its keys are padding.
     """
 
-    tokenizer: PreTrainedTokenizerBase | None
+    tokenizer: "PreTrainedTokenizerBase | None"
     length: int
-    twins: tuple[PreTrainedTokenizerBase, ...] = ()
+    twins: "tuple[PreTrainedTokenizerBase, ...]" = ()
 
 
 @dataclass(frozen=True)
@@ -124,7 +125,7 @@ def read(
     return Reading(tuple(names), tuple(rows), tuple(found))
 
 
-def positions(tokenizer: PreTrainedTokenizerBase, prompt: str) -> dict[int, tuple[int, ...]]:
+def positions(tokenizer: "PreTrainedTokenizerBase", prompt: str) -> dict[int, tuple[int, ...]]:
     """Positions, in the token sequence, of each word's tokens, by the word's index.
 
     A token belongs to the words that it shares a character with; CLIP's start token is 0.
@@ -180,12 +181,15 @@ def check(texts: Sequence[Text], prompt: str, where: str) -> None:
 
 
 class Padded:
-    """A tokenizer that puts padding in the place of some words of a prompt, positions kept.
+    """A tokenizer that puts padding in the place of some words of each prompt, positions kept.
 
     Where the model masks its padding, the words are masked too.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, words: Collection[int]) -> None:
+    def __init__(
+        self, tokenizer: "PreTrainedTokenizerBase", words: Sequence[Collection[int]]
+    ) -> None:
+        """`words` are indices, a collection for each prompt that will be given."""
         self._tokenizer, self._words = tokenizer, words
 
     def __getattr__(self, name: str) -> Any:
@@ -194,9 +198,10 @@ class Padded:
     def __call__(self, prompts: str | list[str], **options: Any) -> Any:
         """What the tokenizer returns, with the words' tokens replaced."""
         inputs = self._tokenizer(prompts, **options)
-        for row, prompt in enumerate([prompts] if isinstance(prompts, str) else prompts):
-            tokens_of = positions(self._tokenizer, prompt)
-            places = [place for word in self._words for place in tokens_of[word]]
+        given = [prompts] if isinstance(prompts, str) else prompts
+        for row, (prompt, lacking) in enumerate(zip(given, self._words, strict=True)):
+            tokens_of = positions(self._tokenizer, prompt) if lacking else {}
+            places = [place for word in lacking for place in tokens_of[word]]
             inputs["input_ids"][row, places] = self._tokenizer.pad_token_id
             if "attention_mask" in inputs:
                 inputs["attention_mask"][row, places] = 0

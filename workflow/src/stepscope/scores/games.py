@@ -1,6 +1,8 @@
 """Deletion and insertion games: hiding what matters should change a step's result most."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import chain, islice, tee
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,13 +18,14 @@ from stepscope.joblog import bar
 from stepscope.methods import baselines
 from stepscope.methods import similarity as similarities
 from stepscope.models import judges, pipelines
+from stepscope.scores.game_states import ENDS, States, states_of
 from stepscope.store import tables
 from stepscope.store.maps import flat, open_dataset, read_maps
 from stepscope.store.traces import (
     chosen_steps,
     latent_size,
     open_trace,
-    read_step,
+    read_pairs,
     replay_settings,
 )
 from stepscope.table_registry import TABLES
@@ -41,75 +44,67 @@ def auc(curves: np.ndarray) -> np.ndarray:
     return (curves.sum(-1) - curves[..., 0] / 2 - curves[..., -1] / 2) / moves
 
 
-def ranking(map_: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """Rank (h, w) i8 of each pixel, 0 the most salient by the signed map; ties in a drawn order."""
-    order = np.lexsort((generator.random(map_.size), -map_.ravel()))
-    ranks = np.empty(map_.size, dtype=np.int64)
-    ranks[order] = np.arange(map_.size)
-    return ranks.reshape(map_.shape)
-
-
-def substrate(kind: str, latent: Tensor) -> Tensor:
-    """What replaces the latent (C, h, w): zeros, or its blur.
-
-    The authors' blur is 11 x 11 with sigma 5 at latent side 64; both scale with the side.
-    """
-    if kind == "zero":
-        return torch.zeros_like(latent)
-    side = min(latent.shape[-2:])
-    size = max(3, 2 * round((11 * side / 64 - 1) / 2) + 1)
-    offsets = torch.arange(size, device=latent.device) - size // 2
-    weights = torch.exp(-(offsets**2) / (2 * (5 * side / 64) ** 2))
-    return similarities.blurred(latent.float(), weights / weights.sum(), "reflect").to(latent.dtype)
-
-
-def states(latent: Tensor, ranks: Tensor, before: Tensor, after: Tensor) -> Tensor:
-    """Latents (M, h - 1, C, h, w) of the inner moves of M rankings (M, h, w).
-
-    A move turns the w next most salient pixels, all channels at once, from `before` to `after`.
-    """
-    height, width = latent.shape[-2:]
-    turned = torch.arange(1, height, device=latent.device).view(1, -1, 1, 1) * width
-    return torch.where((ranks[:, None] < turned)[:, :, None], after, before)
-
-
 @torch.inference_mode()
-def play_step(
+def play_steps(
     denoiser: Denoiser,
-    step: Step,
-    maps: np.ndarray,
+    played: Iterable[tuple[Step, np.ndarray]],
     features_of: Features,
     *,
     deletion: str = "zero",
     insertion: str = "blur",
     batch: int = 64,
     seed: int = 0,
-) -> np.ndarray:
-    """Curves (map, game, score, move) of M maps (M, h, w) at one step, float64.
+) -> Iterator[np.ndarray]:
+    """Curves (map, game, score, move) of the M maps (M, h, w) of each step, float64.
 
     At each of the h + 1 states the denoiser and one scheduler step run without history, and the
     decoded result is compared with the unperturbed one: squared distance and cosine of features.
-    The ends, which do not depend on a map, are computed once.
+    States that are equal are computed once, and those of several steps go through the model
+    together.
     """
-    latent = step.latent.to(denoiser.device)
-    height = latent.shape[-2]
-    ranks = torch.from_numpy(
-        np.stack([ranking(map_, tie_breaker(step, seed)) for map_ in maps])
-    ).to(latent.device)
-    hidden, blurred = substrate(deletion, latent), substrate(insertion, latent)
-    inner = torch.cat(
-        [states(latent, ranks, latent, hidden), states(latent, ranks, blurred, latent)]
-    )
-    ends = torch.stack([latent, hidden, blurred])
-    everything = torch.cat([ends, inner.flatten(0, 1)])
-    features = torch.cat(
-        [results(denoiser, step, latents, features_of) for latents in everything.split(batch)]
-    ).double()
+    waiting: deque[States] = deque()
+
+    def rows() -> Iterator[tuple[Step, Tensor]]:
+        for step, maps in played:
+            states = states_of(step, maps, deletion, insertion, seed)
+            waiting.append(states)
+            for latent in states.distinct:
+                yield step, latent
+
+    left = rows()
+    batches = iter(lambda: list(islice(left, batch)), [])
+    features = chain.from_iterable(results(denoiser, together, features_of) for together in batches)
+    for first in features:
+        states = waiting.popleft()
+        of_step = torch.stack([first, *islice(features, len(states.distinct) - 1)])
+        yield curves_of(states, of_step[states.places.to(of_step.device)].double())
+
+
+def play_step(
+    denoiser: Denoiser, step: Step, maps: np.ndarray, features_of: Features, **options: Any
+) -> np.ndarray:
+    """Curves of one step alone (see `play_steps`)."""
+    (curves,) = play_steps(denoiser, [(step, maps)], features_of, **options)
+    return curves
+
+
+def results(
+    denoiser: Denoiser, states: Sequence[tuple[Step, Tensor]], features_of: Features
+) -> Tensor:
+    """Features (B, width) of the decoded latents after one step from B latents (C, h, w)."""
+    steps = [step for step, _ in states]
+    latents = torch.stack([latent for _, latent in states]).to(denoiser.device)
+    output = denoiser.guided(denoiser.outputs(latents, steps))
+    return features_of(denoiser.decode(denoiser.advance(latents, output, steps)))
+
+
+def curves_of(states: States, features: Tensor) -> np.ndarray:
+    """Curves (map, game, score, move) from the features (state, width) of a step's states."""
     scores = compared(features, features[0]).cpu().numpy()  # (score, state)
-    of_ends, of_inner = np.split(scores, [len(ends)], axis=1)
+    of_ends, of_inner = np.split(scores, [ENDS], axis=1)
     original, gone, start = of_ends.T
-    curves = np.empty((len(maps), len(GAMES), len(SCORES), height + 1))
-    middle = of_inner.reshape(len(SCORES), len(GAMES), len(maps), height - 1)
+    middle = of_inner.reshape(len(SCORES), len(GAMES), states.maps, -1)
+    curves = np.empty((states.maps, len(GAMES), len(SCORES), middle.shape[-1] + 2))
     curves[..., 1:-1] = middle.transpose(2, 1, 0, 3)
     deleted, inserted = curves.swapaxes(0, 1)  # views (map, score, move)
     deleted[..., 0], deleted[..., -1] = original, gone
@@ -117,21 +112,10 @@ def play_step(
     return curves
 
 
-def results(denoiser: Denoiser, step: Step, latents: Tensor, features_of: Features) -> Tensor:
-    """Features (B, width) of the decoded latents after one step from `latents` (B, C, h, w)."""
-    output = denoiser.guided(denoiser.outputs(latents, step))
-    return features_of(denoiser.decode(denoiser.advance(latents, output, step)))
-
-
 def compared(features: Tensor, reference: Tensor) -> Tensor:
     """Squared distance and cosine (2, B) of features (B, width) with a reference (width,)."""
     distance = ((features - reference) ** 2).sum(-1)
     return torch.stack([distance, F.cosine_similarity(features, reference[None], dim=-1)])
-
-
-def tie_breaker(step: Step, seed: int) -> np.random.Generator:
-    """Generator of the order of ties, the same for every map of a step."""
-    return baselines.generator("ties", seed, step.prompt_id, step.seed, step.number)
 
 
 def clip_features(model: "CLIP") -> Features:
@@ -190,21 +174,24 @@ def play_batch(
     pairs = chosen_steps(tree, games["steps"], games["samples"])
     played = {pair: computed for pair in pairs if (computed := present(maps_of_method, *pair))}
     moves, _ = latent_size(tree)
-    calls = sum(3 + 2 * len(computed) * (moves - 1) for computed in played.values())
+    calls = sum(ENDS + 2 * len(computed) * (moves - 1) for computed in played.values())
     print(f"Budget: {len(played)} steps, {calls:,} guided denoiser calls.", flush=True)
     denoiser = Denoiser(pipelines.load(model), **replay_settings(tree))
     features_of = clip_features(judges.load_clip(clip)[0])
-    options = {name: games[name] for name in (*GAMES, "batch")}
+    options = {name: games[name] for name in (*GAMES, "batch")} | {"seed": seed}
     areas: list[dict[str, Any]] = []
     points: list[dict[str, Any]] = []
-    for (sample, number), computed in bar(played.items(), "steps played", len(played)):
-        step = read_step(tree, sample, number)
-        stacked = np.stack(list(computed.values()))
-        curves = play_step(denoiser, step, stacked, features_of, seed=seed, **options)
+    steps, keyed = tee(read_pairs(tree, list(played)))
+    stacked = (np.stack(list(computed.values())) for computed in played.values())
+    every = play_steps(denoiser, zip(steps, stacked, strict=True), features_of, **options)
+    finished = zip(keyed, played.values(), every, strict=True)
+    for step, computed, curves in bar(finished, "steps played", len(played)):
         for (name, map_), curves_of_map in zip(computed.items(), curves, strict=True):
             key = keys | key_of(step) | {"method": name, "similarity": similarity[name]}
             if map_.max() == map_.min():
-                print(f"{name}: {step.prompt_id}, seed {step.seed}, step {number}: constant map.")
+                print(
+                    f"{name}: {step.prompt_id}, seed {step.seed}, step {step.number}: constant map."
+                )
                 curves_of_map = np.full_like(curves_of_map, np.nan)
             for row, column, curve in labelled(curves_of_map, key, games):
                 areas.append(row | dict.fromkeys(SCORES.values(), np.nan) | {column: auc(curve)})

@@ -3,7 +3,9 @@
 torch is imported only where tensors are asked for: tables and figures do without it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -107,40 +109,67 @@ def replay_settings(tree: xr.DataTree) -> dict[str, Any]:
 
 def read_step(tree: xr.DataTree, sample: int, number: int, mask: "Tensor | None" = None) -> "Step":
     """Step `number` (1..N) of a sample as tensors; `mask` (h, w) is the objects' share."""
+    (step,) = read_steps(tree, sample, mask, [number])
+    return step
+
+
+def read_steps(
+    tree: xr.DataTree,
+    sample: int,
+    mask: "Tensor | None" = None,
+    numbers: Sequence[int] | None = None,
+) -> "list[Step]":
+    """Steps of a sample, all from the noisiest or those of some numbers; `mask` as of `read_step`.
+
+    A sample is a chunk of its arrays, so that each is read once for all of its steps.
+    """
     import torch
 
     from stepscope.diffusion.step import Step
 
-    def read(path: str, **position: int) -> torch.Tensor:
-        return torch.from_numpy(_array(tree, path).isel({"sample": sample, **position}).to_numpy())
+    def read(path: str) -> torch.Tensor:
+        return torch.from_numpy(_array(tree, path).isel(sample=sample).to_numpy())
 
-    return Step(
-        number=number,
-        timestep=float(_array(tree, "timestep")[number - 1]),
-        log_snr=float(_array(tree, "log_snr")[number - 1]),
-        latent=read("latent/value", state=number - 1),
-        after=read("latent/value", state=number),
-        outputs=read("output/value", step=number - 1),
-        denoised=read("denoised/value", step=number - 1).float(),
-        conditioning={name: read(f"conditioning/{name}") for name in tree["conditioning"]},
-        words=words_of(tree)[sample],
-        prompt=prompts_of(tree)[sample],
-        negative_prompt=tree.attrs["negative_prompt"],
-        prompt_id=str(prompt_ids_of(tree)[sample]),
-        seed=int(seeds_of(tree)[sample]),
-        attention={
-            _size(name): read(f"{name}/value", step=number - 1).float()
-            for name in tree.children
-            if name.startswith("attn_")
-        },
-        mask=mask,
-        history=read("solver/model_outputs", step=number - 1) if "solver" in tree else None,
-    )
+    latents, outputs, denoised = map(read, ("latent/value", "output/value", "denoised/value"))
+    conditioning = {name: read(f"conditioning/{name}") for name in tree["conditioning"]}
+    attention = {
+        _size(name): read(f"{name}/value") for name in tree.children if name.startswith("attn_")
+    }
+    history = read("solver/model_outputs") if "solver" in tree else None
+    timesteps, log_snr = (_array(tree, name).to_numpy() for name in ("timestep", "log_snr"))
+    words, prompt_id, seed = (of(tree)[sample] for of in (words_of, prompt_ids_of, seeds_of))
+    return [
+        Step(
+            number=number,
+            timestep=float(timesteps[number - 1]),
+            log_snr=float(log_snr[number - 1]),
+            latent=latents[number - 1],
+            after=latents[number],
+            outputs=outputs[number - 1],
+            denoised=denoised[number - 1].float(),
+            conditioning=dict(conditioning),
+            words=words,
+            prompt=prompts_of(tree)[sample],
+            negative_prompt=tree.attrs["negative_prompt"],
+            prompt_id=str(prompt_id),
+            seed=int(seed),
+            attention={size: maps[number - 1].float() for size, maps in attention.items()},
+            mask=mask,
+            history=None if history is None else history[number - 1],
+        )
+        for number in numbers or _step_numbers(tree)
+    ]
 
 
-def read_steps(tree: xr.DataTree, sample: int, mask: "Tensor | None" = None) -> "list[Step]":
-    """All steps of a sample, from the noisiest; `mask` as of `read_step`."""
-    return [read_step(tree, sample, number, mask) for number in _step_numbers(tree)]
+def read_pairs(
+    tree: xr.DataTree,
+    pairs: Sequence[tuple[int, int]],
+    masks: "Mapping[int, Tensor] | None" = None,
+) -> "Iterator[Step]":
+    """Steps of (sample, step number) pairs in their order, `masks` by sample; read when needed."""
+    for sample, of_sample in groupby(pairs, key=itemgetter(0)):
+        mask = (masks or {}).get(sample)
+        yield from read_steps(tree, sample, mask, [number for _, number in of_sample])
 
 
 def _step_numbers(tree: xr.DataTree) -> list[int]:

@@ -13,7 +13,8 @@ from stepscope.study.definitions import Source, definition
 from stepscope.study.suggestions import did_you_mean
 
 FIRST = ("denoiser", "step")  # what every method takes before its parameters
-PLACEMENT = {"function", "samplings", "steps", "samples"}  # keys of an entry that are no parameters
+# keys of an entry that are no parameters
+PLACEMENT = {"function", "samplings", "steps", "samples", "forward_batch"}
 BASELINES = ("baselines", "random", "centre", "edge")
 # Axes and coordinates of a store, beside which a method's maps lie.
 AXES = ("sample", "step", "word", "layer", "y", "x")

@@ -1,7 +1,7 @@
 """What differs between families of models: the interface that tracing and replay are written on."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, ClassVar
 
@@ -136,8 +136,8 @@ class Family(Architecture, ABC):
         return output[:, : self.config.in_channels]
 
     @contextmanager
-    def _replacing(self, without: Collection[int]) -> Iterator[None]:
-        """Let the pipeline's tokenizers put padding in the place of words."""
+    def _replacing(self, without: Sequence[Collection[int]]) -> Iterator[None]:
+        """Let the pipeline's tokenizers put padding in the place of words of each prompt."""
         attributes = vars(self.pipeline)
         own = {
             name: attributes[name]
@@ -151,22 +151,24 @@ class Family(Architecture, ABC):
         finally:
             attributes.update(own)
 
-    def encode(self, prompt: str, without: Collection[int] = ()) -> dict[str, Tensor]:
-        """Conditioning of one prompt without a batch axis, by the pipeline's own encode_prompt.
+    def encode(self, texts: Sequence[tuple[str, Collection[int]]]) -> dict[str, Tensor]:
+        """Conditioning (B, ...) of B prompts, by the pipeline's own encode_prompt.
 
-        `without` are indices of words whose tokens are replaced by padding, positions kept. A
-        prompt that a text encoder would cut is a ValueError.
+        Beside a prompt stand the indices of words whose tokens are replaced by padding, positions
+        kept. A prompt that a text encoder would cut is a ValueError.
         """
-        self.check_length(prompt, "prompt")
+        prompts, without = zip(*texts, strict=True)
+        for prompt in prompts:
+            self.check_length(prompt, "prompt")
         with self._replacing(without):
             returned = self.pipeline.encode_prompt(
-                prompt=[prompt],
+                prompt=list(prompts),
                 device=self.pipeline._execution_device,
                 num_images_per_prompt=1,
                 do_classifier_free_guidance=False,
                 **self.encode_options,
             )
-        encoded = {name: returned[position][0] for name, position in self.encoded.items()}
+        encoded = {name: returned[position] for name, position in self.encoded.items()}
         return {  # masks, too, in the network's numbers, as they are stored
             name: value if value.is_floating_point() else value.to(self.dtype)
             for name, value in encoded.items()
