@@ -62,7 +62,7 @@ class Spoken(NamedTuple):
     text: str
 
 
-def spoken(prompt: str, tokenizers: Sequence[PreTrainedTokenizerBase]) -> list[Spoken]:
+def spoken(prompt: str, tokenizers: "Sequence[PreTrainedTokenizerBase]") -> list[Spoken]:
     """Words of a prompt in which names of textual inversion have become their tokens.
 
     Such a name is one word with all its tokens ("<cat-toy> <cat-toy>_1"), whatever signs it has.
@@ -80,7 +80,7 @@ def spoken(prompt: str, tokenizers: Sequence[PreTrainedTokenizerBase]) -> list[S
     return sorted(found)
 
 
-def _added(tokenizer: PreTrainedTokenizerBase) -> set[str]:
+def _added(tokenizer: "PreTrainedTokenizerBase") -> set[str]:
     """Tokens that a tokenizer was taught later, such as those of textual inversion."""
     return set(tokenizer.added_tokens_encoder) - set(tokenizer.all_special_tokens)
 
@@ -134,7 +134,7 @@ def positions(tokenizer: "PreTrainedTokenizerBase", prompt: str) -> dict[int, tu
 
 
 def _places(
-    tokenizer: PreTrainedTokenizerBase, prompt: str, said: Sequence[Spoken]
+    tokenizer: "PreTrainedTokenizerBase", prompt: str, said: Sequence[Spoken]
 ) -> dict[int, tuple[int, ...]]:
     """Positions as `positions`, of words that are known."""
     offsets = tokenizer(prompt, return_offsets_mapping=True)["offset_mapping"]
