@@ -47,7 +47,6 @@ def write_in_parts(
     assemble(Path(path), parts, key)
     check(path)
     commit(Path(path))
-    return parts
 
 
 def is_whole(part: Path) -> bool:

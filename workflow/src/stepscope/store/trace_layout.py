@@ -71,7 +71,7 @@ def allocate(group: zarr.Group, name: str, shape: tuple[int, ...], dtype: np.dty
     )
 
 
-def _described(name: str) -> dict[str, str]:
+def _described(name: str) -> dict[str, Any]:
     """Attributes of `<group>/<variable>`: its unit and what it is."""
     group, _, variable = name.partition("/")
     kind = group.partition("_")[0]

@@ -25,7 +25,8 @@ def open_trace(path: str) -> xr.DataTree:
 
     So does the reading of a chunk that is missing or damaged.
     """
-    tree = xr.open_datatree(CheckedStore(path), engine="zarr", consolidated=True, chunks=None)
+    store: Any = CheckedStore(path)  # xarray's annotation leaves out what its engine takes
+    tree = xr.open_datatree(store, engine="zarr", consolidated=True, chunks=None)
     if "latent" not in tree:
         raise ValueError(f"{path}: this is a zarr store, but not one of traces.")
     return tree
