@@ -1,4 +1,4 @@
-# How far a run is, and in the end what its failed jobs failed of.
+# How far a run is (the Snakefile starts it), and in the end what its failed jobs failed of.
 from snakemake.logging import logger
 
 ready("progress.reporter")
@@ -7,10 +7,6 @@ from stepscope.progress import reporter
 
 KEPT_ESTIMATES = f"results/{config['study']}/.estimate.json"
 progress = reporter.Reporter(workflow, logger, KEPT_ESTIMATES)
-
-
-onstart:
-    progress.start()
 
 
 onsuccess:

@@ -139,3 +139,14 @@ def test_plain_xarray_sees_damage_too(store):
     with pytest.raises(ValueError, match="checksum"):
         xr.open_datatree(path, engine="zarr", chunks=None).load()
     file.write_bytes(whole)
+
+
+def test_every_variable_says_its_unit_and_what_it_is(store):
+    path, read = store
+    opened = read(str(path))
+    groups = opened.subtree if isinstance(opened, xr.DataTree) else [opened]
+    variables = [variable for group in groups for variable in group.data_vars.values()]
+    assert variables
+    for variable in variables:
+        assert variable.attrs["units"] == "1"
+        assert variable.attrs["long_name"]

@@ -1,5 +1,6 @@
 """Tables: columns, format, reading back, and merging of parts."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,9 @@ import pandas as pd
 import pytest
 
 from stepscope.store import tables
+from support.workflow import ROOT
 
+GUIDE = ROOT / "config" / "README.md"
 FRAME = pd.DataFrame(
     {
         "model": "tiny",
@@ -26,6 +29,16 @@ def test_words_stay_words_and_empty_numbers_are_missing(tmp_path):
     assert frame["word_index"].tolist() == [0, 1, 2]
     np.testing.assert_allclose(frame["relevance"], FRAME["relevance"], rtol=1e-7)
     assert tables.read(path, ["word"]).columns.tolist() == ["word"]
+
+
+def test_pandas_reads_words_back_as_the_guide_says(tmp_path):
+    path = str(tmp_path / "a.tsv")
+    tables.write(path, FRAME)
+    (line,) = re.findall(r"^pd\.read_table\(path.*$", GUIDE.read_text(encoding="utf-8"), re.M)
+    frame = eval(line, {"pd": pd, "path": path})
+    assert frame["word"][:2].tolist() == ["nan", "null"]
+    assert frame["relevance"].isna().tolist() == [False, True, False]
+    assert pd.read_table(path)["word"].isna().all()  # which the guide warns of
 
 
 def test_merged_parts_keep_one_header_and_all_rows(tmp_path):

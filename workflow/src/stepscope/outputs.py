@@ -34,8 +34,8 @@ def written(
     Whatever is in a store's place and is no store raises ValueError.
     """
     places, starter = [Path(path) for path in outputs], _starter()
-    for read in inputs:
-        _discard(Path(read), KEPT)  # as an input it is on record
+    for name in inputs:
+        _discard(Path(name), KEPT)  # as an input it is on record
     with alone(_beside(places[0], "lock")):
         for place in places:
             _refuse_foreign(place)

@@ -27,7 +27,7 @@ def open_trace(path: str) -> xr.DataTree:
 
     So does the reading of a chunk that is missing or damaged.
     """
-    store: Any = CheckedStore(path)  # zarr's stores are missing in this function's annotation
+    store: Any = CheckedStore(path)  # xarray's annotation leaves out what its engine takes
     tree = xr.open_datatree(store, engine="zarr", consolidated=True, chunks=None)
     if "latent" not in tree:
         raise ValueError(f"{path}: this is a zarr store, but not one of traces.")
