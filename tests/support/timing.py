@@ -1,5 +1,6 @@
 """Times of two things measured in turn in one process, so that a busy machine slows both."""
 
+import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -8,6 +9,7 @@ import torch
 
 from stepscope.diffusion.denoiser import Denoiser
 from stepscope.diffusion.step import Step
+from stepscope.methods.gradients import frozen
 from stepscope.models import pipelines
 from stepscope.tracing.call import trace_prompts
 from stepscope.tracing.trace import steps_of
@@ -33,6 +35,15 @@ def settings(count: int = 1) -> dict:
     }
 
 
+def stored_steps(pipeline: object, count: int) -> tuple[Denoiser, list[Step]]:
+    """A denoiser and steps of two samples, as the methods get them in their order."""
+    sampling = SAMPLING | {"steps": count}
+    trace = trace_prompts(pipeline, **settings(2) | {"sampling": sampling})
+    denoiser = Denoiser(pipeline, sampling=sampling, scheduler=SCHEDULER, guidance=4.0)
+    every = [step for sample in range(2) for step in steps_of(trace, sample, prompt_id="benchmark")]
+    return denoiser, every[count // 2 : count // 2 + count]
+
+
 def stored_step(pipeline: object) -> tuple[Denoiser, Step]:
     """A denoiser and the second step of a sample."""
     trace = trace_prompts(pipeline, **settings())
@@ -40,18 +51,33 @@ def stored_step(pipeline: object) -> tuple[Denoiser, Step]:
     return denoiser, steps_of(trace, 0, prompt_id="benchmark")[1]
 
 
-def seconds(functions: dict[str, Callable], repeats: int = 4) -> dict[str, float]:
-    """Best time of each function, in seconds, over interleaved repeats after one warm-up."""
-    best = dict.fromkeys(functions, float("inf"))
-    for repeat in range(repeats + 1):
+def passes(denoiser: Denoiser, steps: list[Step]) -> Callable[[], None]:
+    """A guided forward and backward pass of steps together, the weights frozen as in methods."""
+    latents = torch.stack([step.latent for step in steps]).to(denoiser.device)
+
+    def run() -> None:
+        with frozen(denoiser.network), torch.enable_grad():
+            outputs = denoiser.outputs(latents.clone().requires_grad_(), steps)
+            denoiser.guided(outputs).sum().backward()
+
+    return run
+
+
+def seconds(functions: dict[str, Callable], repeats: int = 5) -> dict[str, float]:
+    """Median time of each function, in seconds, over interleaved repeats after one warm-up.
+
+    On a CPU it is the process's own time, which other work beside it disturbs less.
+    """
+    clock = time.perf_counter if torch.cuda.is_available() else time.process_time
+    times: dict[str, list[float]] = {name: [] for name in functions}
+    for _ in range(repeats + 1):
         for name, function in functions.items():
-            start = time.perf_counter()
+            start = clock()
             function()
             if torch.cuda.is_available():
                 torch.cuda.synchronize()
-            if repeat:
-                best[name] = min(best[name], time.perf_counter() - start)
-    return best
+            times[name].append(clock() - start)
+    return {name: statistics.median(of_name[1:]) for name, of_name in times.items()}
 
 
 def load() -> object:

@@ -47,8 +47,9 @@ def df_cam(denoiser: Denoiser, steps: Sequence[Step], *, target: Target = "promp
         latents = latents_of(denoiser, steps).requires_grad_()
         gradients = gradients_of(y_of(latents), activations)
     guidance = denoiser.guidance if target == "raw_sum" else None
+    height, width = latents.shape[-2:]
     maps = class_activation(
-        denoiser.family, activations, gradients, tuple(latents.shape[-2:]), guidance, len(steps)
+        denoiser.family, activations, gradients, (height, width), guidance, len(steps)
     )
     layers = [Layers(tuple(activations), maps_of_step) for maps_of_step in maps]
     for of_step, step in zip(layers, steps, strict=True):
@@ -106,13 +107,13 @@ def df_cam_word(denoiser: Denoiser, steps: Sequence[Step]) -> list[np.ndarray]:
     with recorded(denoiser.family) as activations:
         latents = latents_of(denoiser, steps).requires_grad_()
         output = denoiser.conditional(latents, steps).float()
-        size = tuple(latents.shape[-2:])
+        height, width = latents.shape[-2:]
         maps = [  # (step, layer, h, w) of each word
             class_activation(
                 denoiser.family,
                 activations,
                 gradients_of((of_word * output).sum(), activations),
-                size,
+                (height, width),
                 None,
                 len(steps),
             )

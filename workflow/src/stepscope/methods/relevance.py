@@ -67,7 +67,8 @@ def relevance(denoiser: Denoiser, steps: Sequence[Step]) -> list[np.ndarray]:
         len(steps),
     )
     calls = [Call(module, reads, weigh(a)) for module, reads, a in record.calls]
-    size = tuple(latents.shape[-2:])
+    height, width = latents.shape[-2:]
+    size = (height, width)
     state = through(family, calls, record.sizes, size, words.to(latents.device)).resized(size)
     return [by_word(family, text, size, step) for text, step in zip(state.text, steps, strict=True)]
 

@@ -137,7 +137,8 @@ def read_steps(
     }
     history = read("solver/model_outputs") if "solver" in tree else None
     timesteps, log_snr = (_array(tree, name).to_numpy() for name in ("timestep", "log_snr"))
-    words, prompt_id, seed = (of(tree)[sample] for of in (words_of, prompt_ids_of, seeds_of))
+    words, seed = words_of(tree)[sample], int(seeds_of(tree)[sample])
+    prompt_id = str(prompt_ids_of(tree)[sample])
     return [
         Step(
             number=number,
@@ -151,8 +152,8 @@ def read_steps(
             words=words,
             prompt=prompts_of(tree)[sample],
             negative_prompt=tree.attrs["negative_prompt"],
-            prompt_id=str(prompt_id),
-            seed=int(seed),
+            prompt_id=prompt_id,
+            seed=seed,
             attention={size: maps[number - 1].float() for size, maps in attention.items()},
             mask=mask,
             history=None if history is None else history[number - 1],
