@@ -18,6 +18,7 @@ BOUNDLESS = {
     "datasets/*/limit",
     "datasets/*/batches",
     "storage/forward_batch",
+    "explain/*/forward_batch",
     "explain/*/samples",
     "games/samples",
     "explain/*/steps/*",

@@ -30,7 +30,7 @@ def unconditional(denoiser: Denoiser, steps: Sequence[Step]) -> Tensor:
     ValueError without guidance, as there is then nothing to compare the prompt with.
     """
     if denoiser.guidance <= 1:
-        raise ValueError("target: prompt needs guidance above 1, which gives e_u to compare with.")
+        raise ValueError("prompt: what the prompt adds needs guidance above 1, which gives e_u.")
     own = stacked(denoiser.without_each([(step, ()) for step in steps]))
     empty = {name: halves[:, :1].expand_as(halves) for name, halves in own.items()}
     return denoiser.conditional(latents_of(denoiser, steps), steps, empty).float()
