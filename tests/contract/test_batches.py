@@ -88,7 +88,7 @@ def test_what_does_not_fit_into_memory_with_gradients_is_halved(method, monkeypa
 
     monkeypatch.setattr(denoiser.family, "run", limited)
     fitting = memory.Fitting()
-    halved = list(results(Explaining(method, denoiser, {}), iter(steps), 3, fitting))
+    halved = list(results(Explaining("m", method, denoiser, {}), iter(steps), 3, fitting))
     assert rows == [3, 2, 1]
     assert fitting.limit == 2
     for found, expected in zip(halved, whole, strict=True):

@@ -23,10 +23,10 @@ def test_a_name_of_several_vectors_is_one_word(vectors):
     spoken = [token for word in words for token in word.tokens]
     assert spoken == list(range(1, 5 + vectors))  # each token once
     with pytest.raises(ValueError, match="tokens"):
-        registry.family_of(pipeline).encode("cat " * 40)
+        registry.family_of(pipeline).encode([("cat " * 40, ())])
     # the word's padding is the prompt's own length: all after it keeps its place
     family = registry.family_of(pipeline)
-    whole, without = (family.encode(PROMPT, words)["prompt_embeds"] for words in ((), (1,)))
+    whole, without = (family.encode([(PROMPT, words)])["prompt_embeds"][0] for words in ((), (1,)))
     changed = (whole != without).any(-1).nonzero().flatten().tolist()
     assert changed[0] == 2
     assert torch.equal(whole[:2], without[:2])
