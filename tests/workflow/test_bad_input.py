@@ -63,11 +63,10 @@ def test_bad_input_stops_in_one_sentence(fresh, name, old, new, message):
 
 
 def test_a_scheduler_that_is_not_known_stops_when_the_study_is_read(fresh):
+    shutil.copytree(fresh.folder / "models" / "pipeline", fresh.folder / "edm")
     EDMEulerScheduler().save_pretrained(fresh.folder / "edm" / "scheduler")
-    index = {
-        "_class_name": "StableDiffusionPipeline",
-        "scheduler": ["diffusers", "EDMEulerScheduler"],
-    }
+    index = json.loads((fresh.folder / "edm" / "model_index.json").read_text())
+    index["scheduler"] = ["diffusers", "EDMEulerScheduler"]
     (fresh.folder / "edm" / "model_index.json").write_text(json.dumps(index))
     fresh.edit("config/config.yaml", "folder: models/pipeline", "folder: edm")
     printed = fresh.snakemake("--dry-run", "all", fails=True)
@@ -105,5 +104,5 @@ def test_prompt_that_is_too_long_stops_before_a_model_loads(fresh):
     printed = fresh.snakemake("results/tiny/traces/tiny/pairs/uniform/0.zarr", fails=True)
     assert "config/prompts.tsv, row 2, column prompt: prompt_id big-cat: the prompt" in printed
     assert "the text encoder takes 24" in printed
-    assert "generate failed: prompt_id big-cat: the prompt" in printed  # once more, at the end
+    assert "generate failed: config/prompts.tsv, row 2" in printed  # once more, at the end
     assert "Traceback" not in printed  # it is in the log
