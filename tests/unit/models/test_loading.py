@@ -254,3 +254,18 @@ def test_stable_diffusion_3_loads_without_its_t5(tmp_path, tokenizer):
         assert torch.equal(found.cpu(), expected)
     _, texts = pipelines.load_texts({"folder": str(tmp_path)})
     assert [(text.tokenizer is None, text.length) for text in texts] == [(False, 24), (True, 256)]
+
+
+@pytest.mark.parametrize("name", [SEGMENTER, CLIPSEG, CLIP])
+def test_a_judge_that_was_saved_in_half_precision_computes_in_float32(folder, name):
+    file = folder / name
+    rewrite(file, lambda tensors: {key: halved(value) for key, value in tensors.items()})
+    if name != CLIP:
+        configure(file, "dtype", "float16")
+    model = load(file)
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
+
+
+def halved(values: np.ndarray) -> np.ndarray:
+    """Numbers in half precision; integers stay."""
+    return values.astype(np.float16) if np.issubdtype(values.dtype, np.floating) else values

@@ -32,7 +32,7 @@ def load_segmenter(spec: dict) -> tuple[SegformerForSemanticSegmentation, dict[i
     """A segmenter of {"folder"} or {"repo", "revision"} and the names of its labels."""
     folder = Path(folder_of(spec))
     check_segmenter(folder, "segmenter")
-    model = load_part(SegformerForSemanticSegmentation, folder)
+    model = load_part(SegformerForSemanticSegmentation, folder, dtype=torch.float32)
     return _frozen(model), dict(model.config.id2label)
 
 
