@@ -11,8 +11,7 @@ from stepscope.diffusion.planted import ConstantDenoiser, CopyingDenoiser, Gated
 from stepscope.methods import baselines, similarity
 from stepscope.methods.df_rise import (
     Plan,
-    Sums,
-    block_sums,
+    block_scores,
     df_rise,
     draw_masks,
     finished,
@@ -88,27 +87,13 @@ def test_blocks_computed_apart_give_the_same_bits():
     with torch.inference_mode():
         original = predictions(denoiser, steps[1].latent[None], steps[1])
         parts = {
-            start: block_sums(denoiser, steps[1], plan, original, start, 20)
+            start: block_scores(denoiser, steps[1], plan, original, start, 20)
             for start in (40, 0, 20)
         }
     again = finished(merged(parts[start] for start in sorted(parts)), plan)
     for name in ("paper", "official", "cosine"):
         np.testing.assert_array_equal(whole[name], again[name])
     np.testing.assert_array_equal(whole[""], again[""])
-
-
-def test_the_default_map_is_the_difference_of_means_with_welchs_error():
-    plan = Plan.of("structure", "noise", "pixel", (), 0.5, 0)
-    masks = draw_masks(0, "cat", 1, 0, 200, 0.5, (4, 4))
-    scores = np.random.default_rng(0).normal(size=masks.shape)
-    groups = np.stack([~masks, masks])
-    moments = [[np.where(groups, s, 0).sum(1) for s in (scores, scores**2)]]
-    sums = Sums(groups.sum(1).astype(float), np.array(moments))
-    map_, error = finished(sums, plan)[""]
-    kept, hidden = scores[masks[:, 2, 1], 2, 1], scores[~masks[:, 2, 1], 2, 1]
-    assert map_[2, 1] == pytest.approx(kept.mean() - hidden.mean(), rel=1e-5)
-    expected = np.sqrt(kept.var(ddof=1) / len(kept) + hidden.var(ddof=1) / len(hidden))
-    assert error[2, 1] == pytest.approx(expected, rel=1e-5)
 
 
 def test_paper_and_official_are_scaled_to_one():
@@ -174,7 +159,7 @@ def test_region_scores_need_a_mask_and_names_are_checked():
     with pytest.raises(ValueError, match="similarity: 'ssim' is none of structure"):
         df_rise(denoiser, steps[0], similarity="ssim", **FEW)
     for wrong in ({"masks": 1}, {"block": 0}, {"keep": 0.0}, {"keep": 1.0}):
-        with pytest.raises(ValueError, match="a difference of means needs at least 2 masks"):
+        with pytest.raises(ValueError, match="a comparison of means needs at least 2 masks"):
             df_rise(denoiser, steps[0], **FEW | wrong)
 
 

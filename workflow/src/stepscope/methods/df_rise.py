@@ -3,8 +3,7 @@
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import reduce
-from typing import Annotated, Literal, TypeAlias, get_args
+from typing import Annotated, Literal, NamedTuple, TypeAlias, get_args
 
 import numpy as np
 import torch
@@ -14,6 +13,7 @@ from stepscope.diffusion.denoiser import Denoiser
 from stepscope.diffusion.step import Step
 from stepscope.methods import similarity as similarities
 from stepscope.methods.differences import added
+from stepscope.methods.effects import main_effects
 from stepscope.methods.method import method
 from stepscope.methods.scaling import scaled
 from stepscope.methods.similarity import Kind
@@ -50,7 +50,8 @@ def df_rise(
 ) -> Maps:
     """Maps (h, w) float32: E[s | pixel kept] - E[s | pixel hidden] and its standard error.
 
-    DF-RISE of the paper with like compared with like. `quantity`: the guided "noise" prediction,
+    DF-RISE of the paper with like compared with like, estimated by a regression that takes out what
+    a pixel's neighbours do (see `main_effects`). `quantity`: the guided "noise" prediction,
     the "clean" latent, the "next" latent, or what the "prompt" adds (e_c - e_u); the second and
     third contain the latent itself and reward copying it. `score`: s per "pixel", its "mean"
     (RISE proper), or its mean over the objects' "region". `variants` adds maps from the same
@@ -61,12 +62,12 @@ def df_rise(
     plan = Plan.of(similarity, quantity, score, tuple(variants), keep, seed)
     if masks < 2 or block < 1 or not 0 < keep < 1:
         raise ValueError(
-            f"masks: {masks}, block: {block}, keep: {keep}: a difference of means needs at least 2 "
+            f"masks: {masks}, block: {block}, keep: {keep}: a comparison of means needs at least 2 "
             "masks, blocks of at least 1 and keep between 0 and 1."
         )
     original = predictions(denoiser, step.latent[None].to(denoiser.device), step)
     blocks = (
-        block_sums(denoiser, step, plan, original, start, min(block, masks - start))
+        block_scores(denoiser, step, plan, original, start, min(block, masks - start))
         for start in range(0, masks, block)
     )
     return finished(merged(blocks), plan)
@@ -123,18 +124,14 @@ class Plan:
         return cls(tuple(comparisons), score, keep, seed)
 
 
-@dataclass(frozen=True)
-class Sums:
-    """Float64 sums over masks, for [hidden, kept] pixels.
+class Scores(NamedTuple):
+    """Masks of a block, (B, h, w) bool, and their scores for each comparison of the plan.
 
-    `count` (2, h, w); `moments` (comparison of the plan, [s, s^2], [hidden, kept], h, w).
+    Scores are (comparison, B, h, w), or (comparison, B, 1, 1), float64.
     """
 
-    count: np.ndarray
-    moments: np.ndarray
-
-    def __add__(self, other: "Sums") -> "Sums":
-        return Sums(self.count + other.count, self.moments + other.moments)
+    kept: np.ndarray
+    scores: np.ndarray
 
 
 def draw_masks(
@@ -155,10 +152,10 @@ def draw_masks(
     )
 
 
-def block_sums(
+def block_scores(
     denoiser: Denoiser, step: Step, plan: Plan, original: Quantities, start: int, count: int
-) -> Sums:
-    """Sums over one block of masks; blocks may be computed anywhere and in any order.
+) -> Scores:
+    """Scores of one block of masks; blocks may be computed anywhere and in any order.
 
     `original` are the predictions (1, C, h, w) of the whole latent, the same for all blocks.
     """
@@ -178,14 +175,7 @@ def block_sums(
             window,
         )
         scores.append(scored(similarity, plan.score, step))
-    groups = np.stack([~kept, kept])  # (2, B, h, w)
-    moments = np.stack([[_sums(groups, s), _sums(groups, s**2)] for s in scores])
-    return Sums(groups.sum(1).astype(np.float64), moments)
-
-
-def _sums(groups: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Sums (2, h, w) of values (B, h, w), or (B, 1, 1), over the masks of groups (2, B, h, w)."""
-    return np.where(groups, values, 0.0).sum(1)
+    return Scores(kept, np.stack(scores))
 
 
 def predictions(denoiser: Denoiser, latents: Tensor, step: Step) -> Quantities:
@@ -221,25 +211,23 @@ def scored(similarity: Tensor, score: str, step: Step) -> np.ndarray:
     return (values * weights).sum((1, 2), keepdims=True) / weights.sum()
 
 
-def merged(blocks: Iterable[Sums]) -> Sums:
-    """Sum of the blocks in the order given; in index order, every run gives the same bits."""
-    return reduce(Sums.__add__, blocks)
+def merged(blocks: Iterable[Scores]) -> Scores:
+    """All blocks in the order given; in index order, every run gives the same bits."""
+    kept, scores = zip(*blocks, strict=True)
+    return Scores(np.concatenate(kept), np.concatenate(scores, axis=1))
 
 
-def finished(sums: Sums, plan: Plan) -> Maps:
-    """Maps by variant, "" being the default with its standard error (Welch's, per pixel)."""
-    if not sums.count.all():
+def finished(found: Scores, plan: Plan) -> Maps:
+    """Maps by variant, "" being the default with its standard error."""
+    kept, of_all = found
+    if not (kept.any(0) & ~kept.all(0)).all():
         raise ValueError("masks: a pixel was never kept, or never hidden; draw more masks.")
     maps: Maps = {}
-    for comparison, (total, squares) in zip(plan.comparisons, sums.moments, strict=True):
+    for comparison, scores in zip(plan.comparisons, of_all, strict=True):
         name = comparison.name
         if name in ("paper", "official"):
-            maps[name] = scaled(total[1]).astype(np.float32)
+            maps[name] = scaled(np.where(kept, scores, 0.0).sum(0)).astype(np.float32)
             continue
-        mean = total / sums.count
-        variance = np.maximum(squares / sums.count - mean**2, 0)
-        with np.errstate(invalid="ignore"):  # NaN: a pixel that was kept or hidden once
-            error = np.sqrt((variance / (sums.count - 1)).sum(0))
-        map_ = (mean[1] - mean[0]).astype(np.float32)  # kept minus hidden
-        maps[name] = map_ if name else (map_, error.astype(np.float32))
+        effect, error = (values.astype(np.float32) for values in main_effects(kept, scores))
+        maps[name] = effect if name else (effect, error)
     return maps
