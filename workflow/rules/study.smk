@@ -5,7 +5,6 @@ import yaml
 
 ready(
     "models.checks",
-    "models.processes",
     "study.config",
     "study.method_checks",
     "study.model_files",
@@ -15,7 +14,6 @@ ready(
 )  # what follows
 
 from stepscope.models import checks as model_checks
-from stepscope.models import processes
 from stepscope.study import config as study_config
 from stepscope.study import method_checks, model_files, region_checks
 from stepscope.study.datasets import published
@@ -45,13 +43,6 @@ def checked_study():
     study_config.check_folders(config, lambda folder: folder_at(folder).is_dir(), where, str(ROOT))
     model_checks.check_models(config, folder_at, where)
     for name, entry in models.items():
-        if "folder" in entry:
-            processes.check_folder(
-                folder_at(entry["folder"]),
-                config["scheduler"],
-                config["samplings"],
-                f"{where}: models/{name}",
-            )
         if "folder" in entry and model_files.is_distilled(folder_at(entry["folder"])):
             reason = f"the model {name} is distilled and has only the first"
             method_checks.check_guidance(explain, own_file, where, reason)

@@ -9,24 +9,24 @@ import pytest
 
 from stepscope.models.checks import check_models
 from stepscope.models.sizes import check_size
-from support import tiny, tiny_judges
+from support import tiny
 
 
 @pytest.fixture(scope="module")
-def saved(tmp_path_factory) -> Path:
-    """Folder of a tiny pipeline and every kind of judge."""
-    folder = tmp_path_factory.mktemp("saved")
-    tiny.tiny_pixart(folder / "pipeline")
-    tiny_judges.tiny_clip(folder / "clip")
-    tiny_judges.tiny_segmenter(folder / "segmenter")
-    tiny_judges.tiny_text_segmenter(folder / "text_segmenter")
+def pixart(tmp_path_factory) -> Path:
+    """Folder of a tiny pipeline whose network has patches."""
+    folder = tmp_path_factory.mktemp("pixart")
+    tiny.tiny_pixart(folder)
     return folder
 
 
 @pytest.fixture
-def folder(saved, tmp_path) -> Path:
-    """A copy that a test may damage."""
-    return Path(shutil.copytree(saved, tmp_path / "saved"))
+def folder(models, pixart, tmp_path) -> Path:
+    """A copy of the pipeline and of every kind of judge, which a test may damage."""
+    copied = Path(shutil.copytree(models, tmp_path / "saved"))
+    shutil.rmtree(copied / "pipeline")
+    shutil.copytree(pixart, copied / "pipeline")
+    return copied
 
 
 def study(**changes) -> dict:
@@ -37,6 +37,8 @@ def study(**changes) -> dict:
         "probe": {"model": {"folder": "clip"}},
         "height": None,
         "width": None,
+        "scheduler": {"name": "dpmsolver++", "order": 1},
+        "samplings": {"uniform": {"kind": "uniform", "steps": 4}},
     } | changes
 
 

@@ -2,9 +2,7 @@
 
 import functools
 import logging
-import os
 from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple, TypedDict
 
 import matplotlib as mpl
@@ -71,17 +69,12 @@ def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
 
 
 def save(figure: Figure, pdf: str, png: str) -> None:
-    """Write a figure as vector PDF and as PNG, byte for byte the same in every run.
-
-    Each is written beside its place and renamed, so that a torn one is never seen.
-    """
+    """Write a figure as vector PDF and as PNG, byte for byte the same in every run."""
     settle(figure)
     of_pdf = {"CreationDate": None, "Producer": None, "Creator": None}
     with mpl.rc_context(fname=STYLE):
         for path, metadata in ((pdf, of_pdf), (png, {"Software": None})):
-            temporary = f"{path}.tmp"
-            figure.savefig(temporary, format=Path(path).suffix[1:], metadata=metadata)
-            os.replace(temporary, path)
+            figure.savefig(path, metadata=metadata)
 
 
 def settle(figure: Figure) -> None:

@@ -146,18 +146,12 @@ def read(folder: Path) -> tuple[Process, dict[str, Any]] | None:
 
 
 def check_folder(
-    folder: Path,
-    spec: Mapping[str, Any],
-    samplings: Mapping[str, Mapping[str, Any]],
-    where: str,
+    folder: Path, spec: Mapping[str, Any], samplings: Mapping[str, Mapping[str, Any]]
 ) -> None:
     """Refuse a study's solver and samplings that the model in a folder cannot be walked through by.
 
-    The ValueError begins with `where`.
+    What is wrong is a ValueError.
     """
-    try:
-        if known := read(folder):
-            for sampling in samplings.values():
-                check_solver(spec, sampling, *known)
-    except ValueError as error:
-        raise ValueError(f"{where}: {error}") from None
+    if known := read(folder):
+        for sampling in samplings.values():
+            check_solver(spec, sampling, *known)
