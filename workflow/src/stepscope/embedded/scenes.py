@@ -6,9 +6,10 @@ from functools import cache
 
 import numpy as np
 
+from stepscope.embedded import captions, details
 from stepscope.embedded.sprites import CODEPOINTS, sprite
 
-SIDE = 64
+SIDE = details.SIDE
 OBJECTS = tuple(CODEPOINTS)
 # Background colours: clear, softer than the artwork, and far from each other.
 PALETTE = {
@@ -25,7 +26,6 @@ COLOURS = tuple(PALETTE)
 TEXTURES = ("plain", "striped", "dotted", "checkered")
 SIZES = ("big", "small")
 RELATIONS = ("above", "next to")
-ORDERS = ("object first", "background first")
 
 BIG, SMALL, PAIRED = 42, 26, 29  # longer side of a sprite in pixels
 PERIOD = 16  # pixels of the textures: four latent cells
@@ -34,50 +34,61 @@ HELD_OUT = 8  # one combination in so many never occurs in training
 
 @dataclass(frozen=True)
 class Spec:
-    """What a scene shows: one object with a size, or two with a relation."""
+    """What a scene shows: one object with a size, or two with a relation, and the details."""
 
     objects: tuple[str, ...]
     colour: str
     texture: str
     size: str | None = None
     relation: str | None = None
+    frame: str = "white"
+    tint: str = "golden"
+    mark: str = "ring"
+    seal: str = "bar"
+
+
+# Concepts of every family, in the order of the families' scale in a picture.
+FAMILIES: dict[str, tuple[str, ...]] = {
+    "relation": RELATIONS,
+    "size": SIZES,
+    "object": OBJECTS,
+    "colour": COLOURS,
+    "texture": TEXTURES,
+    "frame": tuple(details.FRAMES),
+    "tint": tuple(details.TINTS),
+    "mark": details.MARKS,
+    "seal": details.SEALS,
+}
+DETAILS = ("frame", "tint", "mark", "seal")
+
+
+def concepts(spec: Spec, family: str) -> tuple[str, ...]:
+    """Concepts of a family that a scene shows; none where the family does not apply."""
+    if family == "object":
+        return spec.objects
+    concept = getattr(spec, family)
+    return () if concept is None else (concept,)
 
 
 @dataclass(frozen=True)
 class Scene:
-    """A composed scene; `masks` has no entry for the relation, which covers no pixels."""
+    """A composed scene; `masks` has no entry for the relation, which covers no pixels.
+
+    Details lie over objects and background: their masks overlap those.
+    """
 
     picture: np.ndarray  # (64, 64, 3) uint8
     caption: str
     roles: dict[str, str]
     masks: dict[str, np.ndarray]  # word -> (64, 64) bool
     spec: Spec
+    named: frozenset[str]  # optional families that the caption names
     boxes: tuple[tuple[int, int, int, int], ...]  # y, x, height, width of each sprite
 
     @property
     def objects(self) -> tuple[str, ...]:
         """Names of the objects, the subject first."""
         return self.spec.objects
-
-    @property
-    def colour(self) -> str:
-        """Colour of the background."""
-        return self.spec.colour
-
-    @property
-    def texture(self) -> str:
-        """Texture of the background."""
-        return self.spec.texture
-
-    @property
-    def size(self) -> str | None:
-        """Size of a single object; None of a pair."""
-        return self.spec.size
-
-    @property
-    def relation(self) -> str | None:
-        """Relation of a pair; None of a single object."""
-        return self.spec.relation
 
 
 def _drawn(*parts: str) -> bool:
@@ -91,14 +102,18 @@ def held_out(spec: Spec) -> bool:
     return any(_drawn(name, spec.colour, spec.texture) for name in spec.objects)
 
 
-def _random_spec(rng: np.random.Generator) -> Spec:
+def random_spec(rng: np.random.Generator) -> Spec:
+    """A specification drawn from all that there are, held out or not."""
+
+    def one_of(family: str) -> str:
+        return FAMILIES[family][rng.integers(len(FAMILIES[family]))]
+
     pair = rng.random() < 0.5
-    first, second = rng.choice(len(OBJECTS), 2, replace=False)
-    colour, texture = COLOURS[rng.integers(len(COLOURS))], TEXTURES[rng.integers(len(TEXTURES))]
+    first, second = (OBJECTS[i] for i in rng.choice(len(OBJECTS), 2, replace=False))
+    shown = {family: one_of(family) for family in ("colour", "texture", *DETAILS)}
     if pair:
-        relation = RELATIONS[rng.integers(len(RELATIONS))]
-        return Spec((OBJECTS[first], OBJECTS[second]), colour, texture, relation=relation)
-    return Spec((OBJECTS[first],), colour, texture, size=SIZES[rng.integers(len(SIZES))])
+        return Spec((first, second), relation=one_of("relation"), **shown)
+    return Spec((first,), size=one_of("size"), **shown)
 
 
 def _generator(seed: int, split: str) -> np.random.Generator:
@@ -108,38 +123,9 @@ def _generator(seed: int, split: str) -> np.random.Generator:
 def draw(rng: np.random.Generator, split: str) -> Spec:
     """A random specification of the split: `test` holds only held-out combinations."""
     while True:
-        spec = _random_spec(rng)
+        spec = random_spec(rng)
         if held_out(spec) == (split == "test"):
             return spec
-
-
-def describe(spec: Spec, order: str = ORDERS[0]) -> tuple[str, dict[str, str]]:
-    """The caption of `spec` in one word order, and the words that play a role in it."""
-    return caption(spec, order), _roles(spec)
-
-
-def caption(spec: Spec, order: str = ORDERS[0]) -> str:
-    """The caption of `spec` in one word order."""
-    subject, *others = spec.objects
-    if others:
-        things = f"{_noun(subject)} {spec.relation} {_noun(*others)}"
-    else:
-        things = _noun(f"{spec.size} {subject}")
-    ground = f"on a {spec.texture} {spec.colour} background"
-    captions = f"{things} {ground}", f"{ground}, {things}"
-    return dict(zip(ORDERS, captions, strict=True))[order]
-
-
-def _noun(words: str) -> str:
-    return f"an {words}" if words.startswith(tuple("aeiou")) else f"a {words}"
-
-
-def _roles(spec: Spec) -> dict[str, str]:
-    subject, *others = spec.objects
-    roles = {"subject": subject}
-    if spec.relation is not None:
-        roles |= {"relation": spec.relation, "object": "".join(others)}
-    return roles | {"attribute": spec.texture, "background": spec.colour}
 
 
 @cache
@@ -175,7 +161,10 @@ def _layout(spec: Spec, rng: np.random.Generator) -> list[tuple[int, int, int, i
 
 
 def paint(spec: Spec, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, tuple]:
-    """Picture float32 (64, 64, 3) in 0..1, coverage (objects, 64, 64), boxes of the sprites."""
+    """Objects on their backdrop, float32 (64, 64, 3) in 0..1, without grain and details.
+
+    Also coverage (objects, 64, 64) and boxes of the sprites.
+    """
     picture = backdrop(spec.colour, spec.texture) + rng.normal(0, 0.012, 3).astype(np.float32)
     coverage = np.zeros((len(spec.objects), SIDE, SIDE), np.float32)
     boxes = tuple(_layout(spec, rng))
@@ -184,19 +173,48 @@ def paint(spec: Spec, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray,
         box = np.s_[y : y + height, x : x + width]
         picture[box] = picture[box] * (1 - rgba[..., 3:]) + rgba[..., :3]
         coverage[i][box] = rgba[..., 3]
-    return picture.clip(0, 1), coverage, boxes
+    return picture, coverage, boxes
 
 
-def compose(seed: int, split: str = "train", spec: Spec | None = None) -> Scene:
-    """The scene of `seed`, of a random specification of `split` or of the one given."""
+def random_caption(spec: Spec, rng: np.random.Generator) -> tuple[str, frozenset[str]]:
+    """A word order, the optional families that are named, and the words that this makes."""
+    order = captions.ORDERS[rng.integers(len(captions.ORDERS))]
+    named = [family for family, share in captions.OPTIONAL.items() if rng.random() < share]
+    return captions.caption(spec, order, frozenset(named)), frozenset(named)
+
+
+def compose(
+    seed: int,
+    split: str = "train",
+    spec: Spec | None = None,
+    *,
+    grain: float = details.GRAIN,
+    depth: float = details.SEAL_DEPTH,
+) -> Scene:
+    """The scene of `seed`, of a random specification of `split` or of the one given.
+
+    `grain`: standard deviation of the 1/f grain; `depth` of the seal, both of values in 0..1.
+    """
     rng = _generator(seed, split)
     spec = spec or draw(rng, split)
-    order = ORDERS[rng.integers(len(ORDERS))]
+    caption, named = random_caption(spec, rng)
     picture, coverage, boxes = paint(spec, rng)
-    caption, roles = describe(spec, order)
+    picture = picture + details.grain(rng, grain)
+    shown = (spec.frame, spec.tint, spec.mark, spec.seal)
+    picture, covered = details.paint(picture, *shown, rng, depth)
     shapes = coverage >= 0.5
     masks = dict(zip(spec.objects, shapes, strict=True))
     if spec.size:
         masks[spec.size] = shapes[0]
     masks[spec.texture] = masks[spec.colour] = ~shapes.any(0)
-    return Scene((picture * 255).round().astype(np.uint8), caption, roles, masks, spec, boxes)
+    masks[spec.frame], masks[spec.seal] = covered["frame"] >= 0.5, covered["seal"] >= 0.5
+    masks[spec.tint] = masks[spec.mark] = covered["mark"] >= 0.5
+    return Scene(
+        (picture.clip(0, 1) * 255).round().astype(np.uint8),
+        caption,
+        captions.roles(spec, named),
+        masks,
+        spec,
+        named,
+        boxes,
+    )
