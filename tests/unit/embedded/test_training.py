@@ -5,7 +5,7 @@ import torch
 from diffusers import AutoencoderKL
 from torch import nn
 
-from stepscope.embedded import scenes
+from stepscope.embedded import captions, details, scenes
 from stepscope.embedded.training import clip, diffusion, loop, pipeline, quality, segmenter, vae
 from stepscope.embedded.training.conversion import encode
 from stepscope.embedded.training.judges import by_log_snr
@@ -30,6 +30,7 @@ def trained(tmp_path_factory):
         pool=8,
         steps=2,
         batch=2,
+        detail_weight=5.0,
         ema_decay=0.9,
         bfloat16=False,
         test_scenes=2,
@@ -50,6 +51,7 @@ def trained(tmp_path_factory):
         batch=4,
         empty_captions=0.1,
         snr_gamma=5.0,
+        detail_weight=3.0,
         ema_decay=0.9,
         bfloat16=False,
     )
@@ -95,7 +97,7 @@ def test_the_models_load_in_their_own_libraries_and_are_judged(trained):
         seed=0,
         **QUALITY,
     )
-    assert {"single object (segmenter)", "both objects (sprites)", "texture (CLIP)"} <= set(
+    assert {"single object (segmenter)", "both objects (sprites)", "relation (CLIP)"} <= set(
         measured
     )
     assert all(0 <= value <= 1 for value in measured.values())
@@ -131,8 +133,15 @@ def test_an_unknown_word_is_several_tokens_and_a_caption_word_is_one(tmp_path):
     tokenizer = build_tokenizer(tmp_path)
     assert all(len(tokenizer.tokenize(word)) == 1 for word in caption_words())
     assert len(tokenizer.tokenize("zebra")) > 1
-    captions = [scenes.caption(scenes.compose(i).spec) for i in range(100)]
-    assert max(map(len, tokenizer(captions).input_ids)) <= MAX_TOKENS
+    longest = [
+        captions.caption(scenes.compose(i).spec, order)
+        for i in range(30)
+        for order in captions.ORDERS
+    ]
+    whole = tokenizer(longest, truncation=False).input_ids
+    assert max(map(len, whole)) <= MAX_TOKENS
+    judged = open_clip.tokenize(longest, 2 * clip.CONTEXT)
+    assert (judged != 0).sum(1).max() <= clip.CONTEXT
 
 
 def test_concept_targets_are_distributions_over_what_is_shown():
@@ -140,7 +149,52 @@ def test_concept_targets_are_distributions_over_what_is_shown():
         scene = scenes.compose(seed)
         target = clip.targets(scene)
         assert target["object"].sum() == pytest.approx(1)
-        assert target["relation"].sum() == (scene.relation is not None)
+        assert target["relation"].sum() == (scene.spec.relation is not None)
+        for family in scenes.DETAILS:
+            (concept,) = scenes.concepts(scene.spec, family)
+            assert target[family].argmax() == scenes.FAMILIES[family].index(concept)
+
+
+def test_pictures_to_encode_are_scenes_with_grain_and_seals_of_other_strengths():
+    scene, varied = scenes.compose(0), vae.pictures_of(1, 0)[0]
+    difference = np.abs(varied.astype(int) - scene.picture)
+    assert 0 < difference.mean() < 0.1 * 255
+    assert difference.max() < 0.5 * 255  # the same objects at the same places
+
+
+def test_details_weigh_more_and_the_rest_as_before():
+    output, target = torch.zeros(1, 3, 64, 64), torch.zeros(1, 3, 64, 64)
+    output[..., 6, 6] = 1  # where a mark may be
+    plain, more = (
+        vae.reconstruction_loss(output, target, torch.from_numpy(details.emphasis(weight)))
+        for weight in (1.0, 5.0)
+    )
+    assert more == pytest.approx(5 * float(plain))
+    output, target = target, target.clone()
+    output[..., 32, 32] = 1
+    plain, more = (
+        vae.reconstruction_loss(output, target, torch.from_numpy(details.emphasis(weight)))
+        for weight in (1.0, 5.0)
+    )
+    assert more == plain > 0
+    cells = diffusion.place_weights(3.0)
+    assert cells.shape == (16, 16)
+    assert cells[1, 1] == cells[14, 14] == 3
+    assert cells[8, 8] == cells[1, 14] == 1
+
+
+def test_training_captions_name_other_families_of_the_same_scene(trained, tmp_path):
+    model = AutoencoderKL.from_pretrained(trained / "vae")
+    tokenizer = build_tokenizer(tmp_path)
+    latents, texts = diffusion.data_of(model, tokenizer, 4, 0)
+    assert latents.shape == (4, 4, 16, 16)
+    assert texts.shape == (diffusion.CAPTIONS + 1, 4, MAX_TOKENS)
+    read = [tokenizer.batch_decode(of_variant, skip_special_tokens=True) for of_variant in texts]
+    assert set(read[-1]) == {""}
+    for i in range(4):
+        subject = scenes.compose(10_000_000 + i).objects[0]
+        assert all(subject in of_variant[i].split() for of_variant in read[:-1])
+    assert len({of_variant[0] for of_variant in read}) > 2
 
 
 def _fit(folder, steps):

@@ -65,7 +65,7 @@ def log_snr(pipeline: StableDiffusionPipeline, timesteps: np.ndarray) -> np.ndar
 
 
 def held_out_prompts(count: int, seed: int) -> list[scenes.Scene]:
-    """Held-out scenes, half with one object and half with two, both word orders."""
+    """Held-out scenes, half with one object and half with two, in all word orders."""
     drawn: dict[int, list[scenes.Scene]] = {1: [], 2: []}
     number = 20_000_000 + seed * 1_000_000
     while sum(len(kept) for kept in drawn.values()) < count:
@@ -103,21 +103,30 @@ def generate(
 
 
 def read_by_untrained(pictures: np.ndarray, shown: list[scenes.Scene]) -> dict[str, float]:
-    """Shares of pictures whose objects, colour and texture the untrained readers find."""
+    """Shares of pictures in which the untrained readers find what the caption names."""
     single = np.array([len(scene.objects) == 1 for scene in shown])
-    right = np.array(
+    objects = np.array(
         [_objects_found(picture, scene) for picture, scene in zip(pictures, shown, strict=True)]
     )
     colours = untrained_readers.read_colour(pictures)
     backgrounds = untrained_readers.read_background(pictures)
-    colour = [read == scene.colour for read, scene in zip(colours, shown, strict=True)]
-    texture = [read == scene.texture for (_, read), scene in zip(backgrounds, shown, strict=True)]
-    shares = {"background colour (median)": colour, "texture (nearest backdrop)": texture}
-    if single.any():
-        shares = {"single object (sprites)": right[single]} | shares
-    if (~single).any():
-        shares = {"both objects (sprites)": right[~single]} | shares
-    return {name: float(np.mean(share)) for name, share in shares.items()}
+    right = {"single object (sprites)": objects[single], "both objects (sprites)": objects[~single]}
+    right |= {
+        name: np.array(
+            [
+                found == getattr(scene.spec, family)
+                for found, scene in zip(read, shown, strict=True)
+                if family in scene.named
+            ]
+        )
+        for name, family, read in (
+            ("background colour (median)", "colour", colours),
+            ("texture (nearest backdrop)", "texture", [texture for _, texture in backgrounds]),
+        )
+    }
+    details = untrained_readers.details_right(pictures, shown, named=True)
+    right |= {f"{family} (matching)": of_family for family, of_family in details.items()}
+    return {name: float(of_name.mean()) for name, of_name in right.items() if len(of_name)}
 
 
 def _objects_found(picture: np.ndarray, scene: scenes.Scene) -> bool:

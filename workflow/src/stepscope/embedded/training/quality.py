@@ -49,7 +49,7 @@ def shares_right(
         if rows.any():
             result[f"{name} (segmenter)"] = float(right[rows].mean())
     names = {"object": "single object", "colour": "background colour"}
-    for family, share in top_1(clip, pictures, shown).items():
+    for family, share in top_1(clip, pictures, shown, named=True).items():
         result[f"{names.get(family, family)} (CLIP)"] = share
     return dict(sorted(result.items()))
 
