@@ -1,5 +1,6 @@
 # What the targets still cost; without an output it runs whenever it is asked for.
-ready("estimate.cost")  # without an output it has no digest, for which files are fetched
+ready("estimate.table")  # without an output it has no digest, for which files are fetched
+LIMITS = workflow.global_resources.items()  # of cores, cards and what else a user limits
 
 
 rule estimate:
@@ -14,6 +15,8 @@ rule estimate:
         config=config,
         prompts=PROMPTS,
         models=at_hand,
+        clip=spec("probe", "model"),
+        limits={name: limit.value for name, limit in LIMITS if isinstance(limit.value, int)},
         kept=KEPT_ESTIMATES,
     script:
         "../scripts/estimate.py"
