@@ -1,6 +1,7 @@
 # What the targets still cost; without an output it runs whenever it is asked for.
 ready("estimate.table")  # without an output it has no digest, for which files are fetched
-LIMITS = workflow.global_resources.items()  # of cores, cards and what else a user limits
+# Of cores, cards and what else a user limits.
+LIMITS = {name: resource.value for name, resource in workflow.global_resources.items()}
 
 
 rule estimate:
@@ -16,7 +17,7 @@ rule estimate:
         prompts=PROMPTS,
         models=at_hand,
         clip=spec("probe", "model"),
-        limits={name: limit.value for name, limit in LIMITS if isinstance(limit.value, int)},
+        limits={name: n for name, n in LIMITS.items() if isinstance(n, int) and n > 0},
         kept=KEPT_ESTIMATES,
     script:
         "../scripts/estimate.py"

@@ -38,9 +38,9 @@ def cost(
     measured: Mapping[str, "Measurement"],
     importing: float,
 ) -> Needs:
-    """What a planned job needs, its start included, of which `importing` are a model's libraries.
+    """What a planned job needs, its start included: `importing` where it loads a model.
 
-    `measured` is by the models' names.
+    `measured` is by the models' names; `importing` are seconds until its libraries are there.
     """
     if not job.outputs:  # a target
         return Needs()
@@ -49,7 +49,7 @@ def cost(
         return Needs(seconds=start, files=OWN_FILES)
     model = measured[job.wildcards["model"]]
     needs = Work(config, prompts, job.wildcards, model).needs(job.rule)
-    start += importing + model["loading"] if needs.loads else 0.0
+    start = importing + model["loading"] if needs.loads else start
     return needs._replace(seconds=start + needs.seconds, files=needs.files + OWN_FILES)
 
 

@@ -1,7 +1,7 @@
 """What a model costs on this machine, from a few calls as the jobs make them."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import cycle, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
@@ -58,20 +58,20 @@ def measure(
     spec: dict[str, Any],
     config: dict[str, Any],
     prompts: Mapping[str, Sequence[dict[str, Any]]],
-    clip: "CLIP",
-    judging: float,
+    judge: Callable[[], tuple["CLIP", float]],
 ) -> Measurement:
     """Seconds, geometry and bytes in memory of a model, for the `prompts` of a study by dataset.
 
-    `clip` reads its pictures, each in `judging` seconds. A model that was not fetched is taken for
-    Stable Diffusion 1, of which figures are shipped. A `folder` without a model raises ValueError.
+    `judge` gives the CLIP that reads its pictures, and the seconds of one. A model that was not
+    fetched is taken for Stable Diffusion 1, of which figures are shipped. A `folder` without a
+    model raises ValueError.
     """
     try:
         folder = folders.folder_of(spec)
     except ValueError:
         if "folder" in spec:
             raise
-        return shipped(spec, config, judging)
+        return shipped(spec, config, judge()[1])
     loading, pipeline = timed(lambda: pipelines.load(spec))
     family, texts = pipelines.load_texts(spec)
     together = size_of(config["storage"]["forward_batch"])
@@ -93,6 +93,7 @@ def measure(
         scheduler=config["scheduler"],
         guidance=config["guidance"],
     )
+    clip, judging = judge()  # after memory was measured
     state, batch = tracing + decoding + judging, config["games"]["batch"]
     lengths = [text.length for text in texts]
     files = folders.check_folder(folder, spec.get("variant"))

@@ -1,5 +1,6 @@
 """What a study will cost: jobs, denoiser calls, hours and disk for each target, from dry runs."""
 
+import functools
 import json
 import os
 import time
@@ -35,8 +36,8 @@ def estimate(
 
     Jobs come from dry runs, calls from the methods themselves, bytes from the model's geometry.
     Seconds of calls and pictures, and memory, come from a few of them, made as jobs make them,
-    where a model is at hand. Hours are those of one job at a time, and of as many as the `limits`
-    of resources let run beside each other. `clip` is the entry of the model that reads pictures.
+    where a model is at hand; `clip` is the entry of the one that reads pictures. Hours are those of
+    one job at a time, and of as many side by side as `limits` allows, the number of each resource.
     """
     with ThreadPoolExecutor(2) as pool:
         plans = list(pool.map(lambda target: planned(target, snakefile, config), targets))
@@ -44,14 +45,13 @@ def estimate(
     measured: dict[str, Measurement] = {}
     importing = 0.0
     if needed:
-        begun = time.perf_counter()
         # takes seconds to import, and often nothing is left to do
         from stepscope.estimate.measure import measure
         from stepscope.estimate.timings import measure_judge
 
-        importing = time.perf_counter() - begun
-        judge = measure_judge(clip, config["probe"]["size"])
-        measured = {name: measure(models[name], config, prompts, *judge) for name in sorted(needed)}
+        importing = time.process_time()  # this process has begun as a job with a model does
+        judge = functools.cache(lambda: measure_judge(clip, config["probe"]["size"]))
+        measured = {name: measure(models[name], config, prompts, judge) for name in sorted(needed)}
     costs = [[cost(job, config, prompts, measured, importing) for job in plan] for plan in plans]
     seconds = {
         key(job.rule, job.wildcards): needs.seconds
