@@ -51,6 +51,10 @@ def test_a_target_adds_up_its_jobs(plan, calls, pictures):
     assert found[-1] > OWN_FILES * (len(plan) - 1)
 
 
+def test_a_target_that_is_done_costs_nothing():
+    assert table.total([], [], {"_cores": 2}) == (0,) * 7
+
+
 @pytest.mark.parametrize(
     ("limits", "lasting"),
     [

@@ -60,7 +60,7 @@ class Work:
         self,
         config: dict[str, Any],
         prompts: dict[str, list[dict[str, Any]]],
-        wildcards: dict[str, str],
+        wildcards: Mapping[str, str],
         model: "Measurement",
     ) -> None:
         """`prompts` are the study's records by dataset."""

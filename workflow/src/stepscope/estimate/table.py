@@ -89,14 +89,14 @@ def total(
     plan: Sequence[Planned], costs: Sequence[Needs], limits: Mapping[str, int]
 ) -> tuple[int, float, int, float, float, float, int]:
     """Jobs, guided calls, decoded pictures, hours, hours within `limits`, GB, files of a plan."""
-    calls, pictures, size, files, seconds, _ = map(sum, zip(*costs, strict=True))
+    calls, pictures, size, files, seconds, _ = map(sum, zip(Needs(), *costs, strict=True))
     made = {path: number for number, job in enumerate(plan) for path in job.outputs}
     jobs = {
         number: Job(
             name=job.rule,
             rule=job.rule,
             expected=needs.seconds,
-            needs={"_cores": 1, "_nodes": 1} | job.resources,
+            needs={"_cores": 1, "_nodes": 1, **job.resources},
             after=[made[path] for path in job.inputs if path in made],
         )
         for number, (job, needs) in enumerate(zip(plan, costs, strict=True))
