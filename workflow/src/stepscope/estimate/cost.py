@@ -16,6 +16,7 @@ import numpy as np
 
 from stepscope.estimate import trace_size
 from stepscope.progress.forecast import key
+from stepscope.timesteps import named_count, step_count
 
 if TYPE_CHECKING:  # it imports torch
     from stepscope.estimate.measure import Measurement
@@ -121,7 +122,7 @@ def total(
     for rule, wildcards in plan:
         took = LOADED if rule in LOADING else BARE
         files += OWN_FILES
-        if "model" in wildcards:
+        if "batch" in wildcards:
             model = measured[wildcards["model"]]
             job = Work(config, prompts, wildcards, model).needs(rule)
             calls += job.calls
@@ -164,7 +165,7 @@ class Work:
         tokens = max(trace_size.tokens(record["prompt"]) for record in records)
         self.rows = tokens * self.geometry.texts
         sampling = config["samplings"][wildcards["sampling"]]
-        self.steps = sampling.get("steps") or len(sampling["timesteps"])
+        self.sampling, self.steps = sampling, step_count(sampling)
 
     def needs(self, rule: str) -> Needs:
         """What a job of this rule needs; nothing where the rule neither computes nor stores."""
@@ -228,7 +229,7 @@ class Work:
 
     def _restricted(self, entry: dict[str, Any]) -> tuple[list[int], int]:
         """Numbers of words of the samples, and the number of steps, that an entry asks for."""
-        return self.words[: entry["samples"]], len(entry["steps"] or range(self.steps))
+        return self.words[: entry["samples"]], named_count(entry["steps"], self.sampling)
 
     def _maps(self) -> int:
         """Number of maps that a job plays: a method with its variants, or the two baselines."""
