@@ -115,21 +115,21 @@ def _equally_spaced(sampling: Mapping[str, Any], log_snr: Sequence[float]) -> li
     if not levels:
         raise ValueError("kind: the noise levels of the model's time steps are not known.")
     first, last = levels[0][0], levels[-1][0]
-    ends = [sampling.get("start", first), sampling.get("end", last)]
-    for key, level in zip(("start", "end"), ends, strict=True):
+    start, end = sampling.get("start", first), sampling.get("end", last)
+    for key, level in (("start", start), ("end", end)):
         if not first - NEAR <= level <= last + NEAR:
             raise ValueError(
                 f"{key}: log-SNR {level:g} is not of the model's noise schedule, which goes from "
                 f"{first:.2f} to {last:.2f}."
             )
     steps = sampling["steps"]
-    chosen = _nearest(levels, *ends, steps)
+    chosen = _nearest(levels, start, end, steps)
     if _descends(chosen):
         return chosen
     twice = next(b for a, b in itertools.pairwise(chosen) if a <= b)
-    fewer = (n for n in range(steps - 1, 0, -1) if _descends(_nearest(levels, *ends, n)))
+    fewer = (n for n in range(steps - 1, 0, -1) if _descends(_nearest(levels, start, end, n)))
     raise ValueError(
-        f"steps: {steps} between log-SNR {ends[0]:.2f} and {ends[1]:.2f} take the model's time "
+        f"steps: {steps} between log-SNR {start:.2f} and {end:.2f} take the model's time "
         f"step {twice} (log-SNR {log_snr[twice]:.2f}) twice; {next(fewer)} are possible."
     )
 
