@@ -5,8 +5,7 @@ import pytest
 
 from stepscope.scores import error_left as scores
 from stepscope.scores.error_left import error_left, write_error_left
-from stepscope.store import tables
-from stepscope.store.error_left import COLUMNS
+from stepscope.store.error_left import read_curve
 from support import synthetic
 
 
@@ -45,15 +44,14 @@ def test_pictures_without_any_difference_are_refused():
 def test_the_curve_is_of_all_traces_and_has_their_steps(tmp_path, monkeypatch):
     trees = {"a": synthetic.trace(samples=2), "b": synthetic.trace(samples=3, seed=1)}
     monkeypatch.setattr(scores, "open_trace", trees.__getitem__)
-    path = str(tmp_path / "curve.tsv")
+    path = str(tmp_path / "curve.json")
     write_error_left(path, ["a", "b"])
-    curve = tables.read(path)
-    assert tuple(curve) == COLUMNS
+    curve = read_curve(path)
     assert curve["log_snr"].tolist() == [-3, -1, 1, 3]
     assert curve["step"].tolist() == [1, 2, 3, 4]
     # the error of synthetic traces falls to 4 / 9 a step, from noise as large as the picture
     found = curve["error_left"]
-    np.testing.assert_allclose(found[1:] / found[:-1].to_numpy(), 4 / 9, rtol=0.02)
+    np.testing.assert_allclose(found[1:] / found[:-1], 4 / 9, rtol=0.02)
     assert found[0] == pytest.approx(1, abs=0.25)
     write_error_left(path, ["b"])
-    assert not np.allclose(tables.read(path)["error_left"], found)
+    assert not np.allclose(read_curve(path)["error_left"], found)

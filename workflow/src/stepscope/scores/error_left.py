@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Sequence
 
 import numpy as np
-import pandas as pd
 
 from stepscope.store.error_left import write_curve
 from stepscope.store.traces import open_trace, predictions_and_finals, times_of
@@ -37,4 +36,4 @@ def write_error_left(path: str, traces: Sequence[str]) -> None:
     """Write the curve of the traces of one model, dataset and sampling, all batches together."""
     trees = [open_trace(trace) for trace in traces]
     left = error_left(pair for tree in trees for pair in predictions_and_finals(tree))
-    write_curve(path, pd.DataFrame(times_of(trees[0]) | {"error_left": left}))
+    write_curve(path, times_of(trees[0]) | {"error_left": left})

@@ -1,23 +1,33 @@
 """The curve of the error that a sampling's steps leave, and the steps that a study names by it."""
 
-import numpy as np
-import pandas as pd
+import json
+from collections.abc import Mapping
+from pathlib import Path
 
-from stepscope.store import tables
+import numpy as np
+
+from stepscope.models.weight_files import read_json
 from stepscope.timesteps import Steps, shares
 
-COLUMNS = ("step", "timestep", "log_snr", "error_left")
+KEYS = ("step", "timestep", "log_snr", "error_left")
 
 
-def write_curve(path: str, curve: pd.DataFrame) -> None:
-    """Write a curve, a row a step from the noisiest, with the columns `COLUMNS`."""
-    tables.write(path, curve[list(COLUMNS)])
+def write_curve(path: str, curve: Mapping[str, np.ndarray]) -> None:
+    """Write a curve as JSON, under each of the `KEYS` a value a step, from the noisiest."""
+    lists = {key: np.asarray(curve[key]).tolist() for key in KEYS}
+    Path(path).write_text(json.dumps(lists, indent=1) + "\n", encoding="utf-8")
+
+
+def read_curve(path: str) -> dict[str, np.ndarray]:
+    """A stored curve, (step,) under each of the `KEYS`; a torn one raises ValueError."""
+    stored = read_json(Path(path))
+    return {key: np.array(stored[key]) for key in KEYS}
 
 
 def named_steps(steps: Steps, curve: str | None) -> list[int] | None:
     """Numbers of the steps that an entry of the config names, from 1; None for all.
 
-    A share of {"left": shares} is the first step of the table `curve` that leaves no more of the
+    A share of {"left": shares} is the first step of the file `curve` that leaves no more of the
     error, and the log says which. Shares that are passed at one step name it once; one that no step
     passes is a ValueError.
     """
@@ -25,8 +35,8 @@ def named_steps(steps: Steps, curve: str | None) -> list[int] | None:
         return None if steps is None else [*steps]
     if curve is None:
         raise ValueError("steps: shares of the error left need the curve of the sampling's traces.")
-    table = tables.read(curve)
-    numbers, left = table["step"].to_numpy(), table["error_left"].to_numpy()
+    stored = read_curve(curve)
+    numbers, left = stored["step"], stored["error_left"]
     if unpassed := [share for share in named if not (left <= share).any()]:
         raise ValueError(
             f"steps: no step leaves {min(unpassed):g} of the error or less, the smallest share is "
