@@ -121,7 +121,7 @@ def explain(
     method: str,
     entry: dict[str, Any],
     mask_path: str | None,
-    error_left: str | None,
+    error_left: str | None = None,
     code: str,
 ) -> None:
     """Write the map store of one method and batch (see `explain_batch`)."""
