@@ -5,6 +5,7 @@ rule play_games:
     input:
         traces="<traces>",
         maps=branch(lambda wildcards: wildcards.method in METHODS, then=["<maps>"], otherwise=[]),
+        error_left=error_left_for("games"),
         fetched=fetched("probe", "model"),
     output:
         auc="<results>/tables/parts/rq1_auc/<batch>/{method}.tsv",

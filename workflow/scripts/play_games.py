@@ -19,6 +19,7 @@ with (
         curves,
         traces=snakemake.input.traces,
         maps=list(snakemake.input.maps),
+        error_left=snakemake.input.error_left or None,
         model=snakemake.params.model,
         clip=snakemake.params.clip,
         games={name: snakemake.params[name] for name in settings},

@@ -22,6 +22,22 @@ def test_calls_of_each_kind_of_job():
     assert work().needs("decode").calls == 0
 
 
+def test_steps_named_by_the_error_left_are_counted():
+    left = {"left": [0.9, 0.5, 0.1, 0.05]}
+    config = CONFIG | {"explain": {"df_rise": CONFIG["explain"]["df_rise"] | {"steps": left}}}
+    config["games"] = CONFIG["games"] | {"steps": left}
+    work = cost.Work(config, PROMPTS, HERE | {"method": "df_rise"}, MODEL)
+    assert work.needs("explain").calls == 2 * 4 * 501
+    assert work.needs("play_games").calls == 3 * 4 * (3 + 2 * 15 * 2)
+
+
+def test_a_job_of_all_batches_is_counted():
+    sampling = {name: value for name, value in HERE.items() if name != "batch"}
+    job = dry_runs.Planned("measure_error_left", sampling, ("trace",), ("curve",))
+    found = cost.cost(job, CONFIG, PROMPTS, {"m": MODEL}, IMPORTING)
+    assert (found.calls, found.seconds) == (0, cost.BARE)
+
+
 def test_pictures_of_each_kind_of_job():
     assert work().needs("decode").pictures == 4 * (3 * 20 + 1)
     job = work(method="df_rise")

@@ -7,6 +7,7 @@ import numpy as np
 
 from stepscope.estimate import trace_size
 from stepscope.estimate.dry_runs import Planned
+from stepscope.timesteps import named_count, step_count
 
 if TYPE_CHECKING:  # it imports torch
     from stepscope.estimate.measure import Measurement
@@ -45,7 +46,7 @@ def cost(
     if not job.outputs:  # a target
         return Needs()
     start = FIGURE if job.rule.startswith("plot_") else BARE
-    if "model" not in job.wildcards:
+    if "batch" not in job.wildcards:
         return Needs(seconds=start, files=OWN_FILES)
     model = measured[job.wildcards["model"]]
     needs = Work(config, prompts, job.wildcards, model).needs(job.rule)
@@ -72,7 +73,7 @@ class Work:
         tokens = max(trace_size.tokens(record["prompt"]) for record in records)
         self.rows = tokens * self.geometry.texts
         sampling = config["samplings"][wildcards["sampling"]]
-        self.steps = sampling.get("steps") or len(sampling["timesteps"])
+        self.sampling, self.steps = sampling, step_count(sampling)
 
     def needs(self, rule: str) -> Needs:
         """What a job of this rule needs; nothing where the rule neither computes nor stores."""
@@ -159,7 +160,7 @@ class Work:
 
     def _restricted(self, entry: dict[str, Any]) -> tuple[list[int], int]:
         """Numbers of words of the samples, and the number of steps, that an entry asks for."""
-        return self.words[: entry["samples"]], len(entry["steps"] or range(self.steps))
+        return self.words[: entry["samples"]], named_count(entry["steps"], self.sampling)
 
     def _maps(self) -> int:
         """Number of maps that a job plays: a method with its variants, or the two baselines."""

@@ -20,6 +20,7 @@ from stepscope.methods import similarity as similarities
 from stepscope.models import judges, pipelines
 from stepscope.scores.game_states import ENDS, States, states_of
 from stepscope.store import tables
+from stepscope.store.error_left import named_steps
 from stepscope.store.maps import flat, open_dataset, read_maps
 from stepscope.store.traces import (
     chosen_steps,
@@ -159,10 +160,12 @@ def play_batch(
     games: Mapping[str, Any],
     keys: dict[str, str],
     seed: int,
+    error_left: str | None = None,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Tables rq1_auc and rq1_curves of a batch, for map stores or, without any, the baselines.
 
-    `games` is the config's entry. A map without contrast ranks nothing: its AUC is NaN.
+    `games` is the config's entry, `error_left` the curve by which it may name steps. A map without
+    contrast ranks nothing: its AUC is NaN.
     """
     tree = open_trace(traces)
     maps_of_method = {} if maps else baselines.maps(tree, seed)
@@ -171,7 +174,7 @@ def play_batch(
         stored, attrs = read_maps(path), open_dataset(path).attrs
         maps_of_method |= flat(stored)
         similarity |= {name: similarity_of(name, attrs) for name in stored}
-    pairs = chosen_steps(tree, games["steps"], games["samples"])
+    pairs = chosen_steps(tree, named_steps(games["steps"], error_left), games["samples"])
     played = {pair: computed for pair in pairs if (computed := present(maps_of_method, *pair))}
     moves, _ = latent_size(tree)
     calls = sum(ENDS + 2 * len(computed) * (moves - 1) for computed in played.values())

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from stepscope.embedded.training.tokenizer import MAX_TOKENS, build_tokenizer, t
 from stepscope.models.loading import load_part
 
 TRAIN_STEPS = 1000
-BETAS = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
+BETAS = ("beta_schedule", "beta_start", "beta_end")  # settings that make the noise schedule
 
 
 class Trained(nn.Module):
@@ -75,11 +76,14 @@ def build_unet(
     return unet.to(memory_format=torch.channels_last)
 
 
-def scheduler() -> DPMSolverMultistepScheduler:
-    """First-order DPM-Solver++: its step is a function of the latent alone."""
+def scheduler(settings: Mapping[str, Any]) -> DPMSolverMultistepScheduler:
+    """First-order DPM-Solver++ with the betas of the settings.
+
+    Its step is a function of the latent alone.
+    """
     return DPMSolverMultistepScheduler(
         num_train_timesteps=TRAIN_STEPS,
-        **BETAS,
+        **{name: settings[name] for name in BETAS},
         solver_order=1,
         timestep_spacing="linspace",
         steps_offset=1,  # without effect on "linspace"; the pipeline warns at any other value
@@ -94,7 +98,12 @@ def min_snr_weights(alphas_cumprod: Tensor, gamma: float) -> Tensor:
 
 
 def assemble(
-    folder: Path, vae: AutoencoderKL, model: Trained, tokenizer: CLIPTokenizer, half: bool
+    folder: Path,
+    vae: AutoencoderKL,
+    model: Trained,
+    tokenizer: CLIPTokenizer,
+    noising: DPMSolverMultistepScheduler,
+    half: bool,
 ) -> None:
     """Save a pipeline folder, its weights float16 if `half`, without changing the models given."""
     whole = StableDiffusionPipeline(
@@ -102,7 +111,7 @@ def assemble(
         text_encoder=model.text_encoder,
         tokenizer=tokenizer,
         unet=model.unet,
-        scheduler=scheduler(),
+        scheduler=noising,
         safety_checker=None,
         feature_extractor=None,
         requires_safety_checker=False,
@@ -146,8 +155,9 @@ def train(
     """Train on `pool` scenes encoded once; write a pipeline folder with a card, return quality.
 
     `state` holds the checkpoints. `settings`: channels, only_cross_attention, text_width,
-    text_layers, steps, batch, learning_rate, muon_learning_rate, empty_captions, snr_gamma,
-    ema_decay, bfloat16. `quality`: prompts, steps, guidance of the pictures that are read at last.
+    text_layers, beta_schedule, beta_start, beta_end, steps, batch, learning_rate,
+    muon_learning_rate, empty_captions, snr_gamma, ema_decay, bfloat16. `quality`: prompts, steps,
+    guidance of the pictures that are read at last.
     """
     folder, state = Path(folder), Path(state)
     tokenizer = build_tokenizer(state / "tokenizer")
@@ -160,7 +170,8 @@ def train(
     texts = [[scenes.caption(scene.spec, order) for scene in composed] for order in scenes.ORDERS]
     empty = tokens(tokenizer, [""]).expand(pool, -1)
     captions = torch.stack([*(tokens(tokenizer, text) for text in texts), empty])
-    alphas_cumprod = scheduler().alphas_cumprod
+    noising = scheduler(settings)
+    alphas_cumprod = noising.alphas_cumprod
     weights = min_snr_weights(alphas_cumprod, settings["snr_gamma"])
     batch = settings["batch"]
 
@@ -194,7 +205,7 @@ def train(
         checkpoint_minutes=checkpoint_minutes,
         ema_decay=settings["ema_decay"],
     )
-    assemble(folder, vae, model, tokenizer, half=True)
+    assemble(folder, vae, model, tokenizer, noising, half=True)
     for card in ("README.md", "card.json", "loss_vae.tsv"):
         shutil.copy(Path(vae_folder) / card, folder / "vae" / card)
     prompts = pipeline.held_out_prompts(quality["prompts"], seed)
@@ -202,8 +213,10 @@ def train(
     pictures = pipeline.generate(pipeline.load(folder), prompts, steps, guidance, seed)
     measured = {"prompts": len(prompts), "sampling steps": steps, "guidance": guidance}
     measured |= pipeline.read_by_untrained(pictures, prompts)
+    levels = pipeline.log_snr(noising)
     sections = {
         "Data": {"training scenes": pool, "batch": batch, "seed": seed},
+        "Noise": {"first log-SNR": float(levels[-1]), "last log-SNR": float(levels[0])},
         "Training": facts,
         "Generated pictures of held-out prompts, by readers that learn nothing": measured,
     }
