@@ -155,6 +155,8 @@ def test_forward_batch_may_be_chosen():
         ),
         ({"games": {"samplings": []}}, "games/samplings: [] should be non-empty."),
         ({"games": {"steps": [2, 2]}}, "games/steps: [2, 2] has non-unique elements."),
+        ({"games": {"moves": 9}}, "games/moves: 9 is not a multiple of 2."),
+        ({"games": {"moves": 0}}, "games/moves: 0 is less than the minimum of 2."),
         ({"guidance": float("nan")}, "mine.yaml: guidance: nan is not a finite number."),
         ({"statistics": {"seed": 1.0}}, "statistics/seed: 1.0 is not of type 'integer'; write 1."),
         ({"study": 2024}, "study: 2024 is not of type 'string'; write it in quotes."),
