@@ -17,8 +17,8 @@ ENDS = 3  # states that do not depend on a map: untouched, all deleted, nothing 
 class States:
     """Every state of a step's games: `distinct` ones (K, C, h, w), and the `places` among these.
 
-    `places` (3 + 2 M (moves - 1),) i64 are those of the ends, then of the inner moves of deletion and
-    of insertion, for M `maps`.
+    `places` (3 + 2 M (moves - 1),) i64 are those of the ends, then of the inner moves of deletion
+    and of insertion, for M `maps`.
     """
 
     distinct: Tensor
