@@ -149,7 +149,7 @@ def test_games_score_every_map_and_the_baselines(folder):
 def test_a_number_of_moves_takes_the_area_of_few(folder, monkeypatch):
     monkeypatch.setitem(GAMES, "moves", 4)
     areas, curves = played(folder)
-    values = curves["value"].to_numpy(float).reshape(len(areas), 5)
+    values = curves["value"].to_numpy().reshape(len(areas), 5)
     stored = areas[["auc_distance", "auc_similarity"]].max(axis=1)
     np.testing.assert_allclose(games.auc_of_few(values), stored, rtol=1e-6)
 

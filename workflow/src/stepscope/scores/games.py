@@ -53,7 +53,7 @@ def auc_of_few(curves: np.ndarray) -> np.ndarray:
     known = np.isfinite(curves).all(-1)
     shares = np.linspace(0, 1, curves.shape[-1])
     cubics = PchipInterpolator(shares, np.where(known[..., None], curves, 0), axis=-1)
-    return np.where(known, cubics.integrate(0, 1), np.nan)
+    return np.where(known, cubics.integrate(0, 1), np.nan)[()]  # of one curve a number
 
 
 @torch.inference_mode()
