@@ -10,7 +10,7 @@ from stepscope.scores import games
 from support import timing
 
 FINE, MOVES = 64, (32, 16, 8, 4)
-STEPS, MAPS = 6, 4  # of two samples; random maps
+STEPS, MAPS = 4, 2  # of two samples; random maps
 BATCH = 32
 
 
