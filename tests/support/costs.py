@@ -21,7 +21,7 @@ CONFIG = {
             "variants": ["paper"],
         }
     },
-    "games": {"samplings": None, "steps": [2, 8], "samples": 3, "batch": 6},
+    "games": {"samplings": None, "steps": [2, 8], "samples": 3, "moves": None, "batch": 6},
     "probe": {"size": 64},
 }
 PROMPTS = {

@@ -13,7 +13,7 @@ with (
     joblog(snakemake.log[0]),
     written(snakemake.output, snakemake.input, dict(snakemake.params)) as (auc, curves),
 ):
-    settings = ("steps", "samples", "deletion", "insertion", "batch")
+    settings = ("steps", "samples", "deletion", "insertion", "moves", "batch")
     write_games(
         auc,
         curves,

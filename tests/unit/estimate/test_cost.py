@@ -17,6 +17,9 @@ def test_calls_of_each_kind_of_job():
     for method in ("df_rise", "baselines"):
         assert work(method=method).needs("play_games").calls == 3 * 2 * (3 + 2 * 15 * 2)
         assert work(method=method, batch="1").needs("play_games").calls == 1 * 2 * (3 + 2 * 15 * 2)
+    few = CONFIG | {"games": CONFIG["games"] | {"moves": 8}}
+    played = cost.Work(few, PROMPTS, HERE | {"method": "df_rise"}, MODEL).needs("play_games")
+    assert played.calls == 3 * 2 * (3 + 2 * 7 * 2)
     inverted = CONFIG | {"datasets": {"scenes": {"trace": "invert"}}}
     assert cost.Work(inverted, PROMPTS, HERE, MODEL).needs("generate").calls == 4 * (20 * 6 + 2)
     assert work().needs("decode").calls == 0

@@ -169,6 +169,8 @@ def test_forward_batch_may_be_chosen():
         ({"games": {"steps": {"lft": [0.5]}}}, "games/steps/lft: the key is not known, did you"),
         ({"games": {"steps": [0.5]}}, "games/steps/0: 0.5 is not of type 'integer'"),
         ({"explain": {"m": {"function": "a:b", "steps": {}}}}, "steps: 'left' is a required prop"),
+        ({"games": {"moves": 1}}, "games/moves: 1 is less than the minimum of 2."),
+        ({"games": {"moves": 8.0}}, "games/moves: 8.0 is not of type 'integer'"),
         ({"guidance": float("nan")}, "mine.yaml: guidance: nan is not a finite number."),
         ({"statistics": {"seed": 1.0}}, "statistics/seed: 1.0 is not of type 'integer'; write 1."),
         ({"study": 2024}, "study: 2024 is not of type 'string'; write it in quotes."),

@@ -145,8 +145,8 @@ class Work:
         """A game's every call is decoded: three of its start and end, and those of each map."""
         words, steps = self._restricted(self.config["games"])
         _, height, _ = self.geometry.latent
-        moves = 2 * (height - 1)
-        calls = len(words) * steps * (3 + moves * self._maps())
+        inner = 2 * ((self.config["games"]["moves"] or height) - 1)
+        calls = len(words) * steps * (3 + inner * self._maps())
         return Needs(calls=calls, pictures=calls, seconds=calls * self.model["playing"], loads=True)
 
     _BY_RULE: ClassVar[Mapping[str, Callable[["Work"], Needs]]] = {
