@@ -123,8 +123,8 @@ def test_the_region_where_a_word_acts_is_found_in_what_the_prompt_adds():
     denoiser, steps = replay(prompt="cat")
     region = corner()
     gated = GatedDenoiser(denoiser, "cat", region=region)
-    map_, _ = df_rise(gated, steps[1], quantity="prompt", masks=200)[""]
-    score = auroc(map_, region)
+    map_, _ = df_rise(gated, steps[1], quantity="prompt", masks=300)[""]
+    score = auroc(map_, region)  # 0.68 to 0.72 over seeds of the masks
     assert score > 0.65
     assert score > auroc(baselines.random(0, "tiny", 0, (16, 16)), region)
 

@@ -1,6 +1,6 @@
 """A finding: what the tables say about a claim."""
 
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,6 +29,6 @@ class Finding:
         return cls(claim, statistic, expected, means, reason=reason, noises=noises)
 
 
-def noises_of(frame: pd.DataFrame, prompts: Iterable[str]) -> int:
+def noises_of(frame: pd.DataFrame, prompts: Iterable[Hashable]) -> int:
     """Number of distinct seeds among the rows of these prompts."""
     return frame.loc[frame["prompt_id"].isin(list(prompts)), "seed"].nunique()

@@ -26,7 +26,8 @@ def summary(
 ) -> pd.DataFrame:
     """Compute a table's summary: means over prompts, paired differences, their intervals.
 
-    Columns: what a row is about, `quantity`, `compared`, n, noises, missing, estimate, ci_low, ci_high.
+    Columns: what a row is about, `quantity`, `compared`, n, noises, missing, estimate, ci_low,
+    ci_high.
     """
     about = TABLES[table]
     by = ["model", "dataset", "sampling", *about.groups]

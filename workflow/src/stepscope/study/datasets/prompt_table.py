@@ -119,9 +119,7 @@ def _seeds(cell: str, where: str) -> list[int]:
         raise ValueError(f"{where}: {cell!r} is neither an integer nor a list such as 0,1,2.")
     seeds = [int(seed) for seed in cell.split(",")]
     if max(seeds) > LARGEST:
-        raise ValueError(
-            f"{where}: {max(seeds)} is larger than {LARGEST}, of which generators read no more."
-        )
+        raise ValueError(f"{where}: {max(seeds)} is larger than {LARGEST}.")
     if len(set(seeds)) < len(seeds):
         raise ValueError(f"{where}: {cell!r} names a seed twice.")
     return seeds

@@ -87,8 +87,8 @@ def warnings(
             yield (
                 f"{_file(entry)}: all {len(prompts[name])} prompts start from the same "
                 f"{noises} noise{'s' if noises > 1 else ''}, so that intervals over prompts leave "
-                f"the noise out; `seeds: {noises}` in the entry datasets/{name}, in the place of the "
-                "seeds named now, draws each prompt its own."
+                f"the noise out; `seeds: {noises}` in the entry datasets/{name}, in the place of "
+                "the seeds named now, draws each prompt its own."
             )
 
 

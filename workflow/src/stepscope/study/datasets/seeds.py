@@ -42,7 +42,7 @@ def _stream(prompt_id: str) -> Iterator[int]:
 
 
 def shared(records: Sequence[Record]) -> int:
-    """Number of noises that all prompts start from, no prompt having one of its own; 0 otherwise."""
+    """Number of noises that all prompts start from, if none has one besides; 0 otherwise."""
     seeds = [set(record["seeds"]) for record in records]
     every = set().union(*seeds)
     return len(every) if len(seeds) > 1 and every in seeds else 0
