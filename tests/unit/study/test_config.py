@@ -37,6 +37,7 @@ def test_defaults_are_filled_at_every_depth():
     [
         {"coco": "c.json", "split": "test", "images": "i", "seeds": [0, 1], "limit": 5},
         {"visual_genome": "r.json", "images": "i", "subset_seed": 3, "batches": 4},
+        {"prompts": "p.tsv", "seeds": 2},
         {"images": "i", "column": "words", "limit": None},
         {"prompts": "p.tsv", "limit": 100},
     ],
@@ -135,7 +136,9 @@ def test_forward_batch_may_be_chosen():
         ({"models": {"m": {"folder": "x", "revison": "a"}}}, "models/m/revison: the key"),
         ({"samplings": {"e": {"kind": "early", "steps": 3}}}, "samplings/e: 'gamma' is a required"),
         ({"datasets": {"d": {}}}, "mine.yaml: datasets/d: {"),
-        ({"datasets": {"d": {"prompts": "p.tsv", "seeds": [1]}}}, "is not one source: prompts"),
+        ({"datasets": {"d": {"prompts": "p.tsv", "seeds": 0}}}, "datasets/d/seeds: 0 is less than"),
+        ({"datasets": {"d": {"images": "i", "seeds": 2.0}}}, "'integer', 'array'; write 2."),
+        ({"datasets": {"d": {"coco": "c.json", "seeds": [2**32]}}}, "datasets/d/seeds/0: 42949672"),
         ({"datasets": {"d": {"prompts": "p.tsv", "coco": "c.json"}}}, "is not one source: prompts"),
         ({"datasets": {"d": {"visual_genome": "r.json", "split": "x"}}}, "is not one source"),
         ({"datasets": {"d": {"images": "i", "split": "train"}}}, "is not one source"),
