@@ -23,7 +23,7 @@ def main() -> None:
     """Print errors by number of moves and rule, milliseconds a state, and their ratio."""
     denoiser, steps = timing.stored_steps(timing.load(), STEPS)
     clip = judges.load_clip({"folder": str(timing.FOLDER.with_name("clip"))})[0]
-    features_of = games.clip_features(clip)
+    features_of = judges.clip_features(clip)
     maps = [
         baselines.random(0, "benchmark", number, (MAPS, *step.latent.shape[-2:]))
         for number, step in enumerate(steps)

@@ -8,6 +8,7 @@ from PIL import Image
 
 from stepscope.diffusion.planted import ConstantDenoiser
 from stepscope.methods import baselines
+from stepscope.models import judges
 from stepscope.scores import game_states, games
 from support.replayed import SeesOnly, corner, replay
 
@@ -185,7 +186,7 @@ def test_pictures_are_read_as_open_clip_reads_them(size):
     picture = torch.nn.functional.interpolate(smooth, size=size, mode="bilinear")
     picture = (picture * 255).round() / 255
     expected = preprocess(Image.fromarray((picture[0] * 255).byte().permute(1, 2, 0).numpy()))
-    (features,) = games.clip_features(Model())(picture)
+    (features,) = judges.clip_features(Model())(picture)
     torch.testing.assert_close(features, expected, atol=0.02, rtol=0)
 
 

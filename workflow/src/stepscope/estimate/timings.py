@@ -109,7 +109,7 @@ def explained(
 def played(denoiser: Denoiser, trace: Trace, batch: int, clip: "CLIP", rough: float) -> float:
     """Seconds of a state of the games at their batch; `rough` is what it takes about."""
     state = steps_of(trace, 0)[0]
-    states, features_of = [(state, state.latent)] * batch, games.clip_features(clip)
+    states, features_of = [(state, state.latent)] * batch, judges.clip_features(clip)
 
     @torch.inference_mode()
     def run() -> None:

@@ -1,9 +1,9 @@
 """Deletion and insertion games: hiding what matters should change a step's result most."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice, tee
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -32,12 +32,8 @@ from stepscope.store.traces import (
 )
 from stepscope.table_registry import TABLES
 
-if TYPE_CHECKING:
-    from open_clip import CLIP
-
 GAMES = ("deletion", "insertion")
 SCORES = {"clip_distance": "auc_distance", "clip_cosine": "auc_similarity"}
-Features = Callable[[Tensor], Tensor]  # pictures (B, 3, y, x) in [0, 1] to features (B, width)
 
 
 def auc(curves: np.ndarray) -> np.ndarray:
@@ -61,7 +57,7 @@ def auc_of_few(curves: np.ndarray) -> np.ndarray:
 def play_steps(
     denoiser: Denoiser,
     played: Iterable[tuple[Step, np.ndarray]],
-    features_of: Features,
+    features_of: judges.Features,
     *,
     deletion: str = "zero",
     insertion: str = "blur",
@@ -97,7 +93,7 @@ def play_steps(
 
 
 def play_step(
-    denoiser: Denoiser, step: Step, maps: np.ndarray, features_of: Features, **options: Any
+    denoiser: Denoiser, step: Step, maps: np.ndarray, features_of: judges.Features, **options: Any
 ) -> np.ndarray:
     """Curves of one step alone (see `play_steps`)."""
     (curves,) = play_steps(denoiser, [(step, maps)], features_of, **options)
@@ -105,7 +101,7 @@ def play_step(
 
 
 def results(
-    denoiser: Denoiser, states: Sequence[tuple[Step, Tensor]], features_of: Features
+    denoiser: Denoiser, states: Sequence[tuple[Step, Tensor]], features_of: judges.Features
 ) -> Tensor:
     """Features (B, width) of the decoded latents after one step from B latents (C, h, w)."""
     steps = [step for step, _ in states]
@@ -132,30 +128,6 @@ def compared(features: Tensor, reference: Tensor) -> Tensor:
     """Squared distance and cosine (2, B) of features (B, width) with a reference (width,)."""
     distance = ((features - reference) ** 2).sum(-1)
     return torch.stack([distance, F.cosine_similarity(features, reference[None], dim=-1)])
-
-
-def clip_features(model: "CLIP") -> Features:
-    """Image features of an open_clip model, not normalised, from pictures as tensors.
-
-    The model's own preprocessing (shortest side, centre crop, mean and deviation) without rounding
-    to bytes: small changes of a picture count.
-    """
-    config = model.visual.preprocess_cfg
-    side = config["size"] if isinstance(config["size"], int) else min(config["size"])
-    mean, std = (torch.tensor(config[name]).view(3, 1, 1) for name in ("mean", "std"))
-
-    def features_of(pictures: Tensor) -> Tensor:
-        height, width = pictures.shape[-2:]
-        scale = side / min(height, width)
-        size = (round(height * scale), round(width * scale))
-        if size != (height, width):
-            mode = config["interpolation"]
-            pictures = F.interpolate(pictures, size=size, mode=mode, antialias=True).clamp(0, 1)
-        top, left = ((n - side) // 2 for n in size)
-        pictures = pictures[..., top : top + side, left : left + side].float()
-        return model.encode_image((pictures - mean.to(pictures)) / std.to(pictures))
-
-    return features_of
 
 
 def similarity_of(name: str, attrs: Mapping[str, Any]) -> str:
@@ -196,7 +168,7 @@ def play_batch(
     calls = sum(ENDS + 2 * len(computed) * (moves - 1) for computed in played.values())
     print(f"Budget: {len(played)} steps, {calls:,} guided denoiser calls.", flush=True)
     denoiser = Denoiser(pipelines.load(model), **replay_settings(tree))
-    features_of = clip_features(judges.load_clip(clip)[0])
+    features_of = judges.clip_features(judges.load_clip(clip)[0])
     options = {name: games[name] for name in (*GAMES, "moves", "batch")} | {"seed": seed}
     areas: list[dict[str, Any]] = []
     points: list[dict[str, Any]] = []
