@@ -25,7 +25,8 @@ from diffusers import (
 from transformers import CLIPTextConfig, CLIPTextModel
 
 from stepscope.estimate import trace_size
-from stepscope.estimate.measure import SHIPPED, decoding_seconds
+from stepscope.estimate.measure import SHIPPED
+from stepscope.estimate.timings import decoding_seconds
 from stepscope.models import devices, memory, pipelines
 from stepscope.store import parts
 from stepscope.tracing.call import trace, trace_prompts

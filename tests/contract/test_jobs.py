@@ -48,7 +48,8 @@ METHODS = {
         "steps": [2],
     },
 }
-GAMES = {"steps": [2], "samples": 1, "deletion": "zero", "insertion": "blur", "batch": 32}
+GAMES = {"steps": [2], "samples": 1, "deletion": "zero", "insertion": "blur", "moves": None}
+GAMES |= {"batch": 32}
 KEYS = {"model": "tiny", "dataset": "made", "sampling": "uniform"}
 
 
@@ -143,6 +144,14 @@ def test_games_score_every_map_and_the_baselines(folder):
     again = curves.groupby(keys)["value"].agg(lambda line: games.auc(line.to_numpy()))
     expected = areas.set_index(keys)[["auc_distance", "auc_similarity"]].max(axis=1)
     np.testing.assert_allclose(again, expected.reindex(again.index), rtol=1e-6)
+
+
+def test_a_number_of_moves_takes_the_area_of_few(folder, monkeypatch):
+    monkeypatch.setitem(GAMES, "moves", 4)
+    areas, curves = played(folder)
+    values = curves["value"].to_numpy().reshape(len(areas), 5)
+    stored = areas[["auc_distance", "auc_similarity"]].max(axis=1)
+    np.testing.assert_allclose(games.auc_of_few(values), stored, rtol=1e-6)
 
 
 def test_a_constant_map_is_reported_and_not_scored(folder, monkeypatch, capsys):

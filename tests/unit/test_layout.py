@@ -28,7 +28,7 @@ ARROWS = {
     "scores": {"store", "methods", "pictures", "models", "diffusion"},
     "statistics": {"store", "scores"},
     "figures": {"statistics", "store", "pictures"},
-    "estimate": {"models", "tracing", "methods", "progress"},
+    "estimate": {"models", "diffusion", "tracing", "pictures", "methods", "scores", "progress"},
 }
 # Modules beside the folders import none of them, and every folder may import them.
 SHARED = {"allocator", "joblog", "outputs", "plugins", "language", "table_registry", "timesteps"}

@@ -41,7 +41,9 @@ def test_a_new_dataset_goes_through_all(study):
     save(study, "tsv", "config/animals.tsv")
     add(study, "datasets")
     assert study.planned("all")["generate"] == 1  # none for the old dataset
-    assert "100 % of the work done" in study.snakemake("all")
+    printed = study.snakemake("all")
+    assert "100 % of the work done" in printed
+    assert printed.count("start from the same") == 1  # of the old dataset, and not by every job
     tables = list((study.folder / "results" / "tiny" / "tables").glob("*.tsv"))
     assert tables
     for path in tables:

@@ -2,6 +2,8 @@
 
 import pytest
 
+from stepscope.store.error_left import read_curve
+from stepscope.store.maps import open_dataset
 from support.workflow import Study, copied_code
 
 ALL = ("all",)
@@ -79,15 +81,23 @@ def test_one_edited_parameter_of_a_method_generates_nothing(study):
     assert not jobs.keys() & {"generate", "decode", "ground"}
 
 
-def test_a_method_that_asks_for_the_objects_region_gets_it(study):
+def test_a_method_gets_the_objects_region_and_steps_by_the_error_left_where_it_asks_for_them(study):
     study.edit(
         "config/config.yaml",
         "steps: [1, 3], samples: 2}\n  df_cam_word",
-        "steps: [1], samples: 2, target: region}\n  df_cam_word",
+        "steps: {left: [0.5, 1.0e-3]}, samples: 2, target: region}\n  df_cam_word",
     )
     maps = "results/tiny/maps/tiny/pairs/uniform/0/df_cam.zarr"
-    assert study.planned(maps) == {"explain": 1}
+    assert study.planned(maps) == {"measure_error_left": 1, "explain": 1}
     study.snakemake(maps)
+    curve = study.folder / "results/tiny/error_left/tiny/pairs/uniform.json"
+    left = read_curve(str(curve))["error_left"]
+    steps = {next(k for k, value in enumerate(left, 1) if value <= share) for share in (0.5, 1e-3)}
+    explained = open_dataset(str(study.folder / maps))["df_cam"].notnull().any(["layer", "y", "x"])
+    assert {int(k) for k in explained["step"][explained.any("sample")]} == steps
+    # other shares are looked up in the same curve
+    study.edit("config/config.yaml", "[0.5, 1.0e-3]", "[0.9]")
+    assert study.planned(maps) == {"explain": 1}
 
 
 def test_one_removed_method_reruns_no_other(study):

@@ -1,5 +1,7 @@
 # What the targets still cost; without an output it runs whenever it is asked for.
-ready("estimate.cost")  # without an output it has no digest, for which files are fetched
+ready("estimate.table")  # without an output it has no digest, for which files are fetched
+# Of cores, cards and what else a user limits.
+LIMITS = {name: resource.value for name, resource in workflow.global_resources.items()}
 
 
 rule estimate:
@@ -14,6 +16,8 @@ rule estimate:
         config=config,
         prompts=PROMPTS,
         models=at_hand,
+        clip=spec("probe", "model"),
+        limits={name: n for name, n in LIMITS.items() if isinstance(n, int) and n > 0},
         kept=KEPT_ESTIMATES,
     script:
         "../scripts/estimate.py"

@@ -5,6 +5,7 @@ rule explain:
     input:
         traces="<traces>",
         masks=region_of,
+        error_left=error_left_for("explain", "{method}"),
     output:
         directory("<maps>"),
     log:

@@ -5,6 +5,7 @@ rule play_games:
     input:
         traces="<traces>",
         maps=branch(lambda wildcards: wildcards.method in METHODS, then=["<maps>"], otherwise=[]),
+        error_left=error_left_for("games"),
         fetched=fetched("probe", "model"),
     output:
         auc="<results>/tables/parts/rq1_auc/<batch>/{method}.tsv",
@@ -29,6 +30,7 @@ rule play_games:
         samples=lookup(dpath="games/samples", within=config),
         deletion=lookup(dpath="games/deletion", within=config),
         insertion=lookup(dpath="games/insertion", within=config),
+        moves=lookup(dpath="games/moves", within=config),
         batch=lookup(dpath="games/batch", within=config),
         seed=lookup(dpath="statistics/seed", within=config),
         code=code("scores.games", tables=("rq1_auc", "rq1_curves")),

@@ -5,7 +5,7 @@ import sys
 
 sys.path.insert(0, os.environ["STEPSCOPE"])  # the package's folder, set by package.smk
 
-from stepscope.estimate.cost import estimate
+from stepscope.estimate.table import estimate
 from stepscope.joblog import joblog
 
 with joblog(snakemake.log[0]):

@@ -13,12 +13,13 @@ with (
     joblog(snakemake.log[0]),
     written(snakemake.output, snakemake.input, dict(snakemake.params)) as (auc, curves),
 ):
-    settings = ("steps", "samples", "deletion", "insertion", "batch")
+    settings = ("steps", "samples", "deletion", "insertion", "moves", "batch")
     write_games(
         auc,
         curves,
         traces=snakemake.input.traces,
         maps=list(snakemake.input.maps),
+        error_left=snakemake.input.error_left or None,
         model=snakemake.params.model,
         clip=snakemake.params.clip,
         games={name: snakemake.params[name] for name in settings},

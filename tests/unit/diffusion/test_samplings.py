@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from diffusers import (
     DDIMScheduler,
+    DDPMScheduler,
     FlowMatchEulerDiscreteScheduler,
     PNDMScheduler,
 )
@@ -15,8 +16,9 @@ from stepscope.diffusion.samplings import (
     prediction_type,
     schedule,
     sigmas_of,
-    timesteps,
 )
+from stepscope.models.noise_levels import log_snr_levels
+from stepscope.timesteps import timesteps
 
 BETAS = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
 STABLE_DIFFUSION = PNDMScheduler(**BETAS, steps_offset=1)  # as on the hub
@@ -26,6 +28,9 @@ EARLY = (
 )
 DPM = {"name": "dpmsolver++", "order": 1}
 UNIFORM = {"kind": "uniform", "steps": 20}
+LEVELS = log_snr_levels("diffusion", STABLE_DIFFUSION.config)
+SHORTER = PNDMScheduler(**BETAS, num_train_timesteps=300)
+LOG_SNR = {"kind": "log_snr", "steps": 9, "start": -5.0, "end": 3.0}
 FLOW = FlowMatchEulerDiscreteScheduler(shift=3.0)  # as Stable Diffusion 3's
 
 
@@ -36,12 +41,12 @@ def scheduled(sampling, spec=DPM):
 
 
 def test_early_is_the_published_list():
-    found = timesteps({"kind": "early", "steps": 30, "gamma": 60})
+    found = timesteps({"kind": "early", "steps": 30, "gamma": 60}, LEVELS)
     assert found == [int(t) for t in EARLY.split()]
 
 
 def test_latter_is_the_published_list():
-    found = timesteps({"kind": "latter", "steps": 30, "gamma": 60})
+    found = timesteps({"kind": "latter", "steps": 30, "gamma": 60}, LEVELS)
     assert len(found) == 30
     assert found[:4] == [999, 926, 857, 794]
     assert found[-3:] == [125, 116, 107]
@@ -56,7 +61,7 @@ def test_samplings_end_at_the_published_log_snr(kind, last):
 
 @pytest.mark.parametrize("spec", [DPM, {"name": "euler"}, {"name": "ddpm"}])
 def test_sigmas_belong_to_the_time_steps_asked_for(spec):
-    chosen = timesteps({"kind": "early", "steps": 20, "gamma": 60})
+    chosen = timesteps({"kind": "early", "steps": 20, "gamma": 60}, LEVELS)
     scheduler = scheduled({"kind": "early", "steps": 20, "gamma": 60}, spec)
     kept = scheduler.alphas_cumprod.double().numpy()[chosen]
     assert scheduler.timesteps.tolist() == chosen
@@ -72,27 +77,133 @@ def test_uniform_is_linear_without_an_offset():
 @pytest.mark.parametrize("kind", ["early", "latter"])
 def test_repeated_time_steps_are_refused_with_the_remedy(kind):
     with pytest.raises(ValueError, match=r"^gamma: 1 .* the smallest that works is (\d+)\.$") as e:
-        timesteps({"kind": kind, "steps": 30, "gamma": 1})
+        timesteps({"kind": kind, "steps": 30, "gamma": 1}, LEVELS)
     smallest = int(str(e.value).rsplit(" ", 1)[1].rstrip("."))
-    assert len(set(timesteps({"kind": kind, "steps": 30, "gamma": smallest}))) == 30
+    assert len(set(timesteps({"kind": kind, "steps": 30, "gamma": smallest}, LEVELS))) == 30
     with pytest.raises(ValueError, match=f"smallest that works is {smallest}"):
-        timesteps({"kind": kind, "steps": 30, "gamma": smallest - 1})
+        timesteps({"kind": kind, "steps": 30, "gamma": smallest - 1}, LEVELS)
 
 
 def test_impossible_numbers_of_steps_are_refused():
     with pytest.raises(ValueError, match="no gamma works"):
-        timesteps({"kind": "early", "steps": 990, "gamma": 60})
+        timesteps({"kind": "early", "steps": 990, "gamma": 60}, LEVELS)
 
 
 def test_custom_time_steps_descend():
-    assert timesteps({"kind": "custom", "timesteps": [999, 10]}) == [999, 10]
+    assert timesteps({"kind": "custom", "timesteps": [999, 10]}, LEVELS) == [999, 10]
     with pytest.raises(ValueError, match="descend"):
-        timesteps({"kind": "custom", "timesteps": [10, 10]})
+        timesteps({"kind": "custom", "timesteps": [10, 10]}, LEVELS)
 
 
 def test_unknown_kinds_are_refused():
     with pytest.raises(ValueError, match=r"^kind: 'late' is no sampling"):
-        timesteps({"kind": "late", "steps": 3})
+        timesteps({"kind": "late", "steps": 3}, LEVELS)
+
+
+@pytest.mark.parametrize("spec", [DPM, {"name": "euler"}, {"name": "ddpm"}])
+def test_steps_are_equally_spaced_in_log_snr(spec):
+    scheduler = scheduled(LOG_SNR, spec)
+    found = -2 * np.log(sigmas_of(scheduler)[:-1])
+    np.testing.assert_allclose(found, np.linspace(-5, 3, 9), atol=0.02)
+    # none of the schedule's other time steps is nearer
+    for level, chosen in zip(np.linspace(-5, 3, 9), scheduler.timesteps.tolist(), strict=True):
+        assert np.abs(np.array(LEVELS) - level).argmin() == chosen
+
+
+def test_without_ends_a_sampling_in_log_snr_takes_those_of_the_schedule():
+    chosen = timesteps({"kind": "log_snr", "steps": 20}, LEVELS)
+    assert (len(chosen), chosen[0], chosen[-1]) == (20, 999, 0)
+    # a flow has neither noise alone nor a clean picture between its ends
+    assert timesteps({"kind": "log_snr", "steps": 3}, log_snr_levels("flow", {})) == [999, 500, 1]
+    pure = DDIMScheduler(**BETAS, rescale_betas_zero_snr=True).config
+    levels = log_snr_levels("diffusion", pure)
+    assert levels[-1] == -np.inf
+    assert timesteps({"kind": "log_snr", "steps": 2}, levels) == [998, 0]
+
+
+def test_a_flow_is_equally_spaced_in_log_snr_too():
+    found = sigmas_of(flowing(LOG_SNR, {"name": "euler"}))[:-1]
+    np.testing.assert_allclose(-2 * np.log(found), np.linspace(-5, 3, 9), atol=0.006)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"start": -5.5}, r"^start: log-SNR -5\.5 is not .* goes from -5\.36 to 7\.07\.$"),
+        ({"end": 9}, r"^end: log-SNR 9 is not of the model's noise schedule"),
+        ({"start": 3, "end": 3}, r"^end: log-SNR 3 is not above the start, 3;"),
+        ({"steps": 1000}, r"^steps: 1000 of 1000 trained time steps; 999 are possible"),
+        ({"end": 7.07, "steps": 40}, r"^steps: 40 .* step 2 \(log-SNR 5\.96\) twice; 27 are"),
+    ],
+)
+def test_levels_that_a_model_does_not_have_are_refused(change, message):
+    with pytest.raises(ValueError, match=message):
+        timesteps(LOG_SNR | change, LEVELS)
+
+
+def test_as_many_steps_as_a_refusal_says_are_possible():
+    assert len(timesteps({"kind": "log_snr", "steps": 28}, LEVELS)) == 28
+    with pytest.raises(ValueError, match="28 are possible"):
+        timesteps({"kind": "log_snr", "steps": 29}, LEVELS)
+
+
+@pytest.mark.parametrize(
+    ("sampling", "ends"),
+    [
+        ({"kind": "early", "steps": 10, "gamma": 20}, (299, 300 - int(300 ** (29 / 30)))),
+        ({"kind": "latter", "steps": 10, "gamma": 20}, (299, int(300 ** (21 / 30)))),
+        ({"kind": "uniform", "steps": 10}, (299, 30)),
+        (LOG_SNR | {"start": -1.0}, None),
+    ],
+    ids=lambda value: value["kind"] if isinstance(value, dict) else "",
+)
+def test_samplings_are_of_the_time_steps_that_a_model_was_trained_on(sampling, ends):
+    made = make_scheduler(DPM, SHORTER, sampling)
+    schedule(made, sampling)
+    chosen = made.timesteps.tolist()
+    if ends:
+        assert (chosen[0], chosen[-1]) == ends
+    else:
+        found = -2 * np.log(sigmas_of(made)[[0, -2]])
+        np.testing.assert_allclose(found, [-1, 3], atol=0.05)
+    assert 299 >= chosen[0] > chosen[-1]
+    with pytest.raises(ValueError, match=r"^(steps|timesteps): (300|999) "):
+        timesteps(
+            {"kind": "custom", "timesteps": [999]} if ends is None else sampling | {"steps": 300},
+            log_snr_levels("diffusion", SHORTER.config),
+        )
+
+
+def test_a_flow_of_other_time_steps_takes_them_as_shares_of_its_own():
+    flow = FlowMatchEulerDiscreteScheduler(num_train_timesteps=500)
+    sampling = {"kind": "custom", "timesteps": [499, 100]}
+    assert call_arguments(flow, sampling, "sigmas")["sigmas"] == [0.998, 0.2]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        BETAS,
+        {"beta_start": 1e-4, "beta_end": 0.02, "beta_schedule": "linear"},
+        {"beta_schedule": "squaredcos_cap_v2"},
+        {"beta_schedule": "sigmoid", "num_train_timesteps": 300},
+        {"trained_betas": [0.1, 0.2, 0.3], "num_train_timesteps": 3},
+        BETAS | {"rescale_betas_zero_snr": True},
+    ],
+)
+def test_levels_are_those_of_the_librarys_schedule(options):
+    scheduler = DDPMScheduler(**options)
+    kept = scheduler.alphas_cumprod.double().numpy()
+    with np.errstate(divide="ignore"):
+        expected = np.log(kept / (1 - kept))
+    np.testing.assert_allclose(log_snr_levels("diffusion", scheduler.config), expected, atol=1e-3)
+
+
+def test_a_schedule_that_is_not_known_is_refused_where_its_levels_are_needed():
+    levels = log_snr_levels("diffusion", {"beta_schedule": "laplace", "beta_start": 1e-4})
+    assert timesteps(UNIFORM, levels) is None
+    with pytest.raises(ValueError, match=r"^kind: the noise levels .* are not known\.$"):
+        timesteps(LOG_SNR, levels)
 
 
 @pytest.mark.parametrize("name", ["ddim", "pndm"])
@@ -136,7 +247,7 @@ def test_a_flow_uses_exactly_the_time_steps_asked_for():
     scheduler = flowing(sampling, {"name": "euler"})
     np.testing.assert_allclose(scheduler.timesteps, [999, 600, 200], rtol=1e-6)
     np.testing.assert_allclose(sigmas_of(scheduler)[:-1], [999, 1.5, 0.25], rtol=1e-4)
-    arguments = call_arguments(sampling, "sigmas")
+    arguments = call_arguments(scheduler, sampling, "sigmas")
     assert arguments == {"num_inference_steps": 3, "sigmas": [0.999, 0.6, 0.2]}
 
 

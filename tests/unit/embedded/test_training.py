@@ -1,18 +1,32 @@
+import json
+
 import numpy as np
 import open_clip
 import pytest
 import torch
+import yaml
 from diffusers import AutoencoderKL
 from torch import nn
 
 from stepscope.embedded import captions, details, scenes
-from stepscope.embedded.training import clip, diffusion, loop, pipeline, quality, segmenter, vae
+from stepscope.embedded.training import (
+    clip,
+    diffusion,
+    examples,
+    loop,
+    pipeline,
+    quality,
+    segmenter,
+    vae,
+)
 from stepscope.embedded.training.conversion import encode
-from stepscope.embedded.training.judges import by_log_snr
+from stepscope.embedded.training.judges import bands, by_log_snr, learnt_from
 from stepscope.embedded.training.muon import Muon, optimizers_for
 from stepscope.embedded.training.tokenizer import MAX_TOKENS, build_tokenizer, caption_words
+from support.workflow import ROOT
 
 COMMON = {"seed": 0, "checkpoint_minutes": 5}
+BETAS = {"beta_schedule": "linear", "beta_start": 0.00085, "beta_end": 0.02}
 QUALITY = {"prompts": 2, "steps": 2, "guidance": 4.0}
 RATES = {"learning_rate": 1e-3, "muon_learning_rate": 1e-3}
 
@@ -46,6 +60,7 @@ def trained(tmp_path_factory):
         only_cross_attention=[True, False, False],
         text_width=32,
         text_layers=1,
+        **BETAS,
         pool=8,
         steps=2,
         batch=4,
@@ -105,6 +120,41 @@ def test_the_models_load_in_their_own_libraries_and_are_judged(trained):
     for name in ("vae", "pipeline", "pipeline/vae", "clip", "segmenter"):
         assert "OpenMoji" in (trained / name / "README.md").read_text()
         assert list((trained / name).glob("loss_*.tsv"))
+
+
+def test_noise_is_that_of_the_settings_from_training_to_the_saved_pipeline_and_its_card(trained):
+    levels = pipeline.log_snr(pipeline.load(trained / "pipeline").scheduler)
+    assert levels[[-1, 0]] == pytest.approx([-10.4953, 7.0694], abs=1e-4)
+    card = json.loads((trained / "pipeline" / "card.json").read_text())["Noise"]
+    assert list(card.values()) == levels[[-1, 0]].tolist()
+    kept = diffusion.scheduler(BETAS).alphas_cumprod.double().numpy()
+    np.testing.assert_allclose(np.log(kept / (1 - kept)), levels, atol=1e-3)
+
+
+def test_the_recipe_makes_the_schedule_of_the_shipped_model():
+    shipped = ROOT / "resources/models/pipeline/scheduler/scheduler_config.json"
+    recipe = yaml.safe_load((ROOT / "config/config.yaml").read_text())["training"]["diffusion"]
+    saved, made = json.loads(shipped.read_text()), diffusion.scheduler(recipe)
+    assert {key: saved[key] for key in diffusion.BETAS} == {
+        key: made.config[key] for key in diffusion.BETAS
+    }
+    assert learnt_from(pipeline.log_snr(made)) == 700
+    assert learnt_from(pipeline.log_snr(diffusion.scheduler(BETAS))) == 467
+
+
+@pytest.mark.parametrize(
+    ("ends", "expected"),
+    [
+        ((-5.36, 7.07), (-6.0, 8.0, 7)),  # the shipped schedule's
+        ((-10.5, 7.07), (-12.0, 8.0, 10)),
+        ((-2.0, 2.0), (-2.0, 4.0, 3)),  # a level on an edge is in the band above it
+    ],
+)
+def test_bands_of_log_snr_hold_every_level_of_a_schedule(ends, expected):
+    found = bands(np.array(ends))
+    assert (found[0][0], found[-1][1], len(found)) == expected
+    ends_of = zip(ends, (found[0], found[-1]), strict=True)
+    assert all(low <= end < high for end, (low, high) in ends_of)
 
 
 def test_judges_are_scored_at_every_noise_level_with_the_prompt_and_without(trained):
@@ -177,7 +227,7 @@ def test_details_weigh_more_and_the_rest_as_before():
         for weight in (1.0, 5.0)
     )
     assert more == plain > 0
-    cells = diffusion.place_weights(3.0)
+    cells = examples.place_weights(3.0)
     assert cells.shape == (16, 16)
     assert cells[1, 1] == cells[14, 14] == 3
     assert cells[8, 8] == cells[1, 14] == 1
@@ -186,9 +236,9 @@ def test_details_weigh_more_and_the_rest_as_before():
 def test_training_captions_name_other_families_of_the_same_scene(trained, tmp_path):
     model = AutoencoderKL.from_pretrained(trained / "vae")
     tokenizer = build_tokenizer(tmp_path)
-    latents, texts = diffusion.data_of(model, tokenizer, 4, 0)
+    latents, texts = examples.latents_and_captions(model, tokenizer, 4, 0)
     assert latents.shape == (4, 4, 16, 16)
-    assert texts.shape == (diffusion.CAPTIONS + 1, 4, MAX_TOKENS)
+    assert texts.shape == (examples.CAPTIONS + 1, 4, MAX_TOKENS)
     read = [tokenizer.batch_decode(of_variant, skip_special_tokens=True) for of_variant in texts]
     assert set(read[-1]) == {""}
     for i in range(4):

@@ -57,7 +57,7 @@ def test_auc_says_which_way_is_better(rng):
         "DF-RISE",
         "random map",
         "step 15",
-        "n = 3",
+        "n = 3 prompts, 2 noises",
         "AUC of the squared CLIP feature distance",
     ):
         assert part in text

@@ -75,7 +75,8 @@ def test_interval_averages_seeds_first_and_covers_the_mean():
         }
     )
     (row,) = plotting.intervals(frame, ["step"], "value", **BOOTSTRAP).itertuples()
-    assert (row.n, row.estimate) == (2, 3.0)  # the mean of 1 and 5
+    assert (row.n, row.noises, row.missing) == (2, 3, 1)
+    assert row.estimate == 3.0  # the mean of 1 and 5
     assert 1 <= row.ci_low <= 3 <= row.ci_high <= 5
 
 

@@ -9,13 +9,21 @@ from support.drawings import BOOTSTRAP, PROMPTS, drawn, recovery_table, sample
 
 def test_recovery_names_regions_bands_samplings_and_n(rng):
     text = drawn(rq1.recovery(recovery_table(rng, prompts=4), **BOOTSTRAP))
-    for part in ("object", "border", "high frequencies", "latter", "log-SNR", "step", "n = 4"):
+    for part in (
+        "object",
+        "border",
+        "high frequencies",
+        "latter",
+        "log-SNR",
+        "step",
+        "n = 4 prompts, 2 noises",
+    ):
         assert part in text
 
 
 def test_recovery_without_any_object_says_so(rng):
     table = recovery_table(rng, prompts=2).query("sampling == 'early'").assign(recovered=np.nan)
-    assert "n = 0 prompts" in drawn(rq1.recovery(table, **BOOTSTRAP))
+    assert "n = 0 prompts, 0 noises" in drawn(rq1.recovery(table, **BOOTSTRAP))
 
 
 def test_maps_over_time_show_only_steps_with_a_map(rng):

@@ -87,7 +87,7 @@ def test_emergence_names_families_predictions_and_chance(rng):
     tables = concept_tables(rng, prompts=3, families={"object": 3, "size": 2})
     figure = rq3.emergence(*tables, **BOOTSTRAP)
     text = drawn(figure)
-    for part in ("object", "size", "e_u", "guided", "chance", "n = 3 prompts", "onset"):
+    for part in ("object", "size", "e_u", "guided", "chance", "n = 3 prompts, ", "onset"):
         assert part in text
     levels = {
         round(float(line.get_ydata()[0]), 3)

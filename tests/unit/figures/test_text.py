@@ -1,6 +1,6 @@
 """What a user wrote is shown as it stands, or named where the figure's font cannot show it."""
 
-import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.text import Text
 
@@ -48,5 +48,11 @@ def test_the_fonts_characters_are_those_that_are_drawn(rng):
 
 
 def test_a_sample_size_is_counted_in_words():
-    counts = [text.counted(np.array(n)) for n in ([3, 3], [2, 5], [])]
-    assert counts == ["n = 3 prompts", "n = 2 to 5 prompts", "n = 0 prompts"]
+    samples = {
+        "n = 3 prompts, 2 noises": ([3, 3], [2, 2]),
+        "n = 2 to 5 prompts, 1 to 2 noises": ([2, 5], [1, 2]),
+        "n = 1 prompt, 1 noise": ([1], [1]),
+        "n = 0 prompts, 0 noises": ([], []),
+    }
+    for words, (n, noises) in samples.items():
+        assert text.counted(pd.DataFrame({"n": n, "noises": noises})) == words

@@ -121,6 +121,12 @@ def test_a_class_of_ones_own_family_is_left_to_it(folder):
     check_models(study(models=own), folder.joinpath, "mine.yaml")
 
 
+def test_a_sampling_of_levels_that_the_model_does_not_have_is_named_with_the_model(folder):
+    far = {"far": {"kind": "log_snr", "steps": 4, "start": -30}}
+    with pytest.raises(ValueError, match=r"^mine.yaml: models/own: samplings/far/start: log-SNR"):
+        check_models(study(samplings=far), folder.joinpath, "mine.yaml")
+
+
 def test_a_size_is_a_multiple_of_factor_times_patch(folder):
     set_keys(folder / "pipeline" / "transformer" / "config.json", patch_size=4)
     with pytest.raises(

@@ -31,6 +31,12 @@ def test_work_counts_and_not_jobs():
         ([job("a", None, took=40.0), job("a", None), job("b", None, took=2.0)], 42 / 82, 40),
         # unknown to the estimate: as long as a usual job
         ([job("a", 10, took=10.0), job("new", None)], 10 / 20, 10),
+        # a target, which takes no time and says nothing of how fast others are
+        (
+            [job("a", 10, took=20.0), job("all", 0, took=0.0), job("all", 0), job("b", 10)],
+            20 / 40,
+            20,
+        ),
         # a running job without a bar, and one that takes longer than expected
         ([job("a", 100, started=40.0), job("a", 50, started=40.0)], 120 / 160, 40),
         # a bar knows better than the estimate: 60 s gone, and 20 left

@@ -104,6 +104,28 @@ def test_a_count_of_jobs_becomes_a_share_of_the_work(run):
     assert line == "10 % of the work done (1 of 3 jobs) after 1 min, about 30 min left"
 
 
+@pytest.mark.parametrize(
+    ("estimated", "earlier", "expected"),
+    [
+        ({}, {"generate": '{"s": 200.0}', "explain": '{"s": 400.0}'}, [200, 400, None]),
+        # an estimate is of the study as it is now
+        ({"generate": 60}, {"generate": '{"s": 200.0}', "score": '{"s": 9}'}, [60, None, 9]),
+        # of a run that was killed, or that Snakemake could not measure
+        ({}, {"generate": '{"s": 2', "explain": "[1]", "score": '{"s": "NA"}'}, [None] * 3),
+        ({}, {}, [None] * 3),
+    ],
+)
+def test_without_an_estimate_a_job_takes_what_it_took_before(run, estimated, earlier, expected):
+    keys = {f"{name} batch=0 model=m": took for name, took in estimated.items()}
+    Path(run.reporter.estimates).write_text(json.dumps(keys))
+    for job in run.jobs[1:]:
+        if job.name in earlier:
+            Path(job.benchmark).write_text(earlier[job.name])
+    run.reporter.start()
+    assert [job.expected for job in run.reporter.jobs.values()] == expected
+    assert ("(rough" in run.reporter.line()) == (expected == [None] * 3)
+
+
 def test_running_jobs_are_read_from_their_logs_and_not_from_an_earlier_runs(run):
     run.reporter.start()
     run.finish(1, seconds=100.0)

@@ -8,6 +8,7 @@ from PIL import Image
 
 from stepscope.diffusion.planted import ConstantDenoiser
 from stepscope.methods import baselines
+from stepscope.models import judges
 from stepscope.scores import game_states, games
 from support.replayed import SeesOnly, corner, replay
 
@@ -25,6 +26,19 @@ def test_auc_of_known_curves():
     np.testing.assert_allclose(games.auc(np.stack([line, line**0])), [0.5, 1])
 
 
+@pytest.mark.parametrize("power", [2, 3, 4])
+def test_the_area_of_few_moves_is_nearer_than_the_trapezoidal_rules(power):
+    curve, area = np.linspace(0, 1, 9) ** power, 1 / (power + 1)
+    assert games.auc_of_few(curve) == pytest.approx(area, rel=2e-3)
+    assert abs(games.auc_of_few(curve) - area) < abs(games.auc(curve) - area) / 4
+
+
+def test_the_area_of_few_moves_is_exact_for_lines_and_none_of_what_is_missing():
+    line, lacking = np.linspace(0, 1, 6), np.array([0, np.nan, 0, 0, 0, 0])
+    areas = games.auc_of_few(np.stack([1 - line, line**0, lacking]))
+    np.testing.assert_allclose(areas, [0.5, 1, np.nan])
+
+
 def test_a_ranking_follows_the_signed_map_and_draws_ties():
     map_ = np.array([[0.0, 3.0], [-5.0, 0.0]])
     ranks = [game_states.ranking(map_, np.random.default_rng(seed)) for seed in range(20)]
@@ -33,14 +47,17 @@ def test_a_ranking_follows_the_signed_map_and_draws_ties():
     np.testing.assert_array_equal(ranks[0], game_states.ranking(map_, np.random.default_rng(0)))
 
 
-def test_every_move_turns_one_rows_worth_of_pixels():
+@pytest.mark.parametrize(
+    ("moves", "turned"), [(4, [6, 12, 18]), (2, [12]), (10, [2, 5, 7, 10, 12, 14, 17, 19, 22])]
+)
+def test_every_move_turns_an_equal_share_of_the_pixels(moves, turned):
     latent, other = torch.ones(3, 4, 6), torch.zeros(3, 4, 6)
     ranks = torch.arange(24).reshape(1, 4, 6)
-    states = game_states.states(latent, ranks, latent, other)
-    assert states.shape == (1, 3, 3, 4, 6)
-    for move in range(3):
-        assert (states[0, move, :, : move + 1] == 0).all()
-        assert (states[0, move, :, move + 1 :] == 1).all()
+    states = game_states.states(ranks, latent, other, moves)
+    assert states.shape == (1, moves - 1, 3, 4, 6)
+    for state, count in zip(states[0].flatten(2), turned, strict=True):
+        assert (state[..., :count] == 0).all()
+        assert (state[..., count:] == 1).all()
 
 
 @pytest.mark.parametrize(("side", "size", "sigma"), [(64, 11, 5.0), (128, 21, 10.0), (16, 3, 1.25)])
@@ -77,14 +94,14 @@ def test_a_perfect_ranking_beats_a_random_one():
 def test_ends_are_shared_and_batches_do_not_matter():
     denoiser, steps = replay()
     maps = baselines.random(0, "tiny", 0, (2, 16, 16))
-    curves = games.play_step(denoiser, steps[2], maps, cell_colours, batch=64)
+    curves = games.play_step(denoiser, steps[2], maps, cell_colours, moves=6, batch=64)
     np.testing.assert_array_equal(curves[0][..., [0, -1]], curves[1][..., [0, -1]])
     assert (curves[:, 0, 0, 0] == 0).all()  # nothing deleted
     assert (curves[:, 1, 0, -1] == 0).all()  # all inserted
     np.testing.assert_allclose(curves[:, :, 1][:, [0, 1], [0, -1]], 1, atol=1e-6)
-    other = games.play_step(denoiser, steps[2], maps, cell_colours, batch=7)
+    other = games.play_step(denoiser, steps[2], maps, cell_colours, moves=6, batch=7)
     np.testing.assert_allclose(curves, other, atol=1e-4)
-    again = games.play_step(denoiser, steps[2], maps, cell_colours, batch=64)
+    again = games.play_step(denoiser, steps[2], maps, cell_colours, moves=6, batch=64)
     np.testing.assert_array_equal(curves, again)
 
 
@@ -92,18 +109,26 @@ def test_games_of_several_steps_are_those_of_each_alone():
     denoiser, steps = replay()
     noise = baselines.random(0, "tiny", 0, (3, 16, 16))
     played = [(steps[2], noise[:2]), (steps[0], noise[2:]), (steps[1], noise[[0, 0]])]
-    together = list(games.play_steps(denoiser, iter(played), cell_colours, batch=50))
+    together = list(games.play_steps(denoiser, iter(played), cell_colours, moves=4, batch=20))
     for (step, maps), curves in zip(played, together, strict=True):
-        alone = games.play_step(denoiser, step, maps, cell_colours)
+        alone = games.play_step(denoiser, step, maps, cell_colours, moves=4)
         np.testing.assert_allclose(curves, alone, rtol=1e-4, atol=1e-6)
     np.testing.assert_array_equal(together[2][0], together[2][1])
+
+
+def test_fewer_moves_are_points_of_the_same_curves():
+    denoiser, steps = replay()
+    maps = baselines.random(0, "tiny", 0, (1, 16, 16))
+    by_row = games.play_step(denoiser, steps[1], maps, cell_colours)
+    few = games.play_step(denoiser, steps[1], maps, cell_colours, moves=8)
+    np.testing.assert_allclose(few, by_row[..., ::2], rtol=1e-4, atol=1e-6)
 
 
 def test_states_that_maps_share_are_computed_once():
     _, steps = replay()
     noise = baselines.random(0, "tiny", 0, (2, 16, 16))
     counts = [
-        len(game_states.states_of(steps[1], maps, "zero", "blur", 0).distinct)
+        len(game_states.states_of(steps[1], maps, "zero", "blur", 16, 0).distinct)
         for maps in (noise[:1], noise, noise[[0, 0]])
     ]
     assert counts == [3 + 2 * 15, 3 + 4 * 15, 3 + 2 * 15]
@@ -112,9 +137,11 @@ def test_states_that_maps_share_are_computed_once():
 def test_steps_are_stateless():
     denoiser, steps = replay()
     maps = baselines.random(0, "tiny", 0, (1, 16, 16))
-    first = games.play_step(denoiser, steps[1], maps, cell_colours)
-    games.play_step(denoiser, steps[3], maps, cell_colours)
-    np.testing.assert_array_equal(first, games.play_step(denoiser, steps[1], maps, cell_colours))
+    first, _, again = (
+        games.play_step(denoiser, steps[number], maps, cell_colours, moves=4)
+        for number in (1, 3, 1)
+    )
+    np.testing.assert_array_equal(first, again)
 
 
 def test_the_blind_model_still_depends_on_its_latent_only_through_the_step():
@@ -159,7 +186,7 @@ def test_pictures_are_read_as_open_clip_reads_them(size):
     picture = torch.nn.functional.interpolate(smooth, size=size, mode="bilinear")
     picture = (picture * 255).round() / 255
     expected = preprocess(Image.fromarray((picture[0] * 255).byte().permute(1, 2, 0).numpy()))
-    (features,) = games.clip_features(Model())(picture)
+    (features,) = judges.clip_features(Model())(picture)
     torch.testing.assert_close(features, expected, atol=0.02, rtol=0)
 
 

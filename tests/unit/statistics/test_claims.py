@@ -132,6 +132,29 @@ def test_planted_effects_are_supported_and_all_claims_are_there():
     assert tested.groupby("claim").size().to_dict() == MEASURED
     assert (tested["verdict"] == "supported").all(), tested[["statistic", "verdict", "p_value"]]
     assert (tested["n"] == PROMPTS).all()
+    assert (tested["noises"] == SEEDS).all()
+    assert (table["noises"][table["verdict"] == "not_testable"] == 0).all()
+
+
+def test_the_noises_of_a_claim_are_the_seeds_behind_its_values(monkeypatch):
+    monkeypatch.setattr(claims, "PERMUTATIONS", 99)
+    measured = study(1.0)
+    shared = claims.claims_table(measured, **SETTINGS | {"draws": 20})
+    for frame in measured.values():  # each prompt has seeds of its own
+        frame["seed"] += 10 * frame["prompt_id"].str[1:].astype(int)
+    own = claims.claims_table(measured, **SETTINGS | {"draws": 20})
+    tested = own["verdict"] != "not_testable"
+    assert (own["noises"] == np.where(tested, PROMPTS * SEEDS, 0)).all()
+    pd.testing.assert_frame_equal(own.drop(columns="noises"), shared.drop(columns="noises"))
+    for name, frame in measured.items():  # and one of them is read of half of the prompts
+        gone = frame["seed"] % 10 == (0 if name == "rq3_emergence" else 99)
+        measured[name] = frame[~gone | (frame["prompt_id"] < "p08")]
+    onsets = measured["rq3_emergence"]
+    onsets.loc[onsets["prompt_id"] == "p15", "onset_log_snr"] = np.nan
+    rows = claims.claims_table(measured, **SETTINGS | {"draws": 20}).set_index("claim")
+    assert rows.loc["R3a", "n"].tolist() == [PROMPTS - 1] * 2 + [0]
+    assert rows.loc["R3a", "noises"].tolist() == [8 * SEEDS + 7] * 2 + [0]
+    assert set(rows.loc["R2a", "noises"]) == {PROMPTS * SEEDS}
 
 
 def test_what_the_study_lacks_is_said_with_its_reason():

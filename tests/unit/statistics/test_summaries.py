@@ -29,7 +29,7 @@ def test_seeds_are_averaged_first_and_methods_paired_by_prompt():
         np.nan
     )
     table = summaries.summary("rq1_saliency", frame, **SETTINGS)
-    assert tuple(table.columns[-5:]) == INTERVAL
+    assert tuple(table.columns[-6:]) == INTERVAL
     rows = table[(table["quantity"] == "semantic_mass") & (table["step"] == 1)]
     alone = rows[rows["compared"].str.startswith("mean")].set_index("method")
     assert alone.loc["df_rise", ["n", "missing"]].tolist() == [9, 1]  # prompts, not samples
@@ -52,6 +52,32 @@ def test_a_method_of_one_seed_is_compared_with_the_baseline_of_that_seed():
     assert paired["estimate"].item() == pytest.approx(1, abs=0.2)
 
 
+@pytest.mark.parametrize(
+    ("seed_of", "noises"),
+    [
+        (lambda prompt, seed: seed, [2, 1, 1]),  # one for all, as many as a prompt has
+        (lambda prompt, seed: 10 * prompt + seed, [19, 9, 9]),
+        (lambda prompt, seed: prompt // 5 + 10 * seed, [4, 2, 2]),
+    ],
+    ids=["shared", "own", "some"],
+)
+def test_the_noises_behind_n_are_the_seeds_of_its_values(seed_of, noises):
+    frame = saliency()
+    first = (frame["prompt_id"] == "p0") & (frame["seed"] == 0)
+    seeds = frame["seed"]
+    frame["seed"] = [seed_of(int(p[1:]), s) for p, s in zip(frame["prompt_id"], seeds, strict=True)]
+    frame.loc[first & (frame["method"] == "df_rise"), "semantic_mass"] = np.nan
+    few = (frame["method"] == "df_rise") & (frame["step"] == 2) & (seeds == 1)
+    frame.loc[few, "semantic_mass"] = np.nan  # an expensive method looks at one seed alone
+    table = summaries.summary("rq1_saliency", frame, **SETTINGS | {"draws": 20})
+    rows = table[(table["quantity"] == "semantic_mass") & (table["method"] == "df_rise")]
+    alone = rows[rows["compared"].str.startswith("mean")].set_index("step")
+    paired = rows[rows["compared"] == "minus random, paired by sample"].set_index("step")
+    assert alone["n"].to_dict() == {1: 10, 2: 9}
+    assert [alone.loc[1, "noises"], alone.loc[2, "noises"], paired.loc[2, "noises"]] == noises
+    assert paired.loc[1, "noises"] == alone.loc[1, "noises"]
+
+
 @pytest.mark.parametrize("table", list(TABLES))
 def test_every_table_with_one_row_a_sample_has_a_summary(table):
     rng = np.random.default_rng(0)
@@ -69,6 +95,7 @@ def test_every_table_with_one_row_a_sample_has_a_summary(table):
     ]
     summary = summaries.summary(table, pd.DataFrame(rows), **SETTINGS)
     assert (summary["n"] == 4).all()
+    assert (summary["noises"] == 2).all()
     assert len(summary) == len(TABLES[table].quantities)
     assert (summary["ci_low"] <= summary["estimate"] + 1e-12).all()
     assert (summary["estimate"] <= summary["ci_high"] + 1e-12).all()

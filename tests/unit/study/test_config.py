@@ -3,6 +3,7 @@
 import pytest
 import yaml
 
+from stepscope.models.noise_levels import check_samplings
 from stepscope.study.config import check, check_folders, check_pictures, check_references
 from stepscope.study.datasets import prompt_table
 from stepscope.study.method_checks import check_methods
@@ -36,6 +37,7 @@ def test_defaults_are_filled_at_every_depth():
     [
         {"coco": "c.json", "split": "test", "images": "i", "seeds": [0, 1], "limit": 5},
         {"visual_genome": "r.json", "images": "i", "subset_seed": 3, "batches": 4},
+        {"prompts": "p.tsv", "seeds": 2},
         {"images": "i", "column": "words", "limit": None},
         {"prompts": "p.tsv", "limit": 100},
     ],
@@ -119,7 +121,14 @@ def test_forward_batch_may_be_chosen():
         ({"guidence": 3}, "mine.yaml: guidence: the key is not known, did you mean guidance."),
         ({"storage": {"batch": 3}}, "mine.yaml: storage/batch: the key is not known."),
         ({"height": 60}, "mine.yaml: height: 60 is not a multiple of 8."),
-        ({"samplings": {"u": {"kind": "uniform", "steps": 1000}}}, "samplings/u/steps: 1000 is"),
+        (
+            {"samplings": {"u": {"kind": "uniform", "steps": 3, "start": -5}}},
+            "samplings/u/start: the key does not go with the others.",
+        ),
+        (
+            {"samplings": {"u": {"kind": "log_snr", "steps": 3, "gamma": 5}}},
+            "samplings/u/gamma: the key does not go with the others.",
+        ),
         ({"explain": {}}, "mine.yaml: explain: {} should be non-empty."),
         ({"probe": {}}, "mine.yaml: probe: 'families' is a required property."),
         ({"guidance": "high"}, "mine.yaml: guidance: 'high' is not of type 'number'."),
@@ -127,7 +136,9 @@ def test_forward_batch_may_be_chosen():
         ({"models": {"m": {"folder": "x", "revison": "a"}}}, "models/m/revison: the key"),
         ({"samplings": {"e": {"kind": "early", "steps": 3}}}, "samplings/e: 'gamma' is a required"),
         ({"datasets": {"d": {}}}, "mine.yaml: datasets/d: {"),
-        ({"datasets": {"d": {"prompts": "p.tsv", "seeds": [1]}}}, "is not one source: prompts"),
+        ({"datasets": {"d": {"prompts": "p.tsv", "seeds": 0}}}, "datasets/d/seeds: 0 is less than"),
+        ({"datasets": {"d": {"images": "i", "seeds": 2.0}}}, "'integer', 'array'; write 2."),
+        ({"datasets": {"d": {"coco": "c.json", "seeds": [2**32]}}}, "datasets/d/seeds/0: 42949672"),
         ({"datasets": {"d": {"prompts": "p.tsv", "coco": "c.json"}}}, "is not one source: prompts"),
         ({"datasets": {"d": {"visual_genome": "r.json", "split": "x"}}}, "is not one source"),
         ({"datasets": {"d": {"images": "i", "split": "train"}}}, "is not one source"),
@@ -155,6 +166,14 @@ def test_forward_batch_may_be_chosen():
         ),
         ({"games": {"samplings": []}}, "games/samplings: [] should be non-empty."),
         ({"games": {"steps": [2, 2]}}, "games/steps: [2, 2] has non-unique elements."),
+        ({"games": {"steps": {"left": [0.5, 1.0]}}}, "games/steps/left/1: 1.0 is greater than or"),
+        ({"games": {"steps": {"left": [0.5, 0.5]}}}, "games/steps/left: [0.5, 0.5] has non-unique"),
+        ({"games": {"steps": {"left": []}}}, "games/steps/left: [] should be non-empty."),
+        ({"games": {"steps": {"lft": [0.5]}}}, "games/steps/lft: the key is not known, did you"),
+        ({"games": {"steps": [0.5]}}, "games/steps/0: 0.5 is not of type 'integer'"),
+        ({"explain": {"m": {"function": "a:b", "steps": {}}}}, "steps: 'left' is a required prop"),
+        ({"games": {"moves": 1}}, "games/moves: 1 is less than the minimum of 2."),
+        ({"games": {"moves": 8.0}}, "games/moves: 8.0 is not of type 'integer'"),
         ({"guidance": float("nan")}, "mine.yaml: guidance: nan is not a finite number."),
         ({"statistics": {"seed": 1.0}}, "statistics/seed: 1.0 is not of type 'integer'; write 1."),
         ({"study": 2024}, "study: 2024 is not of type 'string'; write it in quotes."),
@@ -186,6 +205,10 @@ def test_refusals_name_file_and_key(change, message):
         ({"samplings": ["latter"]}, "explain/m/samplings: there is no sampling 'latter'."),
         ({"samplings": ["unifrm"]}, "there is no sampling 'unifrm', did you mean uniform."),
         ({"steps": [5]}, "explain/m/steps: sampling uniform has 4 steps, not 5."),
+        (
+            {"steps": {"left": [0.9, 0.8, 0.7, 0.6, 0.5]}},
+            "explain/m/steps: sampling uniform has 4 steps, not 5.",
+        ),
     ],
 )
 def test_references(entry, message):
@@ -195,25 +218,39 @@ def test_references(entry, message):
         check_references(config, "mine.yaml")
 
 
+@pytest.mark.parametrize("place", ["folder", "repo"])
 @pytest.mark.parametrize(
     ("sampling", "message"),
     [
         ({"kind": "custom", "timesteps": [10, 10, 5]}, "timesteps: a custom sampling must descend"),
         ({"kind": "custom", "timesteps": [5, 10]}, "timesteps: a custom sampling must descend"),
+        ({"kind": "custom", "timesteps": [1000, 10]}, "timesteps: 1000 is above 999, the model's"),
+        ({"kind": "uniform", "steps": 1000}, "steps: 1000 of 1000 trained time steps; 999 are"),
         ({"kind": "early", "steps": 200, "gamma": 1}, "gamma: 1 makes early sampling with 200"),
         ({"kind": "latter", "steps": 2, "gamma": 1.0e17}, "gamma: 1e+17 makes latter sampling"),
+        ({"kind": "log_snr", "steps": 2, "start": 3, "end": -3}, "end: log-SNR -3 is not above"),
         ({"kind": "custom", "timesteps": [999, 0]}, ""),
         ({"kind": "latter", "steps": 20, "gamma": 60}, ""),
+        ({"kind": "log_snr", "steps": 24, "end": 5}, ""),
     ],
 )
-def test_a_sampling_has_time_steps_that_descend(sampling, message):
+def test_a_sampling_has_time_steps_that_descend(place, sampling, message):
     config = small() | {"samplings": {"s": sampling}}
+    if place == "repo":
+        config["models"] = {"m": {"repo": "a/b", "revision": "0" * 40}}
     check(config, SCHEMA, "mine.yaml")
+
+    def study():
+        check_references(config, "mine.yaml")
+        if place == "folder":
+            check_samplings(ROOT / "resources/models/pipeline", config["samplings"])
+
     if not message:
-        check_references(config, "mine.yaml")
+        study()
         return
-    with pytest.raises(ValueError, match="^mine.yaml: samplings/s/") as caught:
-        check_references(config, "mine.yaml")
+    begin = "samplings/s/" if place == "folder" else "mine.yaml: samplings/s/"
+    with pytest.raises(ValueError, match=f"^{begin}") as caught:
+        study()
     assert message in str(caught.value)
 
 

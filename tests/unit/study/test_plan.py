@@ -96,6 +96,10 @@ def test_methods_that_explain_a_sampling():
         ([2], None, True),
         ([1, 2], [2, 3], True),
         ([2], [1], False),
+        # which steps leave a share is not known before there are traces
+        ({"left": [0.5]}, {"left": [0.1]}, True),
+        ([2], {"left": [0.1]}, True),
+        ({"left": [0.5]}, [1], True),
     ],
 )
 def test_a_method_is_played_where_it_has_maps(explained, played, expected):

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from stepscope.study import values
-from stepscope.study.datasets.prompt_table import LARGEST
+from stepscope.study.datasets.seeds import LARGEST
 from support.package import ROOT
 
 SCHEMA = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text("utf-8"))
@@ -23,7 +23,11 @@ BOUNDLESS = {
     "games/samples",
     "explain/*/steps/*",
     "games/steps/*",
+    # held to the model's time steps, which no schema knows
+    "samplings/*/steps",
+    "samplings/*/timesteps/*",
 }
+SIGNED = {"samplings/*/start", "samplings/*/end"}  # log-SNR
 Part = dict[str, Any]
 
 
@@ -94,14 +98,14 @@ def test_an_integer_is_written_as_one(value):
 
 
 def test_no_number_is_below_zero_or_so_large_that_only_a_job_would_fail():
-    assert passing(-1, {*NUMBERS} - PARAMETERS) == set()
+    assert passing(-1, {*NUMBERS} - PARAMETERS) == SIGNED
     assert passing(10**400, {*NUMBERS} - INTEGERS) == set()
     studied = {path for path in INTEGERS if not path.startswith("training/")}
     assert passing(10**30, studied) == BOUNDLESS
 
 
 def test_every_seed_is_what_a_prompt_table_takes():
-    seeds = [path for path in NUMBERS if "seed" in path]
+    seeds = [path for path in NUMBERS if "seed" in path and path != "datasets/*/seeds"]  # a count
     assert len(seeds) == 4
     for path in seeds:
         assert refusal(LARGEST + 1, NUMBERS[path]).endswith(f"the maximum of {LARGEST}.")

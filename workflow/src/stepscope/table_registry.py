@@ -10,7 +10,7 @@ STEP = ("step", "timestep", "log_snr")
 KEYS = (*SAMPLE, *STEP)
 WORD = ("word", "word_index", "role", "method")
 GAME = ("method", "similarity", "game", "substrate", "score")
-INTERVAL = ("n", "missing", "estimate", "ci_low", "ci_high")
+INTERVAL = ("n", "noises", "missing", "estimate", "ci_low", "ci_high")
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ TABLES = {
 }
 CLAIMS = (
     *("model", "dataset", "claim", "statement", "statistic"),
-    *("n", "estimate", "ci_low", "ci_high", "p_value", "verdict", "reason"),
+    *("n", "noises", "estimate", "ci_low", "ci_high", "p_value", "verdict", "reason"),
 )
 NUMBERS = {
     *("seed", "word_index", "move", "p_value", *STEP, *INTERVAL),

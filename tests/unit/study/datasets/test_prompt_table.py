@@ -74,7 +74,9 @@ def test_batch_is_stable_under_insertion(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("prompt_id\tprompt\nx\ta dog\n", "row 1: column seed is missing."),
+        ("prompt_id\tseed\nx\t0\n", "row 1: column prompt is missing."),
+        ("prompt_id\tprompt\nx\ta dog\n", "row 1: column seed is missing, and the dataset's entr"),
+        (HEADER + "x\ta dog\t\t\n", "row 2, column seed: the cell is empty."),
         (
             "prompt_id\tprompt\tseed\tsubjct\n",
             "column 'subjct' is not known, did you mean subject.",
@@ -84,7 +86,7 @@ def test_batch_is_stable_under_insertion(tmp_path):
         (HEADER + "x y\ta dog\t0\t\n", "row 2, column prompt_id: 'x y' is no slug"),
         (HEADER + "x\ta dog\tone\t\n", "row 2, column seed: 'one' is neither"),
         (HEADER + "x\ta dog\t1,1\t\n", "row 2, column seed: '1,1' names a seed twice."),
-        (HEADER + f"x\ta dog\t0,{2**63}\t\n", f"row 2, column seed: {2**63} is larger than"),
+        (HEADER + f"x\ta dog\t0,{2**32}\t\n", f"row 2, column seed: {2**32} is larger than"),
         (HEADER + "x\ta dog\t0\tcat\n", "'cat' does not occur in the prompt 'a dog'."),
         (
             "prompt_id\tprompt\tseed\tsubject\tobject\nx\ta dog\t0\tdog\tdog\n",
@@ -120,6 +122,16 @@ def test_refusals_name_file_row_and_column(tmp_path, text, message):
     with pytest.raises(ValueError, match="prompts.tsv") as caught:
         read(tmp_path, text)
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("seeds", [2, [0, 1]])
+def test_seeds_are_in_the_table_or_in_the_entry(tmp_path, seeds):
+    text = HEADER + "x\ta dog\t0\t\ny\ta cat\t\t\n"
+    message = (
+        r"p.tsv, row 1: column seed: the dataset's entry has seeds \(.*\) too; leave one of .*\.$"
+    )
+    with pytest.raises(ValueError, match=message):
+        read(tmp_path, text, "p.tsv", seeds=seeds)
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from diffusers import (
 )
 
 from stepscope.diffusion import samplings
+from stepscope.models.noise_levels import trained_count
 
 # One network call a step, and nothing remembered that a trace does not hold.
 REPLAYED = (
@@ -32,7 +33,7 @@ def scheduled(
 
     What cannot be replayed is a ValueError.
     """
-    check_sampling(sampling)
+    check_sampling(sampling, trained_count(own.config))
     if spec is None:
         check(own, "Denoiser")
         # a configuration forgets: what was set later, and defaults that a pipeline changed
@@ -85,12 +86,12 @@ def _from_config(name: str, option: str = "") -> str:
     return f"pipeline.scheduler = {name}.from_config({given})"
 
 
-def check_sampling(sampling: dict) -> None:
-    """Refuse numbers of a sampling that no study's schema would let through.
+def check_sampling(sampling: dict, trained: int) -> None:
+    """Refuse numbers of a sampling that no study of a model with `trained` time steps lets through.
 
     The ValueError names the key.
     """
-    most = samplings.TRAINED - 1
+    most = trained - 1
     if sampling.get("kind") == "custom":
         chosen = list(sampling.get("timesteps") or ())
         wrong = [t for t in chosen if not (0 <= t <= most and float(t).is_integer())]
@@ -105,3 +106,6 @@ def check_sampling(sampling: dict) -> None:
         raise ValueError(f"steps: a sampling has from 1 to {most} of them, not {steps!r}.")
     if not 0 <= gamma < math.inf:
         raise ValueError(f"gamma: a finite number of at least 0 is needed, not {gamma}.")
+    for key in ("start", "end"):
+        if not math.isfinite(sampling.get(key, 0)):
+            raise ValueError(f"{key}: a finite log-SNR is needed, not {sampling[key]}.")

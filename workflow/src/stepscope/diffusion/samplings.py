@@ -14,7 +14,8 @@ from diffusers import (
 )
 
 from stepscope.models import processes
-from stepscope.timesteps import TRAINED, timesteps
+from stepscope.models.noise_levels import log_snr_levels, trained_count
+from stepscope.timesteps import timesteps
 
 SCHEDULERS = {
     "dpmsolver++": DPMSolverMultistepScheduler,
@@ -46,7 +47,7 @@ def make_scheduler(spec: dict, own: SchedulerMixin, sampling: dict) -> Scheduler
         reason = clips if key in CLIPPING else "the key is not known"
         raise ValueError(f"scheduler/{key}: {reason}.")
     if process == "flow":
-        shift = _shift_of(own) if timesteps(sampling) is None else 1.0
+        shift = _shift_of(own) if sampling["kind"] == "uniform" else 1.0
         return _flow_scheduler(spec, config["num_train_timesteps"], shift)
     options = {
         "num_train_timesteps": config["num_train_timesteps"],
@@ -103,22 +104,34 @@ def draws_noise(scheduler: SchedulerMixin) -> bool:
     )
 
 
-def call_arguments(sampling: dict, how: str) -> dict:
-    """The arguments of a pipeline call that make it walk through a sampling.
+def named_timesteps(scheduler: SchedulerMixin, sampling: dict) -> list[int] | None:
+    """Time steps of a sampling of a scheduler's model; None where the scheduler spaces them."""
+    if sampling["kind"] == "uniform":
+        return None
+    return timesteps(sampling, log_snr_levels(process_of(scheduler), scheduler.config))
+
+
+def _flow_sigmas(scheduler: SchedulerMixin, chosen: list[int]) -> list[float]:
+    """Shares of noise at a flow's time steps."""
+    return [t / trained_count(scheduler.config) for t in chosen]
+
+
+def call_arguments(scheduler: SchedulerMixin, sampling: dict, how: str) -> dict:
+    """The arguments of a call that make a pipeline with this scheduler walk through a sampling.
 
     `how` is the argument that the pipeline takes time steps in, "timesteps" or "sigmas".
     """
-    chosen = timesteps(sampling)
+    chosen = named_timesteps(scheduler, sampling)
     if chosen is None:
         return {"num_inference_steps": sampling["steps"]}
     if how == "timesteps":
         return {"timesteps": chosen}
-    return {"num_inference_steps": len(chosen), "sigmas": [t / TRAINED for t in chosen]}
+    return {"num_inference_steps": len(chosen), "sigmas": _flow_sigmas(scheduler, chosen)}
 
 
 def schedule(scheduler: SchedulerMixin, sampling: dict, device: torch.device | str = "cpu") -> None:
     """Set a scheduler's time steps to those of a sampling, in where."""
-    chosen = timesteps(sampling)
+    chosen = named_timesteps(scheduler, sampling)
     if chosen is None:
         scheduler.set_timesteps(sampling["steps"], device=device)
     elif isinstance(scheduler, DDIMScheduler) or scheduler.config.get("use_flow_sigmas"):
@@ -127,7 +140,7 @@ def schedule(scheduler: SchedulerMixin, sampling: dict, device: torch.device | s
             f"{type(scheduler).__name__} does not take."
         )
     elif isinstance(scheduler, FlowMatchEulerDiscreteScheduler):
-        scheduler.set_timesteps(sigmas=[t / TRAINED for t in chosen], device=device)
+        scheduler.set_timesteps(sigmas=_flow_sigmas(scheduler, chosen), device=device)
     else:
         scheduler.set_timesteps(timesteps=chosen, device=device)
 

@@ -124,7 +124,7 @@ def _areas(
     figure.legend(
         *panels[0].get_legend_handles_labels(),
         loc="outside right upper",
-        title=f"{text.counted(table['n'])}\nmean, {bootstrap['confidence']:.0%} CI",
+        title=f"{text.counted(table)}\nmean, {bootstrap['confidence']:.0%} CI",
     )
 
 

@@ -142,11 +142,11 @@ def intervals(
 ) -> pd.DataFrame:
     """Compute means over prompts of `value` with bootstrap intervals, as the summaries do.
 
-    `by` names the groups. Returns `by` and n (prompts), missing, estimate, ci_low, ci_high; groups
-    without a value are left out.
+    `by` names the groups. Returns `by` and n (prompts), noises, missing, estimate, ci_low, ci_high;
+    groups without a value are left out.
     """
-    means = inference.per_prompt(inference.per_sample(frame, by, value))
-    table = inference.with_intervals(means, draws, confidence, seed).reset_index()
+    values = inference.per_sample(frame, by, value)
+    table = inference.with_intervals(values, draws, confidence, seed).reset_index()
     return table[table["n"] > 0]
 
 

@@ -106,8 +106,8 @@ def recovery(table: pd.DataFrame, draws: int, confidence: float, seed: int) -> F
 
 def _recovered(
     line: np.ndarray, rows: pd.DataFrame, sampling: str, bootstrap: plotting.Bootstrap
-) -> pd.Series:
-    """Draw one sampling's row of panels, a band each; return the numbers of prompts behind them."""
+) -> pd.DataFrame:
+    """Draw one sampling's row of panels, a band each; return the means with what is behind them."""
     by = ["region", "band", "step", "log_snr"]
     table = plotting.intervals(rows.dropna(subset=["recovered"]), by, "recovered", **bootstrap)
     for axes, band in zip(line, BANDS, strict=True):
@@ -117,4 +117,4 @@ def _recovered(
             plotting.line(axes, steps["log_snr"], steps, color=colour, marker="o", label=label)
         plotting.step_axis(axes, rows, share=0.11)
     line[0].set_ylabel(f"{sampling}\nshare of the first\nerror recovered")
-    return table["n"]
+    return table

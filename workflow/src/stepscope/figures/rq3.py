@@ -46,7 +46,7 @@ def _part(
     final = summaries.final_concepts(concepts)
     by = ["sampling", "family", "prediction", "step", "log_snr"]
     table = plotting.intervals(final, by, "probability", **bootstrap)
-    confidence, count = bootstrap["confidence"], text.counted(table["n"])
+    confidence, count = bootstrap["confidence"], text.counted(table)
     heights = [*[1.5] * len(samplings), 0.75 + 0.2 * len(samplings) * len(COLOURS)]
 
     def draw(figure: SubFigure) -> None:

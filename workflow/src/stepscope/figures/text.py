@@ -53,7 +53,16 @@ def wrapped(text: str, width: int) -> str:
     return "\n".join(textwrap.wrap(text, width))
 
 
-def counted(n: pd.Series, unit: str = "prompts") -> str:
-    """Write a sample size in words: "n = 24 prompts", or its range where it differs."""
-    low, high = (int(n.min()), int(n.max())) if len(n) else (0, 0)
-    return f"n = {low} {unit}" if low == high else f"n = {low} to {high} {unit}"
+def counted(means: pd.DataFrame) -> str:
+    """Write the size of samples in words: "n = 24 prompts, 2 noises", as a range where it differs.
+
+    `means` has the columns n and noises of `plotting.intervals`.
+    """
+    return f"n = {_number(means['n'], 'prompt')}, {_number(means['noises'], 'noise')}"
+
+
+def _number(counts: pd.Series, unit: str) -> str:
+    """Write how many there are of something, or from how many to how many."""
+    low, high = (int(counts.min()), int(counts.max())) if len(counts) else (0, 0)
+    number = f"{low}" if low == high else f"{low} to {high}"
+    return f"{number} {unit}" if high == 1 else f"{number} {unit}s"

@@ -135,13 +135,15 @@ class Scores(NamedTuple):
 
 
 def draw_masks(
-    seed: int, prompt_id: str, step: int, start: int, count: int, keep: float, size: tuple[int, int]
+    seed: int, step: Step, start: int, count: int, keep: float, size: tuple[int, int]
 ) -> np.ndarray:
     """Masks start .. start + count - 1, (count, h, w) bool, True = kept, independent per pixel.
 
-    Counter based: mask i is the same whatever was drawn before, on any machine.
+    Counter based: mask i of a sample's step is the same whatever was drawn before, on any machine.
+    No two samples share their masks.
     """
-    digest = hashlib.sha256(f"{seed}/{prompt_id}/{step}".encode()).digest()[:16]
+    name = f"{seed}/{step.prompt_id}/{step.seed}/{step.number}"
+    digest = hashlib.sha256(name.encode()).digest()[:16]
     key = np.frombuffer(digest, dtype="<u8").astype(np.uint64)
     return np.stack(
         [
@@ -161,9 +163,7 @@ def block_scores(
     """
     latent = step.latent.to(denoiser.device)
     height, width = latent.shape[-2:]
-    kept = draw_masks(
-        plan.seed, step.prompt_id, step.number, start, count, plan.keep, (height, width)
-    )
+    kept = draw_masks(plan.seed, step, start, count, plan.keep, (height, width))
     tested = predictions(denoiser, latent * torch.from_numpy(kept).to(latent)[:, None], step)
     window = similarities.gaussian_window(similarities.window_size(height, width)).to(latent.device)
     scores = []

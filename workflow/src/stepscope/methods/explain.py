@@ -15,6 +15,7 @@ from stepscope.methods.results import Result, checked, told
 from stepscope.models import memory
 from stepscope.pictures import regions
 from stepscope.store.coordinates import sample_and_step_numbers
+from stepscope.store.error_left import named_steps
 from stepscope.store.maps import open_masks, write_maps
 from stepscope.store.traces import (
     chosen_steps,
@@ -58,17 +59,20 @@ def explain_batch(
     method: str,
     entry: dict[str, Any],
     mask_path: str | None = None,
+    error_left: str | None = None,
 ) -> tuple[dict[str, xr.DataArray], xr.DataTree, dict[str, Any]]:
     """Maps of one method on a trace store: {name: (sample, step, [word | layer], y, x) float32}.
 
     `entry` is the method's part of the config; what a method may return says `results.checked`.
+    `error_left` is the curve by which it may name steps (see `store.error_left`).
     Also returns the opened trace and what the maps' store says about them. What the method raises,
     and a result that is refused, names it as the config does, the sample and the step.
     """
     tree = open_trace(traces)
     with told(f"explain/{method}"):
         function, parameters = parameters_of(entry)
-    pairs = chosen_steps(tree, entry.get("steps"), entry.get("samples"))
+        steps = named_steps(entry.get("steps"), error_left)
+    pairs = chosen_steps(tree, steps, entry.get("samples"))
     print(budget(tree, function, parameters, pairs), flush=True)
     denoiser = replaying(model, tree) if getattr(function, "replays", True) else None
     objects = object_masks(mask_path, tree) if mask_path else {}
@@ -117,11 +121,17 @@ def explain(
     method: str,
     entry: dict[str, Any],
     mask_path: str | None,
+    error_left: str | None = None,
     code: str,
 ) -> None:
     """Write the map store of one method and batch (see `explain_batch`)."""
     maps, tree, attrs = explain_batch(
-        traces, model=model, method=method, entry=entry, mask_path=mask_path
+        traces,
+        model=model,
+        method=method,
+        entry=entry,
+        mask_path=mask_path,
+        error_left=error_left,
     )
     write_maps(path, maps, tree, attrs | {"code": code})
 

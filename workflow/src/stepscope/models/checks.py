@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from stepscope.models import folders, processes
+from stepscope.models import folders, noise_levels, processes
 from stepscope.models.families.names import FAMILIES, uncovered
 from stepscope.models.sizes import check_size
 from stepscope.models.weight_files import read_json
@@ -26,6 +26,7 @@ def check_models(config: Mapping[str, Any], folder_at: Callable[[str], Path], wh
             with _named(f"{where}: models/{name}"):
                 parts = _pipeline(folder, entry)
                 processes.check_folder(folder, config["scheduler"], config["samplings"])
+                noise_levels.check_samplings(folder, config["samplings"])
             if parts is not None:
                 of_vae, of_network = parts
                 sides = config["height"], config["width"]

@@ -1,4 +1,4 @@
-"""How far a run is: what `snakemake estimate` expects, corrected by what was measured so far."""
+"""How far a run is: what an estimate or an earlier run expects, corrected by what was measured."""
 
 import os
 import re
@@ -22,9 +22,9 @@ def key(rule: str, wildcards: Mapping[str, str]) -> str:
 class Job:
     """A planned job, and what is known of it.
 
-    `expected`: seconds by the estimate, None if it has none; `needs`: its share of each limited
-    resource; `after`: the planned jobs that it waits for; `started`: when its log was first seen
-    to be its own; `took`: its seconds, once it is done; `bar`: see `last_bar`.
+    `expected`: seconds by the estimate or an earlier run, None without; `needs`: its share of each
+    limited resource; `after`: the planned jobs that it waits for; `started`: when its log was first
+    seen to be its own; `took`: its seconds, once it is done; `bar`: see `last_bar`.
     """
 
     name: str
@@ -58,19 +58,22 @@ def forecast(
     """
     known = [job.expected for job in jobs.values() if job.expected]
     usual = sum(known) / len(known) if known else 1.0
+    planned = {
+        number: usual if job.expected is None else job.expected for number, job in jobs.items()
+    }
     sums: dict[str | None, list[float]] = defaultdict(lambda: [0.0, 0.0])
-    for job in jobs.values():
+    for number, job in jobs.items():
         seconds = job.measured(now)
-        for group in (job.rule, None) if seconds is not None else ():
+        for group in (job.rule, None) if seconds is not None and planned[number] else ():
             sums[group][0] += seconds or 0.0
-            sums[group][1] += job.expected or usual
+            sums[group][1] += planned[number]
     total = left_of_all = 0.0
     left: dict[int, float] = {}
     for number, job in jobs.items():
         longer, than = sums.get(job.rule) or sums.get(None) or (1.0, 1.0)
         seconds = job.measured(now)
         elapsed = 0.0 if job.started is None else now - job.started
-        expected = (job.expected or usual) * longer / than if seconds is None else seconds
+        expected = planned[number] * longer / than if seconds is None else seconds
         left[number] = 0.0 if job.took is not None else max(expected - elapsed, 0.0)
         total += max(expected, elapsed if job.took is None else 0.0)
         left_of_all += left[number]

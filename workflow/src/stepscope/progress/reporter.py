@@ -95,9 +95,8 @@ class Reporter:
     def _finish(self, job: Job) -> None:
         """Take a job's seconds from its benchmark, in which no queue counts."""
         now = time.time()
-        job.took = now - (job.started or now)
-        with suppress(OSError, ValueError, KeyError):
-            job.took = float(json.loads(Path(job.benchmark).read_text("utf-8"))["s"])
+        measured = _benchmarked(job.benchmark)
+        job.took = now - (job.started or now) if measured is None else measured
 
     def _forget_failed(self) -> None:
         """Leave out failed jobs and those that wait for them, which will not run."""
@@ -131,7 +130,10 @@ class Reporter:
 
 
 def planned(workflow: Any, estimates: str | Path) -> dict[int, Job]:
-    """The jobs that Snakemake's workflow is about to run, by their numbers."""
+    """The jobs that Snakemake's workflow is about to run, by their numbers.
+
+    One that has no estimate is expected to take what it took in an earlier run.
+    """
     expected: dict[str, float] = {}
     with suppress(OSError, ValueError):
         expected = json.loads(Path(estimates).read_text("utf-8"))
@@ -143,14 +145,15 @@ def planned(workflow: Any, estimates: str | Path) -> dict[int, Job]:
         if rule not in needs:
             amounts = job.scheduler_resources.items()
             needs[rule] = {name: amount for name, amount in amounts if isinstance(amount, int)}
+        benchmark = str(job.benchmark or "")
         jobs[job.jobid] = Job(
             name=" ".join(filter(None, [rule, "/".join(wildcards.values())])),
             rule=rule,
-            expected=expected.get(key(rule, wildcards)),
+            expected=expected.get(key(rule, wildcards), _benchmarked(benchmark)),
             needs=needs[rule],
             after=[other.jobid for other in dag.dependencies[job] if dag.needrun(other)],
             log=str(job.log[0]) if job.log else "",
-            benchmark=str(job.benchmark or ""),
+            benchmark=benchmark,
         )
     return jobs
 
@@ -167,6 +170,14 @@ def failures(jobs: Iterable[Any]) -> list[str]:
         where = f" (log: {log})" if log else ""
         sentences.append(f"{job.rule.name} failed: {said}{where}")
     return sentences
+
+
+def _benchmarked(path: str) -> float | None:
+    """Seconds in a benchmark of Snakemake's; None where there is none that can be read."""
+    try:
+        return float(json.loads(Path(path).read_text("utf-8"))["s"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _changed(path: str) -> int | None:

@@ -17,8 +17,8 @@ ENDS = 3  # states that do not depend on a map: untouched, all deleted, nothing 
 class States:
     """Every state of a step's games: `distinct` ones (K, C, h, w), and the `places` among these.
 
-    `places` (3 + 2 M (h - 1),) i64 are those of the ends, then of the inner moves of deletion and
-    of insertion, for M `maps`.
+    `places` (3 + 2 M (moves - 1),) i64 are those of the ends, then of the inner moves of deletion
+    and of insertion, for M `maps`.
     """
 
     distinct: Tensor
@@ -26,13 +26,15 @@ class States:
     maps: int
 
 
-def states_of(step: Step, maps: np.ndarray, deletion: str, insertion: str, seed: int) -> States:
+def states_of(
+    step: Step, maps: np.ndarray, deletion: str, insertion: str, moves: int, seed: int
+) -> States:
     """States of the games on M maps (M, h, w) of a step, by the substrates' names."""
     latent = step.latent
     order = [ranking(map_, tie_breaker(step, seed)) for map_ in maps]
     ranks = torch.from_numpy(np.stack(order))
     hidden, blurred = substrate(deletion, latent), substrate(insertion, latent)
-    inner = [states(latent, ranks, latent, hidden), states(latent, ranks, blurred, latent)]
+    inner = [states(ranks, latent, hidden, moves), states(ranks, blurred, latent, moves)]
     ends = torch.stack([latent, hidden, blurred])
     every = torch.cat([ends, *(of_game.flatten(0, 1) for of_game in inner)])
     distinct, places = torch.unique(every, dim=0, return_inverse=True)
@@ -61,14 +63,14 @@ def substrate(kind: str, latent: Tensor) -> Tensor:
     return similarities.blurred(latent.float(), weights / weights.sum(), "reflect").to(latent.dtype)
 
 
-def states(latent: Tensor, ranks: Tensor, before: Tensor, after: Tensor) -> Tensor:
-    """Latents (M, h - 1, C, h, w) of the inner moves of M rankings (M, h, w).
+def states(ranks: Tensor, before: Tensor, after: Tensor, moves: int) -> Tensor:
+    """Latents (M, moves - 1, C, h, w) of the inner moves of M rankings (M, h, w).
 
-    A move turns the w next most salient pixels, all channels at once, from `before` to `after`.
+    A move turns the next most salient pixels, an equal share up to rounding, all channels at once,
+    from `before` to `after`.
     """
-    height, width = latent.shape[-2:]
-    turned = torch.arange(1, height, device=latent.device).view(1, -1, 1, 1) * width
-    return torch.where((ranks[:, None] < turned)[:, :, None], after, before)
+    turned = (torch.arange(1, moves) * ranks[0].numel() + moves // 2) // moves
+    return torch.where((ranks[:, None] < turned.view(-1, 1, 1))[:, :, None], after, before)
 
 
 def tie_breaker(step: Step, seed: int) -> np.random.Generator:

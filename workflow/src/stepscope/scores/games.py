@@ -1,15 +1,16 @@
 """Deletion and insertion games: hiding what matters should change a step's result most."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice, tee
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 import torch.nn.functional as F
 import xarray as xr
+from scipy.interpolate import PchipInterpolator
 from torch import Tensor
 
 from stepscope.diffusion.denoiser import Denoiser
@@ -20,6 +21,7 @@ from stepscope.methods import similarity as similarities
 from stepscope.models import judges, pipelines
 from stepscope.scores.game_states import ENDS, States, states_of
 from stepscope.store import tables
+from stepscope.store.error_left import named_steps
 from stepscope.store.maps import flat, open_dataset, read_maps
 from stepscope.store.traces import (
     chosen_steps,
@@ -30,34 +32,43 @@ from stepscope.store.traces import (
 )
 from stepscope.table_registry import TABLES
 
-if TYPE_CHECKING:
-    from open_clip import CLIP
-
 GAMES = ("deletion", "insertion")
 SCORES = {"clip_distance": "auc_distance", "clip_cosine": "auc_similarity"}
-Features = Callable[[Tensor], Tensor]  # pictures (B, 3, y, x) in [0, 1] to features (B, width)
 
 
 def auc(curves: np.ndarray) -> np.ndarray:
     """Area under curves (..., move): (sum a - a_0 / 2 - a_n / 2) / n, the trapezoidal rule."""
-    moves = curves.shape[-1] - 1
-    return (curves.sum(-1) - curves[..., 0] / 2 - curves[..., -1] / 2) / moves
+    return np.trapezoid(curves, axis=-1) / (curves.shape[-1] - 1)
+
+
+def auc_of_few(curves: np.ndarray) -> np.ndarray:
+    """Area under curves (..., move), NaN where one has NaN, of cubics between few points.
+
+    The trapezoidal rule is too large where curves are convex, as insertion's are; cubics that are
+    monotone between points (PCHIP) overshoot nowhere, and amplify noise less than Simpson's rule.
+    """
+    known = np.isfinite(curves).all(-1)
+    shares = np.linspace(0, 1, curves.shape[-1])
+    cubics = PchipInterpolator(shares, np.where(known[..., None], curves, 0), axis=-1)
+    return np.where(known, cubics.integrate(0, 1), np.nan)[()]  # of one curve a number
 
 
 @torch.inference_mode()
 def play_steps(
     denoiser: Denoiser,
     played: Iterable[tuple[Step, np.ndarray]],
-    features_of: Features,
+    features_of: judges.Features,
     *,
     deletion: str = "zero",
     insertion: str = "blur",
+    moves: int | None = None,
     batch: int = 64,
     seed: int = 0,
 ) -> Iterator[np.ndarray]:
     """Curves (map, game, score, move) of the M maps (M, h, w) of each step, float64.
 
-    At each of the h + 1 states the denoiser and one scheduler step run without history, and the
+    A move hides or shows an equal share of the pixels; `moves` None is one a row of the latent. At
+    each of the moves + 1 states the denoiser and one scheduler step run without history, and the
     decoded result is compared with the unperturbed one: squared distance and cosine of features.
     States that are equal are computed once, and those of several steps go through the model
     together.
@@ -66,7 +77,8 @@ def play_steps(
 
     def rows() -> Iterator[tuple[Step, Tensor]]:
         for step, maps in played:
-            states = states_of(step, maps, deletion, insertion, seed)
+            count = moves or maps.shape[-2]
+            states = states_of(step, maps, deletion, insertion, count, seed)
             waiting.append(states)
             for latent in states.distinct:
                 yield step, latent
@@ -81,7 +93,7 @@ def play_steps(
 
 
 def play_step(
-    denoiser: Denoiser, step: Step, maps: np.ndarray, features_of: Features, **options: Any
+    denoiser: Denoiser, step: Step, maps: np.ndarray, features_of: judges.Features, **options: Any
 ) -> np.ndarray:
     """Curves of one step alone (see `play_steps`)."""
     (curves,) = play_steps(denoiser, [(step, maps)], features_of, **options)
@@ -89,7 +101,7 @@ def play_step(
 
 
 def results(
-    denoiser: Denoiser, states: Sequence[tuple[Step, Tensor]], features_of: Features
+    denoiser: Denoiser, states: Sequence[tuple[Step, Tensor]], features_of: judges.Features
 ) -> Tensor:
     """Features (B, width) of the decoded latents after one step from B latents (C, h, w)."""
     steps = [step for step, _ in states]
@@ -118,30 +130,6 @@ def compared(features: Tensor, reference: Tensor) -> Tensor:
     return torch.stack([distance, F.cosine_similarity(features, reference[None], dim=-1)])
 
 
-def clip_features(model: "CLIP") -> Features:
-    """Image features of an open_clip model, not normalised, from pictures as tensors.
-
-    The model's own preprocessing (shortest side, centre crop, mean and deviation) without rounding
-    to bytes: small changes of a picture count.
-    """
-    config = model.visual.preprocess_cfg
-    side = config["size"] if isinstance(config["size"], int) else min(config["size"])
-    mean, std = (torch.tensor(config[name]).view(3, 1, 1) for name in ("mean", "std"))
-
-    def features_of(pictures: Tensor) -> Tensor:
-        height, width = pictures.shape[-2:]
-        scale = side / min(height, width)
-        size = (round(height * scale), round(width * scale))
-        if size != (height, width):
-            mode = config["interpolation"]
-            pictures = F.interpolate(pictures, size=size, mode=mode, antialias=True).clamp(0, 1)
-        top, left = ((n - side) // 2 for n in size)
-        pictures = pictures[..., top : top + side, left : left + side].float()
-        return model.encode_image((pictures - mean.to(pictures)) / std.to(pictures))
-
-    return features_of
-
-
 def similarity_of(name: str, attrs: Mapping[str, Any]) -> str:
     """Similarity behind a map of a store with these attributes; "" where a method has none."""
     variant = name.removeprefix(attrs["method"]).removeprefix("_")
@@ -159,10 +147,12 @@ def play_batch(
     games: Mapping[str, Any],
     keys: dict[str, str],
     seed: int,
+    error_left: str | None = None,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Tables rq1_auc and rq1_curves of a batch, for map stores or, without any, the baselines.
 
-    `games` is the config's entry. A map without contrast ranks nothing: its AUC is NaN.
+    `games` is the config's entry, `error_left` the curve by which it may name steps. A map without
+    contrast ranks nothing: its AUC is NaN.
     """
     tree = open_trace(traces)
     maps_of_method = {} if maps else baselines.maps(tree, seed)
@@ -171,14 +161,15 @@ def play_batch(
         stored, attrs = read_maps(path), open_dataset(path).attrs
         maps_of_method |= flat(stored)
         similarity |= {name: similarity_of(name, attrs) for name in stored}
-    pairs = chosen_steps(tree, games["steps"], games["samples"])
+    pairs = chosen_steps(tree, named_steps(games["steps"], error_left), games["samples"])
     played = {pair: computed for pair in pairs if (computed := present(maps_of_method, *pair))}
-    moves, _ = latent_size(tree)
+    moves = games["moves"] or latent_size(tree)[0]
+    area = auc_of_few if games["moves"] else auc
     calls = sum(ENDS + 2 * len(computed) * (moves - 1) for computed in played.values())
     print(f"Budget: {len(played)} steps, {calls:,} guided denoiser calls.", flush=True)
     denoiser = Denoiser(pipelines.load(model), **replay_settings(tree))
-    features_of = clip_features(judges.load_clip(clip)[0])
-    options = {name: games[name] for name in (*GAMES, "batch")} | {"seed": seed}
+    features_of = judges.clip_features(judges.load_clip(clip)[0])
+    options = {name: games[name] for name in (*GAMES, "moves", "batch")} | {"seed": seed}
     areas: list[dict[str, Any]] = []
     points: list[dict[str, Any]] = []
     steps, keyed = tee(read_pairs(tree, list(played)))
@@ -194,7 +185,7 @@ def play_batch(
                 )
                 curves_of_map = np.full_like(curves_of_map, np.nan)
             for row, column, curve in labelled(curves_of_map, key, games):
-                areas.append(row | dict.fromkeys(SCORES.values(), np.nan) | {column: auc(curve)})
+                areas.append(row | dict.fromkeys(SCORES.values(), np.nan) | {column: area(curve)})
                 points += [row | {"move": move, "value": y} for move, y in enumerate(curve)]
     return (
         tables.ordered(pd.DataFrame(areas, columns=TABLES["rq1_auc"].columns), "rq1_auc"),

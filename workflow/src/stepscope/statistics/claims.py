@@ -24,7 +24,7 @@ LEVEL = 0.05  # of Holm's p-value
 PERMUTATIONS = 9999  # enough for Holm over some twenty findings, however few draws intervals have
 TESTED = (  # columns of a finding's row before its verdict
     *("claim", "statement", "statistic"),
-    *("n", "estimate", "ci_low", "ci_high", "p_value", "reason", "expected"),
+    *("n", "noises", "estimate", "ci_low", "ci_high", "p_value", "reason", "expected"),
 )
 
 
@@ -60,6 +60,7 @@ def _tested(finding: Finding, draws: int, confidence: float, seed: int) -> dict[
         "statistic": finding.statistic,
         "expected": finding.expected,
         "n": len(values),
+        "noises": finding.noises,
     }
     if len(values) < 2:
         reason = "one prompt has no interval" if len(values) else finding.reason

@@ -10,15 +10,14 @@ BETTER = {"deletion": 1, "insertion": -1}  # sign of a better explanation's diff
 
 
 def slope(frame: pd.DataFrame, value: str) -> pd.Series:
-    """Least-squares slope of a value over log-SNR within each sample, averaged over seeds."""
+    """Least-squares slope of a value over log-SNR within each sample, by (prompt_id, seed)."""
     frame = frame.dropna(subset=[value])
     keys = [frame["prompt_id"], frame["seed"]]
     x, y = (
         frame[name] - frame.groupby(keys)[name].transform("mean") for name in ("log_snr", value)
     )
     spread = (x * x).groupby(keys).sum()
-    slopes = (x * y).groupby(keys).sum() / spread.where(spread > 0)
-    return slopes.groupby("prompt_id").mean().dropna()
+    return (x * y).groupby(keys).sum() / spread.where(spread > 0)
 
 
 def centre(frame: pd.DataFrame) -> pd.Series:
@@ -37,9 +36,10 @@ def regions_and_detail(measured: Mapping[str, pd.DataFrame]) -> Iterator[Finding
         ("semantic_mass", "mass inside objects", -1),
         ("detail_correlation", "correlation with the final picture's edges", 1),
     ):
-        slopes = slope(maps, value).to_numpy()
+        slopes = slope(maps, value)
         text = f"slope over log-SNR of DF-RISE's {name}"
-        yield Finding("R1a", text, expected, slopes, reason="no DF-RISE maps at two steps or more")
+        reason = "no DF-RISE maps at two steps or more"
+        yield Finding.of_samples("R1a", text, expected, slopes, reason)
     trace = measured["rq1_recovery"]
     of_object = trace[trace["region"] == "object"]
     for text, later, earlier in (
@@ -54,8 +54,8 @@ def regions_and_detail(measured: Mapping[str, pd.DataFrame]) -> Iterator[Finding
             of_object[of_object["band"] == "low"],
         ),
     ):
-        apart = (centre(later) - centre(earlier)).groupby("prompt_id").mean().dropna()
-        yield Finding("R1a", text, 1, apart.to_numpy(), reason="no region was recovered")
+        apart = centre(later) - centre(earlier)
+        yield Finding.of_samples("R1a", text, 1, apart, "no region was recovered")
 
 
 def areas(measured: Mapping[str, pd.DataFrame]) -> Iterator[Finding]:
@@ -86,10 +86,10 @@ def _rivals(claim: str, frame: pd.DataFrame, names: Sequence[str]) -> Iterator[F
             wide = rows.pivot_table(
                 index=["prompt_id", "seed", "step", "score"], columns="rival", values=value
             ).reindex(columns=["df_rise", name])
-            pairs = (wide["df_rise"] - wide[name]).groupby("prompt_id").mean().dropna()
+            pairs = wide["df_rise"] - wide[name]
             text = f"{game} {value}, df_rise minus {name}"
             expected = sign if value == "auc_distance" else -sign
             missing = [rival for rival in ("df_rise", name) if not (rows["rival"] == rival).any()]
             lacking = f"the games have no {' and no '.join(missing)}"
             reason = lacking if missing else "no step has games of both"
-            yield Finding(claim, text, expected, pairs.to_numpy(), reason=reason)
+            yield Finding.of_samples(claim, text, expected, pairs, reason)

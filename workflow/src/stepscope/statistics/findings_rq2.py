@@ -1,12 +1,14 @@
 """What the tables say about RQ2: words, and the regions that DF-CAM lights."""
 
 from collections.abc import Hashable, Iterator, Mapping
+from dataclasses import replace
+from itertools import chain
 
 import numpy as np
 import pandas as pd
 
 from stepscope.statistics import inference
-from stepscope.statistics.finding import Finding
+from stepscope.statistics.finding import Finding, noises_of
 from stepscope.store import tables
 
 
@@ -28,7 +30,7 @@ def words(measured: Mapping[str, pd.DataFrame], draws: int, seed: int) -> Iterat
     """R2a: the course of a word's share against that under another seed, its own and others'."""
     frame = measured["rq2_relevance"]
     frame = frame[frame["method"] == "relevance"]
-    frame = frame.assign(share=tables.share(frame))
+    frame = frame.assign(share=tables.share(frame)).dropna(subset=["share"])
     frame = frame[frame["role"] != ""]
     pairs = _seed_pairs(frame)
     blocks = [
@@ -37,11 +39,15 @@ def words(measured: Mapping[str, pd.DataFrame], draws: int, seed: int) -> Iterat
     ]
     text = "correlation of a word's share with its own under another seed minus with other words'"
     reason = "needs relevance, two seeds a prompt and two words with roles"
-    yield _matched("R2a", text, blocks, [1] * len(blocks), draws, seed, reason)
-    blocks = [_over_prompts(group) for group in _same_roles(frame, pairs) if len(group) > 1]
+    found = _matched("R2a", text, blocks, [1] * len(blocks), draws, seed, reason)
+    yield replace(found, noises=noises_of(frame, pairs))
+    groups = [group for group in _same_roles(frame, pairs) if len(group) > 1]
+    blocks = [_over_prompts(list(group.values())) for group in groups]
     text = "correlation of a word's share with its own under another seed minus with other prompts'"
     reason = "needs relevance, two seeds a prompt and two prompts of the same roles"
-    yield _matched("R2a", text, blocks, list(map(len, blocks)), draws, seed, reason, by_curve=True)
+    weights = list(map(len, blocks))
+    found = _matched("R2a", text, blocks, weights, draws, seed, reason, by_curve=True)
+    yield replace(found, noises=noises_of(frame, chain(*groups)))
 
 
 def _seed_pairs(frame: pd.DataFrame) -> dict[Hashable, tuple[pd.DataFrame, pd.DataFrame]]:
@@ -64,16 +70,17 @@ def _seed_pairs(frame: pd.DataFrame) -> dict[Hashable, tuple[pd.DataFrame, pd.Da
 
 def _same_roles(
     frame: pd.DataFrame, pairs: Mapping[Hashable, tuple[pd.DataFrame, pd.DataFrame]]
-) -> list[list[tuple[np.ndarray, np.ndarray]]]:
-    """Pairs of shares (word, step), words by role, of prompts with the same roles and steps."""
+) -> list[dict[Hashable, tuple[np.ndarray, np.ndarray]]]:
+    """Pairs of shares (word, step), words by role, by prompt: those of the same roles and steps."""
     keys = ["prompt_id", "word_index"]
     roles = frame.drop_duplicates(keys).set_index(keys)["role"]
-    groups: dict[tuple, list[tuple[np.ndarray, np.ndarray]]] = {}
+    groups: dict[tuple, dict[Hashable, tuple[np.ndarray, np.ndarray]]] = {}
     for prompt, (first, second) in pairs.items():
         of_words = roles.xs(prompt).loc[first.index].tolist()
         order = np.argsort(of_words, kind="stable")
         key = tuple(sorted(of_words)), tuple(first.columns)
-        groups.setdefault(key, []).append((first.to_numpy()[order], second.to_numpy()[order]))
+        ordered = first.to_numpy()[order], second.to_numpy()[order]
+        groups.setdefault(key, {})[prompt] = ordered
     return list(groups.values())
 
 
@@ -97,25 +104,23 @@ def df_cam_follows_relevance(
     weights = weights[weights["method"] == "relevance"]
     shares = curves(weights.assign(share=tables.share(weights)), "share")
     regions = regions[(regions["method"] == "df_cam_word") & (regions["role"] != "")]
-    by_prompt: dict[Hashable, list[np.ndarray]] = {}
+    by_prompt: dict[Hashable, dict[Hashable, np.ndarray]] = {}
     for (prompt, number), mass in curves(regions, "mass").items():
         share = shares.get((prompt, number), pd.DataFrame())
         steps = mass.columns.intersection(share.columns)
         both = mass.index.intersection(share.index)
         if len(both) > 1 and len(steps) > 2:
             pair = (of_word.loc[both, steps].to_numpy() for of_word in (mass, share))
-            by_prompt.setdefault(prompt, []).append(inference.correlations(*pair))
-    means = [
-        np.mean(blocks, axis=0)
-        for blocks in by_prompt.values()
-        if len({len(block) for block in blocks}) == 1
-    ]
+            by_prompt.setdefault(prompt, {})[number] = inference.correlations(*pair)
+    complete = [of for of in by_prompt.values() if len({*map(len, of.values())}) == 1]
+    means = [np.mean(list(by_seed.values()), axis=0) for by_seed in complete]
     text = (
         "correlation over steps of the mass of a word's DF-CAM in its region with the word's share "
         "of relevance minus with other words'"
     )
     reason = "needs df_cam_word and relevance at three steps or more, and two words with regions"
-    yield _matched("R2b", text, means, [1] * len(means), draws, seed, reason)
+    found = _matched("R2b", text, means, [1] * len(means), draws, seed, reason)
+    yield replace(found, noises=len({*chain(*complete)}))
 
 
 def _matched(

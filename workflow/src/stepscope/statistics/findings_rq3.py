@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from stepscope.scores import word_relevance
-from stepscope.statistics.finding import Finding
+from stepscope.statistics.finding import Finding, noises_of
 
 SEMANTIC, DETAIL = ("object", "relation"), "texture"  # concept families by stage, by the paper
 KINDS = ["uniform", "early", "latter"]  # of samplings
@@ -20,9 +20,12 @@ def stages(measured: Mapping[str, pd.DataFrame]) -> Iterator[Finding]:
         columns=[*SEMANTIC, DETAIL]
     )
     for family in SEMANTIC:
-        later = (means[DETAIL] - means[family]).dropna().to_numpy()
+        later = (means[DETAIL] - means[family]).dropna()
+        onsets = frame[frame["family"].isin([DETAIL, family])].dropna(subset=["onset_log_snr"])
         text = f"onset log-SNR in x0(e_u) as CLIP reads it, {DETAIL} minus {family}"
-        yield Finding("R3a", text, 1, later, reason=f"needs the families {family} and {DETAIL}")
+        reason = f"needs the families {family} and {DETAIL}"
+        noises = noises_of(onsets, later.index)
+        yield Finding("R3a", text, 1, later.to_numpy(), reason=reason, noises=noises)
     yield Finding(
         "R3a",
         "change of semantics under early and of detail under latter sampling",
@@ -69,12 +72,14 @@ def roles(measured: Mapping[str, pd.DataFrame]) -> Iterator[Finding]:
             ),
         ):
             of_role = change[change.index.get_level_values("role") == role].dropna()
-            yield Finding("R3b", text, expected, of_role.to_numpy(), reason=reason)
+            noises = noises_of(frame, of_role.index.get_level_values("prompt_id"))
+            yield Finding("R3b", text, expected, of_role.to_numpy(), reason=reason, noises=noises)
     apart = (means["early"] - means["latter"]).unstack("role")
     apart = apart.reindex(columns=["subject", "object"])
-    wider = (apart["object"] - apart["subject"]).dropna().to_numpy()
+    wider = (apart["object"] - apart["subject"]).dropna()
     text = f"object's minus subject's share of relevance {over}, early minus latter"
-    yield Finding("R3b", text, 1, wider, reason=reason)
+    noises = noises_of(frame, wider.index)
+    yield Finding("R3b", text, 1, wider.to_numpy(), reason=reason, noises=noises)
 
 
 def _wide(numbers: Mapping[tuple, float]) -> pd.DataFrame:

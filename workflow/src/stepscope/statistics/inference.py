@@ -51,16 +51,27 @@ def per_prompt(values: pd.Series) -> pd.Series:
     return values.groupby(level=values.index.names[:-1], sort=True).mean()
 
 
-def with_intervals(values: pd.Series, draws: int, confidence: float, seed: int) -> pd.DataFrame:
-    """n, missing, estimate, ci_low and ci_high per group, of values by (..., prompt_id).
+def noises(values: pd.Series) -> pd.Series:
+    """Number of distinct seeds per group among the values that exist, by (..., prompt_id, seed).
 
-    n is the number of prompts with a value, missing that of prompts without: a constant map, a
-    concept that never stays, a region that is empty.
+    The seed alone decides a sample's initial noise, whatever its prompt.
     """
-    grouped = values.groupby(level=values.index.names[:-1], sort=True)
-    frame = pd.DataFrame({"n": grouped.count(), "estimate": grouped.mean()})
-    frame.insert(1, "missing", grouped.size() - frame["n"])
-    wide = values.unstack("prompt_id").loc[frame.index]
+    by = values.index.names[:-2]
+    seeds = values.dropna().reset_index("seed")["seed"].groupby(level=by).nunique()
+    return seeds.reindex(values.groupby(level=by, sort=True).size().index, fill_value=0)
+
+
+def with_intervals(values: pd.Series, draws: int, confidence: float, seed: int) -> pd.DataFrame:
+    """n, noises, missing, estimate, ci_low and ci_high per group, of (..., prompt_id, seed) values.
+
+    n is the number of prompts with a value, `noises` that of distinct seeds behind them, missing
+    that of prompts without: a constant map, a concept that never stays, a region that is empty.
+    """
+    means = per_prompt(values)
+    grouped = means.groupby(level=means.index.names[:-1], sort=True)
+    frame = pd.DataFrame({"n": grouped.count(), "noises": noises(values)})
+    frame = frame.assign(missing=grouped.size() - frame["n"], estimate=grouped.mean())
+    wide = means.unstack("prompt_id").loc[frame.index]
     frame["ci_low"], frame["ci_high"] = bootstrap(wide.to_numpy(float), draws, confidence, seed)
     return frame
 

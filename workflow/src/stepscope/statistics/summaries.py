@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from stepscope.statistics.inference import per_prompt, per_sample, with_intervals
+from stepscope.statistics.inference import per_sample, with_intervals
 from stepscope.store import tables
 from stepscope.table_registry import INTERVAL, KEYS, SAMPLE, TABLES
 
@@ -26,7 +26,8 @@ def summary(
 ) -> pd.DataFrame:
     """Compute a table's summary: means over prompts, paired differences, their intervals.
 
-    Columns: what a row is about, `quantity`, `compared`, n, missing, estimate, ci_low, ci_high.
+    Columns: what a row is about, `quantity`, `compared`, n, noises, missing, estimate, ci_low,
+    ci_high.
     """
     about = TABLES[table]
     by = ["model", "dataset", "sampling", *about.groups]
@@ -42,8 +43,7 @@ def summary(
             compared[f"minus {baseline}, paired by sample"] = against(values, baseline)
         for comparison, by_sample in compared.items():
             if len(by_sample):
-                means = per_prompt(by_sample)
-                estimates = with_intervals(means, draws, confidence, seed).reset_index()
+                estimates = with_intervals(by_sample, draws, confidence, seed).reset_index()
                 parts.append(estimates.assign(quantity=quantity, compared=comparison))
     columns = [*by, "quantity", "compared", *INTERVAL]
     return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)

@@ -62,6 +62,20 @@ def final_latents(tree: xr.DataTree) -> np.ndarray:
     return _array(tree, "latent/value").isel(state=-1).to_numpy()
 
 
+def predictions_and_finals(tree: xr.DataTree) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Clean predictions (step, channel, y, x) and final latent of each sample, read one by one."""
+    for sample in range(tree.sizes["sample"]):
+        denoised, latents = (
+            _array(tree, path).isel(sample=sample) for path in ("denoised/value", "latent/value")
+        )
+        yield denoised.to_numpy(), latents.isel(state=-1).to_numpy()
+
+
+def times_of(tree: xr.DataTree) -> dict[str, np.ndarray]:
+    """Number, time step and log-SNR of each step, (step,) each."""
+    return {name: _array(tree, name).to_numpy() for name in ("step", "timestep", "log_snr")}
+
+
 def prompts_of(tree: xr.DataTree) -> list[str]:
     """Prompt of each sample."""
     return tree.attrs["prompts"]

@@ -9,7 +9,7 @@ from typing import Any
 from stepscope.study import values
 from stepscope.study.suggestions import did_you_mean
 from stepscope.study.values import Schema
-from stepscope.timesteps import timesteps
+from stepscope.timesteps import USUAL, named_count, shares, step_count, without_levels
 
 
 def check(config: dict[str, Any], schema: Schema, where: str) -> None:
@@ -50,14 +50,16 @@ def _copy(value: Any) -> Any:
 def check_references(config: Mapping[str, Any], where: str) -> None:
     """Refuse samplings that the study does not define, and steps that a sampling does not have.
 
-    So are samplings refused that name a time step twice, or not from noisy to clean.
+    With models of the hub, whose schedulers are not at hand, so are samplings refused that do not
+    fit the usual number of trained time steps (`models.noise_levels` checks those of a folder).
 
     The ValueError begins with the file `where` and names the key.
     """
     samplings = config["samplings"]
     for name, sampling in samplings.items():
         try:
-            timesteps(sampling)
+            if any("repo" in model for model in config["models"].values()):
+                without_levels(sampling, USUAL)
         except ValueError as error:
             raise ValueError(f"{where}: samplings/{name}/{error}") from None
     entries = {f"explain/{name}": entry for name, entry in config["explain"].items()}
@@ -69,17 +71,12 @@ def check_references(config: Mapping[str, Any], where: str) -> None:
                     f"{did_you_mean(name, samplings)}."
                 )
         for name in entry["samplings"] or samplings:
-            count = step_count(samplings[name])
-            for number in entry["steps"] or ():
-                if number > count:
-                    raise ValueError(
-                        f"{where}: {key}/steps: sampling {name} has {count} steps, not {number}."
-                    )
-
-
-def step_count(sampling: Mapping[str, Any]) -> int:
-    """Number of steps of a sampling's entry."""
-    return sampling.get("steps") or len(sampling["timesteps"])
+            count, steps = step_count(samplings[name]), entry["steps"]
+            most = named_count(steps, samplings[name]) if shares(steps) else max(steps or [count])
+            if most > count:
+                raise ValueError(
+                    f"{where}: {key}/steps: sampling {name} has {count} steps, not {most}."
+                )
 
 
 def check_folders(

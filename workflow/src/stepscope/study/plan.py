@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from stepscope.study.datasets.row import Record
+from stepscope.timesteps import shares
 
 GENERATION = ("scheduler", "guidance", "negative_prompt", "height", "width", "storage")
 PROMPT = ("prompt_id", "prompt", "seeds", "roles")  # what generation needs of a prompt
@@ -57,9 +58,15 @@ class Plan:
         ]
 
     def is_played(self, method: str) -> bool:
-        """Whether a method has maps at any step that the games are played on."""
-        explained, played = self.config["explain"][method]["steps"], self.config["games"]["steps"]
-        return not explained or not played or not set(explained).isdisjoint(played)
+        """Whether a method has maps at any step that the games are played on, as far as is known.
+
+        Steps that are named by the error left may be any until there are traces.
+        """
+        named = (self.config["explain"][method]["steps"], self.config["games"]["steps"])
+        if not all(named) or any(map(shares, named)):
+            return True
+        explained, played = named
+        return not set(explained).isdisjoint(played)
 
     def games(self, baselines: str) -> Iterator[dict[str, str]]:
         """Wildcards of every game; `baselines` is the name that those play under."""

@@ -93,7 +93,7 @@ def trace_prompts(
     own, family = pipeline.scheduler, registry.family_of(pipeline)
     height, width = family.size(height, width)
     pipeline.scheduler = samplings.make_scheduler(scheduler, own, sampling)
-    steps = samplings.call_arguments(sampling, family.schedule)
+    steps = samplings.call_arguments(pipeline.scheduler, sampling, family.schedule)
     try:
         with trace(pipeline, roles, path) as tracer:
             pipeline(

@@ -162,7 +162,7 @@ def train(
 
     @lru_cache(maxsize=1)  # made when a phase has steps left
     def data(predicted: int) -> tuple[judges.Pictures, Tensor]:
-        made = judges.Pictures(denoising, settings["pool"], predicted, seed + 5, max_timestep=700)
+        made = judges.Pictures(denoising, settings["pool"], predicted, seed + 5)
         truth = np.stack([np.concatenate(list(targets(scene).values())) for scene in made.scenes])
         return made, torch.from_numpy(truth)
 

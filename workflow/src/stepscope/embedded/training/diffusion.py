@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,20 +16,17 @@ from diffusers import (
 )
 from diffusers.models.attention_processor import AttnProcessor
 from torch import Tensor, nn
-from tqdm import tqdm
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-from stepscope.embedded import details, scenes
-from stepscope.embedded.training import pipeline
-from stepscope.embedded.training.conversion import encode
+from stepscope.embedded import scenes
+from stepscope.embedded.training import examples, pipeline
 from stepscope.embedded.training.loop import fit, step_rng, write_card
 from stepscope.embedded.training.muon import optimizers_for
-from stepscope.embedded.training.tokenizer import MAX_TOKENS, build_tokenizer, tokens
+from stepscope.embedded.training.tokenizer import MAX_TOKENS, build_tokenizer
 from stepscope.models.loading import load_part
 
 TRAIN_STEPS = 1000
-CAPTIONS = 4  # of each scene
-BETAS = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
+BETAS = ("beta_schedule", "beta_start", "beta_end")  # settings that make the noise schedule
 
 
 class Trained(nn.Module):
@@ -77,11 +75,14 @@ def build_unet(
     return unet.to(memory_format=torch.channels_last)
 
 
-def scheduler() -> DPMSolverMultistepScheduler:
-    """First-order DPM-Solver++: its step is a function of the latent alone."""
+def scheduler(settings: Mapping[str, Any]) -> DPMSolverMultistepScheduler:
+    """First-order DPM-Solver++ with the betas of the settings.
+
+    Its step is a function of the latent alone.
+    """
     return DPMSolverMultistepScheduler(
         num_train_timesteps=TRAIN_STEPS,
-        **BETAS,
+        **{name: settings[name] for name in BETAS},
         solver_order=1,
         timestep_spacing="linspace",
         steps_offset=1,  # without effect on "linspace"; the pipeline warns at any other value
@@ -96,7 +97,12 @@ def min_snr_weights(alphas_cumprod: Tensor, gamma: float) -> Tensor:
 
 
 def assemble(
-    folder: Path, vae: AutoencoderKL, model: Trained, tokenizer: CLIPTokenizer, half: bool
+    folder: Path,
+    vae: AutoencoderKL,
+    model: Trained,
+    tokenizer: CLIPTokenizer,
+    noising: DPMSolverMultistepScheduler,
+    half: bool,
 ) -> None:
     """Save a pipeline folder, its weights float16 if `half`, without changing the models given."""
     whole = StableDiffusionPipeline(
@@ -104,7 +110,7 @@ def assemble(
         text_encoder=model.text_encoder,
         tokenizer=tokenizer,
         unet=model.unet,
-        scheduler=scheduler(),
+        scheduler=noising,
         safety_checker=None,
         feature_extractor=None,
         requires_safety_checker=False,
@@ -134,38 +140,6 @@ def build_model(tokenizer: CLIPTokenizer, seed: int, **settings: Any) -> Trained
     )
 
 
-def place_weights(detail: float) -> Tensor:
-    """Weight of each latent cell's error, float32 (16, 16): `detail` where a mark or seal may be.
-
-    The places are the same in every scene, so the best prediction is that without weights; what is
-    small and faint is only learnt sooner.
-    """
-    side = scenes.SIDE // 4
-    weights = details.emphasis(detail).reshape(side, 4, side, 4)
-    return torch.from_numpy(weights.max((1, 3)))
-
-
-def data_of(
-    vae: AutoencoderKL, tokenizer: CLIPTokenizer, pool: int, seed: int
-) -> tuple[Tensor, Tensor]:
-    """Latents of `pool` scenes, float32 (pool, 4, 16, 16), and the tokens of their captions.
-
-    int64 (CAPTIONS + 1, pool, tokens): each names other families of the scene in another order,
-    and the last is empty.
-    """
-    pictures = np.empty((pool, scenes.SIDE, scenes.SIDE, 3), np.uint8)
-    texts: list[list[str]] = [[] for _ in range(CAPTIONS)]
-    start = (seed + 1) * 10_000_000
-    for i in tqdm(range(pool), desc="compose train scenes", mininterval=2):
-        scene = scenes.compose(start + i)
-        pictures[i] = scene.picture
-        rng = step_rng(seed + 1, i)
-        for of_variant in texts:
-            of_variant.append(scenes.random_caption(scene.spec, rng)[0])
-    empty = tokens(tokenizer, [""]).expand(pool, -1)
-    return encode(vae, pictures), torch.stack([*(tokens(tokenizer, text) for text in texts), empty])
-
-
 def train(
     folder: str | Path,
     state: str | Path,
@@ -180,9 +154,9 @@ def train(
     """Train on `pool` scenes encoded once; write a pipeline folder with a card, return quality.
 
     `state` holds the checkpoints. `settings`: channels, only_cross_attention, text_width,
-    text_layers, steps, batch, learning_rate, muon_learning_rate, empty_captions, snr_gamma,
-    detail_weight, ema_decay, bfloat16. `quality`: prompts, steps, guidance of the pictures that
-    are read at last.
+    text_layers, beta_schedule, beta_start, beta_end, steps, batch, learning_rate,
+    muon_learning_rate, empty_captions, snr_gamma, detail_weight, ema_decay, bfloat16. `quality`:
+    prompts, steps, guidance of the pictures that are read at last.
     """
     folder, state = Path(folder), Path(state)
     tokenizer = build_tokenizer(state / "tokenizer")
@@ -190,17 +164,20 @@ def train(
     # on a CPU the fused attention's backward pass takes three times as long as the plain one's
     model.unet.set_attn_processor(AttnProcessor())
     vae = load_part(AutoencoderKL, Path(vae_folder)).to(memory_format=torch.channels_last)
-    latents, captions = data_of(vae, tokenizer, pool, seed)
-    places = place_weights(settings["detail_weight"])
-    alphas_cumprod = scheduler().alphas_cumprod
+    latents, captions = examples.latents_and_captions(vae, tokenizer, pool, seed)
+    places = examples.place_weights(settings["detail_weight"])
+    noising = scheduler(settings)
+    alphas_cumprod = noising.alphas_cumprod
     weights = min_snr_weights(alphas_cumprod, settings["snr_gamma"])
     batch = settings["batch"]
 
     def loss(step: int) -> dict[str, Tensor]:
         rng = step_rng(seed, step)
         rows = torch.from_numpy(rng.integers(0, pool, batch))
-        text = rng.integers(0, CAPTIONS, batch)
-        text[rng.random(batch) < settings["empty_captions"]] = CAPTIONS  # the empty caption
+        text = rng.integers(0, examples.CAPTIONS, batch)
+        text[rng.random(batch) < settings["empty_captions"]] = (
+            examples.CAPTIONS
+        )  # the empty caption
         # one timestep from each of `batch` equal parts of the schedule
         drawn = (np.arange(batch) + rng.random(batch)) * TRAIN_STEPS / batch
         timesteps = torch.from_numpy(drawn.astype(np.int64))
@@ -227,7 +204,7 @@ def train(
         checkpoint_minutes=checkpoint_minutes,
         ema_decay=settings["ema_decay"],
     )
-    assemble(folder, vae, model, tokenizer, half=True)
+    assemble(folder, vae, model, tokenizer, noising, half=True)
     for card in ("README.md", "card.json", "loss_vae.tsv"):
         shutil.copy(Path(vae_folder) / card, folder / "vae" / card)
     prompts = pipeline.held_out_prompts(quality["prompts"], seed)
@@ -235,8 +212,10 @@ def train(
     pictures = pipeline.generate(pipeline.load(folder), prompts, steps, guidance, seed)
     measured = {"prompts": len(prompts), "sampling steps": steps, "guidance": guidance}
     measured |= pipeline.read_by_untrained(pictures, prompts)
+    levels = pipeline.log_snr(noising)
     sections = {
         "Data": {"training scenes": pool, "batch": batch, "seed": seed},
+        "Noise": {"first log-SNR": float(levels[-1]), "last log-SNR": float(levels[0])},
         "Training": facts,
         "Generated pictures of held-out prompts, by readers that learn nothing": measured,
     }

@@ -19,7 +19,20 @@ from stepscope.embedded.training.muon import optimizers_for
 from stepscope.embedded.training.pipeline import log_snr, predictions
 
 GUIDANCES = (0.0, 1.0, 4.0)  # empty prompt, prompt, guided
-LOG_SNR_EDGES = (-6.0, -4.0, -2.0, 0.0, 2.0, 4.0, 8.0)
+BAND = 2.0  # nats of log-SNR in which judges are scored together
+# Log-SNR below which a clean prediction shows too little of its scene for a judge to learn from.
+NOISIEST = -2.405
+
+
+def learnt_from(levels: np.ndarray) -> int:
+    """Number of time steps, from the cleanest, whose clean predictions judges learn from."""
+    return int((levels >= NOISIEST).sum())
+
+
+def bands(levels: np.ndarray) -> list[tuple[float, float]]:
+    """Whole bands of log-SNR, `BAND` nats wide each, from the lowest to the highest of some."""
+    low, high = np.floor(levels.min() / BAND), np.floor(levels.max() / BAND) + 1
+    return [*pairwise((BAND * np.arange(low, high + 1)).tolist())]
 
 
 def by_log_snr(
@@ -33,12 +46,13 @@ def by_log_snr(
     `score(pictures, scenes)` is called with the prompt's predictions and the empty prompt's.
     """
     test = scene_pool(count, seed, "test")
-    timesteps = np.random.default_rng(seed).integers(0, 1000, count)
-    levels = log_snr(pipeline, timesteps)
+    of_schedule = log_snr(pipeline.scheduler)
+    timesteps = np.random.default_rng(seed).integers(0, len(of_schedule), count)
+    levels = of_schedule[timesteps]
     result: dict[str, float] = {}
     for prompt, guidance in (("", 1.0), (", empty prompt", 0.0)):
         pictures = predictions(pipeline, test, timesteps, np.full(count, guidance), seed)
-        for low, high in pairwise(LOG_SNR_EDGES):
+        for low, high in bands(of_schedule):
             rows = np.flatnonzero((levels >= low) & (levels < high))
             if len(rows):
                 band = f"log-SNR {low:g} to {high:g}{prompt}"
@@ -78,7 +92,6 @@ class Pictures:
         count: int,
         predicted: int,
         seed: int,
-        max_timestep: int,
     ):
         rng = np.random.default_rng(seed)
         start = seed * 10_000_000
@@ -89,7 +102,7 @@ class Pictures:
         self.pictures, self.scenes = raw, composed
         if predicted:
             chosen = [scenes.compose(start + count + i) for i in range(predicted)]
-            timesteps = rng.integers(0, max_timestep, predicted)
+            timesteps = rng.integers(0, learnt_from(log_snr(pipeline.scheduler)), predicted)
             guidances = rng.choice(GUIDANCES, predicted)
             extra = predictions(pipeline, chosen, timesteps, guidances, seed)
             self.pictures, self.scenes = np.concatenate([raw, extra]), composed + chosen

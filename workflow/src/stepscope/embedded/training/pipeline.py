@@ -4,13 +4,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from diffusers import StableDiffusionPipeline
+from diffusers import SchedulerMixin, StableDiffusionPipeline
 from tqdm import tqdm
 
 from stepscope.embedded import scenes, untrained_readers
 from stepscope.embedded.training.conversion import decode, encode
 from stepscope.embedded.training.tokenizer import tokens
 from stepscope.models.loading import load_parts
+from stepscope.models.noise_levels import log_snr_levels
 
 
 def load(folder: str | Path) -> StableDiffusionPipeline:
@@ -58,10 +59,9 @@ def predictions(
     return decode(pipeline.vae, torch.cat(clean))
 
 
-def log_snr(pipeline: StableDiffusionPipeline, timesteps: np.ndarray) -> np.ndarray:
-    """2 log(alpha / sigma) of each timestep, float64."""
-    kept = pipeline.scheduler.alphas_cumprod.double().numpy()[np.asarray(timesteps)]
-    return np.log(kept / (1 - kept))
+def log_snr(scheduler: SchedulerMixin) -> np.ndarray:
+    """2 log(alpha / sigma) in nats of each time step, float64, from 0, the cleanest."""
+    return np.array(log_snr_levels("diffusion", scheduler.config))
 
 
 def held_out_prompts(count: int, seed: int) -> list[scenes.Scene]:

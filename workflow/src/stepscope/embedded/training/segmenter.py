@@ -105,7 +105,7 @@ def train(
 
     @lru_cache(maxsize=1)  # made when a phase has steps left
     def data(predicted: int) -> tuple[judges.Pictures, Tensor]:
-        made = judges.Pictures(denoising, settings["pool"], predicted, seed + 2, max_timestep=700)
+        made = judges.Pictures(denoising, settings["pool"], predicted, seed + 2)
         return made, torch.from_numpy(np.stack([label_map(scene) for scene in made.scenes]))
 
     def loss(predicted: int, step: int) -> dict[str, Tensor]:

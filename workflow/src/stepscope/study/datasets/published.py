@@ -5,13 +5,14 @@ A Snakefile imports this module, so nothing here may import the science stack.
 
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from stepscope.study.datasets import coco, image_folder, prompt_table, visual_genome
 from stepscope.study.datasets.files import check_picture, readable
 from stepscope.study.datasets.row import Record, Row, batch_of, drawn, once
+from stepscope.study.datasets.seeds import of_prompts, shared
 
 Entry = Mapping[str, Any]  # a dataset's entry in the config
 # The function that reads the rows of a dataset whose entry names its source by this key.
@@ -33,9 +34,9 @@ def read_all(entries: Mapping[str, Entry], folder: str, version: str) -> dict[st
     fresh: dict[Path, dict[str, Any]] = {}
     for name, entry in entries.items():
         if "prompts" in entry:
-            subset = {key: entry[key] for key in ("limit", "subset_seed") if key in entry}
-            batches = entry.get("batches", 1)
-            by_dataset[name] = prompt_table.read(entry["prompts"], batches, **subset)
+            keys = ("batches", "seeds", "limit", "subset_seed")
+            options = {key: entry[key] for key in keys if key in entry}
+            by_dataset[name] = prompt_table.read(entry["prompts"], **options)
             continue
         path, made_from = Path(folder, f"{name}.json"), _made_from(entry, version)
         records = _kept(path, made_from)
@@ -69,13 +70,32 @@ def read(entry: Entry) -> list[Record]:
     identifiers: set[str] = set()
     for row in chosen:
         once(row.prompt_id, identifiers, row.where)
-    return [_record(row, entry) for row in chosen]
+    seeds = of_prompts(identifiers, entry.get("seeds", [0]))
+    return [_record(row, entry, seeds[row.prompt_id]) for row in chosen]
+
+
+def warnings(
+    entries: Mapping[str, Entry], prompts: Mapping[str, Sequence[Record]]
+) -> Iterator[str]:
+    """A sentence for each dataset whose prompts share their noises, by its entry and its records.
+
+    Of inverted pictures each has the noise that was found for it, whatever its seed.
+    """
+    for name, entry in entries.items():
+        noises = shared(prompts[name]) if entry.get("trace") != "invert" else 0
+        if noises:
+            yield (
+                f"{_file(entry)}: all {len(prompts[name])} prompts start from the same "
+                f"{noises} noise{'s' if noises > 1 else ''}, so that intervals over prompts leave "
+                f"the noise out; `seeds: {noises}` in the entry datasets/{name}, in the place of "
+                "the seeds named now, draws each prompt its own."
+            )
 
 
 def place(entry: Entry, prompt_id: str) -> str:
     """File and row of a prompt of a dataset, for errors that only a job can find."""
     if "prompts" in entry:
-        records = prompt_table.read(entry["prompts"])
+        records = prompt_table.read(entry["prompts"], seeds=entry.get("seeds"))
     else:
         records = read(entry)
     return next(record["where"] for record in records if record["prompt_id"] == prompt_id)
@@ -88,11 +108,13 @@ def _source(entry: Entry) -> str:
 
 def _file(entry: Entry) -> str:
     """The file that the rows of an entry are read from."""
+    if "prompts" in entry:
+        return entry["prompts"]
     source = _source(entry)
     return str(image_folder.metadata(entry["images"])) if source == "images" else entry[source]
 
 
-def _record(row: Row, entry: Entry) -> Record:
+def _record(row: Row, entry: Entry, seeds: list[int]) -> Record:
     """A row as a record; its picture must be there if the study names a folder of pictures."""
     image = ""
     if row.pictures:
@@ -102,7 +124,7 @@ def _record(row: Row, entry: Entry) -> Record:
     return {
         "prompt_id": row.prompt_id,
         "prompt": row.prompt,
-        "seeds": list(entry.get("seeds", [0])),
+        "seeds": seeds,
         "batch": batch_of(row.prompt_id, entry.get("batches", 1)),
         "roles": row.roles,
         "image": image,

@@ -1,0 +1,50 @@
+"""A study to be estimated, and what a model of it costs as if it had been measured."""
+
+from stepscope.estimate import trace_size
+
+CONFIG = {
+    "scheduler": {"name": "dpmsolver++", "order": 2},
+    "storage": {"forward_batch": 8, "derived": "float16"},
+    "guidance": 4.0,
+    "negative_prompt": "",
+    "height": None,
+    "width": None,
+    "datasets": {"scenes": {"trace": "generate"}},
+    "samplings": {"uniform": {"kind": "uniform", "steps": 20}},
+    "explain": {
+        "df_rise": {
+            "function": "stepscope.methods.df_rise:df_rise",
+            "samplings": ["uniform"],
+            "steps": [2, 8, 15],
+            "samples": 2,
+            "masks": 500,
+            "variants": ["paper"],
+        }
+    },
+    "games": {"samplings": None, "steps": [2, 8], "samples": 3, "moves": None, "batch": 6},
+    "probe": {"size": 64},
+}
+PROMPTS = {
+    "scenes": [
+        {"prompt": "a red cat", "seeds": [0, 1], "batch": "0", "roles": {}},
+        {"prompt": "a dog", "seeds": [0, 1], "batch": "0", "roles": {}},
+        {"prompt": "a dog", "seeds": [0], "batch": "1", "roles": {}},
+    ]
+}
+HERE = {"model": "m", "dataset": "scenes", "sampling": "uniform", "batch": "0"}
+GEOMETRY = trace_size.Geometry((4, 16, 16), 4, ((16, 16), (8, 8)), 2 * 24 * 32, 1)
+MODEL = {  # as if it had been measured
+    "dtype": "float16",
+    "loading": 0.5,
+    "tracing": 0.01,
+    "methods": {"df_rise": 0.004},
+    "playing": 0.03,
+    "decoding": 0.02,
+    "judging": 0.003,
+    "geometry": GEOMETRY,
+}
+IMPORTING = 4.0
+
+
+def plain(denoiser, step):
+    """A method that says nothing of its cost."""
