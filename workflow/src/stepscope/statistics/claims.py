@@ -84,10 +84,12 @@ def claims_table(
     """claims.tsv: every claim by every statistic that the tables hold, per model and dataset.
 
     `measured` holds tables by name, `samplings` the kind of each sampling. All but R3b are tested
-    on the first sampling of kind uniform, or the study's first.
+    on the first sampling of even steps, of kind log_snr before uniform, or the study's first.
     """
-    uniform = [name for name, kind in samplings.items() if kind == "uniform"]
-    sampling, *_ = uniform or samplings
+    even = [
+        name for kind in ("log_snr", "uniform") for name in samplings if samplings[name] == kind
+    ]
+    sampling, *_ = even or samplings
     frames = []
     units = measured["rq1_recovery"][["model", "dataset"]].drop_duplicates()
     for model, dataset in units.itertuples(index=False):
