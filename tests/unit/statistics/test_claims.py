@@ -242,3 +242,18 @@ def test_gaps_leave_out_a_word_or_a_step_not_the_claim():
     assert set(rows.loc["R2a", "verdict"]) == {"supported"}
     assert set(rows.loc["R2a", "n"]) == {PROMPTS - 1, PROMPTS - 2}  # one prompt has other steps
     assert rows.loc["R2b", "verdict"] == "supported"
+
+
+@pytest.mark.parametrize(
+    ("kinds", "tested"),
+    [
+        ({"dense": "uniform", "uniform": "log_snr"}, True),
+        ({"dense": "early", "uniform": "uniform"}, True),
+        ({"dense": "log_snr", "uniform": "uniform"}, False),
+        ({"dense": "early", "uniform": "latter"}, False),
+    ],
+)
+def test_claims_are_tested_on_even_steps_of_log_snr_before_all_others(kinds, tested):
+    table = claims.claims_table(study(1.0), **SETTINGS | {"samplings": kinds})  # maps of "uniform"
+    found = table.loc[table["claim"] == "R1a", "verdict"]
+    assert (found != "not_testable").all() if tested else (found == "not_testable").all()
