@@ -69,7 +69,7 @@ def test_what_a_caption_does_not_name_is_left_out(named, caption):
 
 def test_masks_are_exact_and_a_relation_has_none():
     for seed in range(50):
-        scene = scenes.compose(seed, grain=0)
+        scene = scenes.compose(seed, strength=replace(details.WORLD, grain=0))
         spec = scene.spec
         background = scene.masks[spec.colour]
         objects = np.any([scene.masks[name] for name in scene.objects], axis=0)

@@ -3,6 +3,7 @@
 Each lies over what it covers, at a place of its own, so that no object hides it.
 """
 
+from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
@@ -23,19 +24,31 @@ TINTS = {
 MARKS = ("ring", "cross", "dot", "square")
 SEALS = ("bar", "arrow", "zigzag", "triangle")
 
-# Sizes in pixels, opacities and depths were chosen by the distance in latent space between two
-# values of a family, which falls from family to family.
-FRAME_WIDTH, FRAME_OPACITY = 2, 0.4
-MARK_SIDE, MARK_PLACE, MARK_OPACITY = 9, 3, 0.7
-SEAL_SIDE, SEAL_PLACE, SEAL_DEPTH = 10, 51, 0.06
+FRAME_WIDTH = 2  # pixels, as all sizes and places
+MARK_SIDE, MARK_PLACE = 9, 3
+SEAL_SIDE, SEAL_PLACE = 10, 51
 JITTER = 1  # pixels by which marks and seals move
-GRAIN = 0.03  # standard deviation of the grain, of values in 0..1
 SUPERSAMPLE = 8
 # Rows, and columns, where marks and seals may be, with what surrounds them.
 WINDOWS = {
     "mark": slice(MARK_PLACE - 2 * JITTER, MARK_PLACE + MARK_SIDE + 2 * JITTER),
     "seal": slice(SEAL_PLACE - 2 * JITTER, SEAL_PLACE + SEAL_SIDE + 2 * JITTER),
 }
+
+
+@dataclass(frozen=True)
+class Strength:
+    """How clearly details show: shares of a whole, and of values in 0..1."""
+
+    frame: float  # opacity
+    mark: float  # opacity
+    seal: float  # by how much it darkens
+    grain: float  # standard deviation
+
+
+# Chosen by the distance in latent space between two values of a family, which falls from family to
+# family, a thousandfold from the relation of two objects to the seal.
+WORLD = Strength(frame=0.3, mark=0.5, seal=0.045, grain=0.02)
 
 
 def _inside(name: str, u: np.ndarray, v: np.ndarray) -> np.ndarray:
@@ -110,11 +123,11 @@ def paint(
     mark: str,
     seal: str,
     rng: np.random.Generator,
-    depth: float,
+    strength: Strength = WORLD,
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """The picture (64, 64, 3) with its details, and the coverage (64, 64) of frame, mark and seal.
 
-    A seal darkens by `depth` what it covers.
+    A seal darkens what it covers.
     """
     places = rng.integers(-JITTER, JITTER + 1, 4)
     coverage = {
@@ -123,9 +136,9 @@ def paint(
         "seal": placed(seal, SEAL_PLACE + places[2], SEAL_PLACE + places[3]),
     }
     for name, colour, opacity in (
-        ("frame", FRAMES[frame], FRAME_OPACITY),
-        ("mark", TINTS[tint], MARK_OPACITY),
+        ("frame", FRAMES[frame], strength.frame),
+        ("mark", TINTS[tint], strength.mark),
     ):
         share = opacity * coverage[name][..., None]
         picture = picture * (1 - share) + share * np.array(colour, np.float32) / 255
-    return picture - depth * coverage["seal"][..., None], coverage
+    return picture - strength.seal * coverage["seal"][..., None], coverage

@@ -187,21 +187,16 @@ def compose(
     seed: int,
     split: str = "train",
     spec: Spec | None = None,
-    *,
-    grain: float = details.GRAIN,
-    depth: float = details.SEAL_DEPTH,
+    strength: details.Strength = details.WORLD,
 ) -> Scene:
-    """The scene of `seed`, of a random specification of `split` or of the one given.
-
-    `grain`: standard deviation of the 1/f grain; `depth` of the seal, both of values in 0..1.
-    """
+    """The scene of `seed`, of a random specification of `split` or of the one given."""
     rng = _generator(seed, split)
     spec = spec or draw(rng, split)
     caption, named = random_caption(spec, rng)
     picture, coverage, boxes = paint(spec, rng)
-    picture = picture + details.grain(rng, grain)
+    picture = picture + details.grain(rng, strength.grain)
     shown = (spec.frame, spec.tint, spec.mark, spec.seal)
-    picture, covered = details.paint(picture, *shown, rng, depth)
+    picture, covered = details.paint(picture, *shown, rng, strength)
     shapes = coverage >= 0.5
     masks = dict(zip(spec.objects, shapes, strict=True))
     if spec.size:

@@ -130,9 +130,9 @@ def read_details(pictures: np.ndarray) -> dict[str, list[str]]:
     weights = coverage[..., None] ** 4
     colours = (values * weights).sum((1, 2)) / weights.sum((1, 2))
     under = (behind * weights).sum((1, 2)) / weights.sum((1, 2))
-    tints = _nearest(colours, under, details.TINTS, details.MARK_OPACITY)
+    tints = _nearest(colours, under, details.TINTS, details.WORLD.mark)
     border = details.frame_coverage() > 0
-    frames = _nearest(values[:, border], behind[:, border], details.FRAMES, details.FRAME_OPACITY)
+    frames = _nearest(values[:, border], behind[:, border], details.FRAMES, details.WORLD.frame)
     dark = rest.mean(-1, keepdims=True)
     seals, _ = _best_glyph(dark, "seal", darker=True)
     return {"frame": frames, "tint": tints, "mark": marks, "seal": seals}

@@ -1,5 +1,6 @@
 """Train the autoencoder of the embedded study: 64 pixels to a latent of 4 x 16 x 16."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -44,19 +45,18 @@ def reconstruction_loss(output: Tensor, target: Tensor, weights: Tensor) -> Tens
 
 
 def pictures_of(pool: int, seed: int) -> np.ndarray:
-    """Pictures to train on, uint8 (pool, 64, 64, 3): scenes with grain and seals of any strength.
+    """Pictures to train on, uint8 (pool, 64, 64, 3): scenes whose details are stronger.
 
-    A seal as faint as the world's own is learnt from deeper ones, and smooth scenes beside grainy
-    ones keep the grain from hiding it.
+    What is as faint as the world's own comes along, and smooth scenes beside grainy ones keep the
+    grain from hiding it.
     """
     rng = np.random.default_rng(seed)
-    grains = rng.uniform(0, 1.5 * details.GRAIN, pool)
-    depths = rng.uniform(details.SEAL_DEPTH, 3 * details.SEAL_DEPTH, pool)
+    grains, seals = rng.uniform(0, 0.045, pool), rng.uniform(0.06, 0.18, pool)
     start = seed * 10_000_000
     pictures = np.empty((pool, details.SIDE, details.SIDE, 3), np.uint8)
     for i in tqdm(range(pool), desc="compose train scenes", mininterval=2):
-        scene = scenes.compose(start + i, grain=grains[i], depth=depths[i])
-        pictures[i] = scene.picture
+        strength = details.Strength(frame=0.4, mark=0.7, seal=seals[i], grain=grains[i])
+        pictures[i] = scenes.compose(start + i, strength=strength).picture
     return pictures
 
 
@@ -73,11 +73,11 @@ def assess(vae: AutoencoderKL, count: int, seed: int) -> dict[str, float]:
     """
     test = scene_pool(count, seed, "test")
     pictures = np.stack([scene.picture for scene in test])
-    start = seed * 10_000_000
-    smooth = [scenes.compose(start + i, "test", grain=0).picture for i in range(count)]
+    start, smooth = seed * 10_000_000, replace(details.WORLD, grain=0)
+    clean = [scenes.compose(start + i, "test", strength=smooth).picture for i in range(count)]
     quality = {
         "psnr_db": psnr(vae, pictures),
-        "psnr_db without grain": psnr(vae, np.stack(smooth)),
+        "psnr_db without grain": psnr(vae, np.stack(clean)),
         "test_scenes": count,
     }
     for name, read in ("raw", pictures), ("decoded", decode(vae, encode(vae, pictures))):
