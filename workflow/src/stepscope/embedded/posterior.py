@@ -16,7 +16,7 @@ FLOOR = 0.05  # share of each part's draws that are blind, so that what is decid
 class Candidates:
     """Distinct configurations that may have made a latent.
 
-    rows int (n, parts), the truth first; log_prior and drawn, the probability of being among
+    rows int (n, parts); log_prior and drawn, the probability of being among
     them, float64 (n,).
     """
 
@@ -72,24 +72,21 @@ def drawn(chances: np.ndarray, each: int, rng: np.random.Generator) -> np.ndarra
 
 
 def candidates(
-    single: np.ndarray,
     rows: np.ndarray,
     chances: np.ndarray,
     each: int,
     log_prior: Callable[[np.ndarray], np.ndarray],
 ) -> Candidates:
-    """The `single` changes of the truth and the `rows` drawn, each once, in order of appearance.
+    """The `rows` drawn, each once, in order of appearance.
 
-    `each` rows are drawn from each of the `chances` (proposals, parts, values). Configurations that
-    do not occur by `log_prior` are left out.
+    `each` of them are from each of the `chances` (proposals, parts, values). Configurations that do not
+    occur by `log_prior` are left out.
     """
-    rows = np.vstack([single, rows])
     rows = rows[np.sort(np.unique(rows, axis=0, return_index=True)[1])]
     missed = np.zeros(len(rows))
     for chance in chances:
         share = chance[np.arange(rows.shape[1]), rows].prod(1)
         missed += each * np.log1p(-np.minimum(share, 1 - TIE))
-    missed[: len(single)] = -np.inf  # these are always there
     prior = log_prior(rows)
     possible = np.isfinite(prior)
     return Candidates(rows[possible], prior[possible], -np.expm1(missed[possible]))
@@ -182,13 +179,13 @@ def posteriors(
 
     chances = proposals(single, np.square(changed[1:] - origin).sum(1), PROPOSALS)
     rows = drawn(chances, each, rng)
-    found = candidates(single, rows, chances, each, log_prior)
+    found = candidates(rows, chances, each, log_prior)
     means = (latents_of(found.rows) - origin) @ added.axes
     finer = np.concatenate(
         [refined(found, share(found, means, level)[0], sizes) for level in REFINED]
     )
     rows = np.vstack([rows, drawn(finer, each, rng)])
-    every = candidates(single, rows, np.concatenate([chances, finer]), each, log_prior)
+    every = candidates(rows, np.concatenate([chances, finer]), each, log_prior)
     more = every.rows[len(means) :]  # the first ones are the same
     if len(more):
         means = np.vstack([means, (latents_of(more) - origin) @ added.axes])
