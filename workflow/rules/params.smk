@@ -88,14 +88,15 @@ def recipe(part):
 
     def get(wildcards):
         training = config["training"]
-        if part not in training:
-            raise WorkflowError(f"{STUDY_FILE}: training/{part}: the recipe is missing.")
-        shared = {key: training[key] for key in ("seed", "checkpoint_minutes")}
+        for name in (part, "clock") if part == "quality" else (part,):
+            if name not in training:
+                raise WorkflowError(f"{STUDY_FILE}: training/{name}: the recipe is missing.")
+        settings = training[part] | {"seed": training["seed"]}
         if part == "clock":  # nothing is trained
-            return training[part] | {"seed": training["seed"]}
+            return settings
         if part == "quality":
-            return training[part] | {"seed": training["seed"], "clock_of": training["clock"]}
+            return settings | {"clock_of": training["clock"]}
         read = {"quality": training["quality"]} if part == "diffusion" else {}
-        return shared | training[part] | read
+        return settings | {"checkpoint_minutes": training["checkpoint_minutes"]} | read
 
     return get

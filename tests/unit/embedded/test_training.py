@@ -7,7 +7,16 @@ from diffusers import AutoencoderKL
 from torch import nn
 
 from stepscope.embedded import captions, details, scenes
-from stepscope.embedded.training import clip, clock, diffusion, loop, pipeline, quality, segmenter, vae
+from stepscope.embedded.training import (
+    clip,
+    clock,
+    diffusion,
+    loop,
+    pipeline,
+    quality,
+    segmenter,
+    vae,
+)
 from stepscope.embedded.training.conversion import encode
 from stepscope.embedded.training.judges import by_log_snr
 from stepscope.embedded.training.muon import Muon, optimizers_for

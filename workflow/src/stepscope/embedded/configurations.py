@@ -3,9 +3,8 @@
 Parts are the concepts, and the places of sprites, mark and seal, whose jitter no caption names.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import chain
 from typing import cast
 
 import numpy as np
@@ -33,7 +32,9 @@ class Space:
     def parts(self) -> tuple[str, ...]:
         """Names of the parts, in the order of a row."""
         pair = ("object", SECOND) if self.objects == 2 else ()
-        places = [f"{number} {axis}" for number in range(self.objects) for axis in ("row", "column")]
+        places = [
+            f"{number} {axis}" for number in range(self.objects) for axis in ("row", "column")
+        ]
         return (*self.families, *pair, *places, *SMALL_PLACES)
 
     @property
@@ -68,7 +69,9 @@ class Space:
     def row(self, spec: scenes.Spec, rng: np.random.Generator) -> np.ndarray:
         """The configuration of a specification, at places drawn from `rng`, int (parts,)."""
         jitter = scenes.JITTERS[spec.size]
-        chosen: dict[str, str | int] = {family: getattr(spec, family, "") for family in self.families}
+        chosen: dict[str, str | int] = {
+            family: getattr(spec, family, "") for family in self.families
+        }
         chosen |= dict(zip(("object", SECOND), spec.objects, strict=False))
         for part in self.parts:
             if part not in chosen:
@@ -76,10 +79,8 @@ class Space:
                 chosen[part] = int(rng.integers(-most, most + 1))
         return np.array([list(self.values(part)).index(chosen[part]) for part in self.parts])
 
-    def picture(
-        self, row: np.ndarray, rng: np.random.Generator | None = None
-    ) -> np.ndarray:
-        """The composed scene, uint8 (64, 64, 3): with grain and a tinge drawn from `rng`, if any."""
+    def picture(self, row: np.ndarray, rng: np.random.Generator | None = None) -> np.ndarray:
+        """The composed scene, uint8 (64, 64, 3): with grain and tinge drawn from `rng`, if any."""
         chosen = {
             part: self.values(part)[number] for part, number in zip(self.parts, row, strict=True)
         }
@@ -87,7 +88,9 @@ class Space:
         shown |= {name: chosen[name] for name in scenes.DETAILS}
         objects = [chosen[part] for part in ("object", SECOND) if part in chosen]
         spec = scenes.Spec(tuple(objects), **shown)  # type: ignore[arg-type]
-        places = [chosen[part] for part in self.parts if part not in scenes.FAMILIES and part != SECOND]
+        places = [
+            chosen[part] for part in self.parts if part not in scenes.FAMILIES and part != SECOND
+        ]
         given = cast(np.random.Generator, _Given(places, rng))
         picture, _, _ = scenes.paint(spec, given)
         if rng:
@@ -105,7 +108,7 @@ class _Given:
     """What the composer takes for a generator: it hands out places in turn, and a tinge."""
 
     def __init__(self, places: Sequence[str | int], rng: np.random.Generator | None):
-        self._places, self._rng = chain(places), rng
+        self._places, self._rng = iter(places), rng
 
     def integers(self, low: int, high: int, size: int = 1) -> int | np.ndarray:
         drawn = np.array([next(self._places) for _ in range(size)])

@@ -79,8 +79,8 @@ def candidates(
 ) -> Candidates:
     """The `rows` drawn, each once, in order of appearance.
 
-    `each` of them are from each of the `chances` (proposals, parts, values). Configurations that do not
-    occur by `log_prior` are left out.
+    `each` of them are from each of the `chances` (proposals, parts, values). What does not occur by
+    `log_prior` is left out.
     """
     rows = rows[np.sort(np.unique(rows, axis=0, return_index=True)[1])]
     missed = np.zeros(len(rows))
@@ -94,7 +94,10 @@ def candidates(
 
 @dataclass(frozen=True)
 class Nuisance:
-    """What is nowhere named and Gaussian in latents: `shift` (d,), `axes` (d, d), `variance` (d,)."""
+    """What no caption names and is Gaussian in latents.
+
+    `shift` (d,), its mean; `axes` (d, d) and `variance` (d,) of its covariance.
+    """
 
     shift: np.ndarray
     axes: np.ndarray

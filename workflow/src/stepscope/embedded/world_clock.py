@@ -32,7 +32,8 @@ class Noised:
 
 def noised(encode: Encoder, count: int, noises: int, seed: int) -> Noised:
     """`count` held-out scenes, one object and two in turn, each with its own noise."""
-    shown, rows = [], []
+    shown: list[scenes.Scene] = []
+    rows: list[np.ndarray] = []
     number = 30_000_000 + seed * 1_000_000
     while len(shown) < count:
         scene = scenes.compose(number, "test")
@@ -76,6 +77,11 @@ def energies(encode: Encoder, space: Space, count: int, seed: int) -> np.ndarray
     return np.square(latents[:, 1:] - latents[:, :1]).sum(-1)
 
 
+def _latents_of(encode: Encoder, space: Space) -> Encoder:
+    """Configurations (n, parts) to latents without grain and tinge."""
+    return lambda rows: encode(space.pictures(rows))
+
+
 def bayes(
     encode: Encoder,
     given: Noised,
@@ -85,7 +91,8 @@ def bayes(
 ) -> pd.DataFrame:
     """What the posterior of every family says of each noised latent, a row each.
 
-    Columns scene, noise, family, log_snr, reader, right (top-1, 0 or 1), posterior (of the truth), ess.
+    Columns scene, noise, family, log_snr, reader, right (top-1, in 0..1), posterior (of the truth),
+    ess.
     """
     records = []
     for number, row in enumerate(tqdm(given.rows, desc="weigh scenes", mininterval=5)):
@@ -94,7 +101,7 @@ def bayes(
             row,
             space.sizes,
             space.log_prior,
-            lambda rows, space=space: encode(space.pictures(rows)),
+            _latents_of(encode, space),
             given.latents[number],
             given.noise[number],
             added,

@@ -46,7 +46,7 @@ def accuracies(table: pd.DataFrame, families: pd.DataFrame) -> Figure:
             *grid[0, 0].get_legend_handles_labels(),
             loc="outside lower center",
             ncols=len(names),
-            title=f"families, the largest first (up to {scenes} scenes, {noises} noises each; below: "
+            title=f"families, the largest first ({scenes} scenes, {noises} noises each; below: "
             "middle between chance and 1, 95 % CI over scenes)",
         )
 

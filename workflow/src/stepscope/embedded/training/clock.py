@@ -17,7 +17,7 @@ from stepscope.models.loading import load_part
 BOOTSTRAP = 1000  # draws of scenes
 PREDICTIONS = {"e_u": 0.0, "e_c": 1.0}  # guidance scale of each
 NEAR = 0.25  # nats between a level and the time step that stands for it
-# Concepts read of pictures uint8 (n, 64, 64, 3), by family; families that it cannot read are absent.
+# Concepts read of pictures uint8 (n, 64, 64, 3), by family, of those families that it can read.
 Reader = Callable[[np.ndarray], Mapping[str, Sequence[str]]]
 
 
@@ -91,7 +91,9 @@ def readings(
     )
     captions = [given.shown[i].caption for i in number]
     timesteps = nearest[there][level]
-    keys = pd.DataFrame({"log_snr": world_clock.LEVELS[there][level], "scene": number, "noise": noise})
+    keys = pd.DataFrame(
+        {"log_snr": world_clock.LEVELS[there][level], "scene": number, "noise": noise}
+    )
     found = []
     for prediction, guidance in PREDICTIONS.items():
         guidances = np.full(len(level), guidance)

@@ -2,6 +2,7 @@
 
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import open_clip
@@ -74,7 +75,7 @@ def read_by_clip(clip: open_clip.CLIP, pictures: np.ndarray) -> dict[str, list[s
 
 
 def decided(families: pd.DataFrame) -> dict[str, str]:
-    """Lines of a card: the log-SNR at which each family is decided, by reader, with its interval."""
+    """Lines of a card: log-SNR at which each family is decided, by reader, with its interval."""
     return {
         f"{row.family}, {row.reader}": f"{row.middle_log_snr:.1f} ({row.ci_low:.1f} to "
         f"{row.ci_high:.1f})"
@@ -115,7 +116,7 @@ def assess(
     tables = clock.of_models(drawing, partial(read_by_clip, clip), **clock_of, seed=seed)
     for name, table in zip(("world_clock", "world_clock_families"), tables, strict=True):
         table.to_csv(folder / f"{name}.tsv", sep="\t", index=False, float_format="%.8g")
-    sections = {
+    sections: dict[str, dict[str, Any]] = {
         "Pictures": {"held-out prompts": len(shown), "steps": steps, "guidance": guidance},
         "Share right in generated pictures": measured,
         "The same judges on composed scenes": real,
