@@ -88,15 +88,12 @@ def recipe(part):
 
     def get(wildcards):
         training = config["training"]
-        for name in (part, "clock") if part == "quality" else (part,):
-            if name not in training:
-                raise WorkflowError(f"{STUDY_FILE}: training/{name}: the recipe is missing.")
-        settings = training[part] | {"seed": training["seed"]}
-        if part == "clock":  # nothing is trained
-            return settings
-        if part == "quality":
-            return settings | {"clock_of": training["clock"]}
+        if part not in training:
+            raise WorkflowError(f"{STUDY_FILE}: training/{part}: the recipe is missing.")
+        shared = {key: training[key] for key in ("seed", "checkpoint_minutes")}
+        if part in ("quality", "clock"):  # nothing is trained
+            return training[part] | {"seed": training["seed"]}
         read = {"quality": training["quality"]} if part == "diffusion" else {}
-        return settings | {"checkpoint_minutes": training["checkpoint_minutes"]} | read
+        return shared | training[part] | read
 
     return get

@@ -108,7 +108,7 @@ def test_the_models_load_in_their_own_libraries_and_are_judged(trained, monkeypa
         trained / "segmenter",
         seed=0,
         **QUALITY,
-        clock_of={"count": 2, "noises": 1, "draws": 40},
+        clock_of={"count": 2, "noises": 1, "draws": 40, "seed": 0},
     )
     assert {"single object (segmenter)", "both objects (sprites)", "relation (CLIP)"} <= set(
         measured

@@ -97,7 +97,7 @@ def assess(
 ) -> dict[str, float]:
     """Judge pictures of held-out prompts; write a card and an uncurated contact sheet.
 
-    Beside them go the tables of the world's clock, `clock_of` saying of how many scenes.
+    Beside them go the tables of the world's clock, `clock_of`: count, noises, draws, seed.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -113,7 +113,7 @@ def assess(
     contact_sheet(folder / "contact_sheet.png", pictures[chosen], columns=min(16, count))
     measured = shares_right(pictures, shown, clip, segmenter)
     real = shares_right(np.stack([scene.picture for scene in shown]), shown, clip, segmenter)
-    tables = clock.of_models(drawing, partial(read_by_clip, clip), **clock_of, seed=seed)
+    tables = clock.of_models(drawing, partial(read_by_clip, clip), **clock_of)
     for name, table in zip(("world_clock", "world_clock_families"), tables, strict=True):
         table.to_csv(folder / f"{name}.tsv", sep="\t", index=False, float_format="%.8g")
     sections: dict[str, dict[str, Any]] = {
