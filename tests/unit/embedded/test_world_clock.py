@@ -128,9 +128,9 @@ def coarse(pictures):
 
 @pytest.fixture(scope="module")
 def rows():
-    """What the posterior says of four scenes, seen as coarse pictures."""
-    given = world_clock.noised(coarse, 4, 3, 0)
-    return world_clock.bayes(coarse, given, world_clock.nuisance(coarse, 60, 0), 400, 0)
+    """What the posterior says of two scenes, seen as coarse pictures."""
+    given = world_clock.noised(coarse, 2, 3, 0)
+    return world_clock.bayes(coarse, given, world_clock.nuisance(coarse, 40, 0), 300, 0)
 
 
 def test_every_family_is_read_where_a_scene_shows_one_concept_of_it(rows):
