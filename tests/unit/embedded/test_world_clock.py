@@ -80,6 +80,15 @@ def test_more_candidates_say_the_same_and_the_same_seed_the_same_bits():
     assert (more > few)[:4].all()
 
 
+def test_the_variance_of_what_is_added_is_not_too_small_on_any_axis():
+    rng = np.random.default_rng(0)
+    deviations = np.array([3.0] * 5 + [0.5] * 45)
+    found = posterior.nuisance_of(rng.normal(1, deviations, (120, 50)))
+    assert found.variance.sum() == pytest.approx((deviations**2).sum(), rel=0.3)
+    assert found.variance.min() > 0.1
+    assert found.shift == pytest.approx(1, abs=1)
+
+
 def test_a_tie_is_a_share_of_a_right_answer():
     of_value = np.array([[0.4, 0.2], [0.4, 0.5], [0.2, 0.3]])
     assert posterior.right(of_value, 0).tolist() == [0.5, 0]

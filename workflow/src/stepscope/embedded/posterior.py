@@ -105,9 +105,15 @@ class Nuisance:
 
 
 def nuisance_of(differences: np.ndarray) -> Nuisance:
-    """Mean and covariance of latents' differences (n, d), the latter by its eigenvectors."""
-    variance, axes = np.linalg.eigh(np.cov(differences.astype(np.float64).T, bias=True))
-    return Nuisance(differences.mean(0, dtype=np.float64), axes, variance.clip(0))
+    """Mean and covariance of latents' differences (n, d).
+
+    Axes are the eigenvectors of one half, variances those of the other half along them: of the same
+    differences, hardly more than dimensions, the smallest would come out far too small.
+    """
+    first, second = np.array_split(differences.astype(np.float64), 2)
+    _, axes = np.linalg.eigh(np.cov(first.T, bias=True))
+    shift = differences.mean(0, dtype=np.float64)
+    return Nuisance(shift, axes, np.square((second - shift) @ axes).mean(0))
 
 
 def log_likelihood(
