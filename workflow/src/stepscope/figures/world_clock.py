@@ -46,8 +46,8 @@ def accuracies(table: pd.DataFrame, families: pd.DataFrame) -> Figure:
             *grid[0, 0].get_legend_handles_labels(),
             loc="outside lower center",
             ncols=len(names),
-            title=f"families, the largest first ({scenes} scenes, {noises} noises each; below: "
-            "middle between chance and 1, 95 % CI over scenes)",
+            title=f"families, the largest first ({scenes} scenes, {noises} noises each);\nbelow: "
+            "middle between chance and 1, 95 % CI over scenes; grey: energy x SNR / 4 is two nats",
         )
 
     return plotting.stacked([plotting.Part("", draw, max(6.2, 2.4 * len(readers)), 4.6)])
