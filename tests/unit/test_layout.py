@@ -157,7 +157,9 @@ JUDGES = {"torch", "transformers"}
 LOADED = dict.fromkeys(("generate", "decode", "explain", "play_games"), PIPELINES)
 LOADED |= dict.fromkeys(("fetch_model", "estimate"), PIPELINES)
 LOADED |= dict.fromkeys(("ground", "probe"), JUDGES)
-LOADED |= dict.fromkeys(("train_vae", "train_diffusion", "train_segmenter"), PIPELINES)
+LOADED |= dict.fromkeys(
+    ("train_vae", "train_diffusion", "train_segmenter", "measure_world"), PIPELINES
+)
 LOADED |= dict.fromkeys(("train_clip", "assess_training"), PIPELINES | {"open_clip"})
 
 

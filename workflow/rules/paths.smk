@@ -10,6 +10,7 @@ CATEGORIES = {
     "rq1": "RQ1: what a step recovers",
     "rq2": "RQ2: which words a step works on",
     "rq3": "RQ3: which concept a step decides",
+    "world": "World: when a noised latent holds a concept",
 }
 
 

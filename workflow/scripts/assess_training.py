@@ -15,4 +15,5 @@ with joblog(snakemake.log[0]):
         snakemake.input.clip,
         snakemake.input.segmenter,
         **snakemake.params.settings,
+        clock_of=snakemake.params.clock,
     )

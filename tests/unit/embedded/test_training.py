@@ -2,6 +2,7 @@ import json
 
 import numpy as np
 import open_clip
+import pandas as pd
 import pytest
 import torch
 import yaml
@@ -11,6 +12,7 @@ from torch import nn
 from stepscope.embedded import captions, details, scenes
 from stepscope.embedded.training import (
     clip,
+    clock,
     diffusion,
     examples,
     loop,
@@ -28,6 +30,7 @@ from support.workflow import ROOT
 COMMON = {"seed": 0, "checkpoint_minutes": 5}
 BETAS = {"beta_schedule": "linear", "beta_start": 0.00085, "beta_end": 0.02}
 QUALITY = {"prompts": 2, "steps": 2, "guidance": 4.0}
+READERS = ("untrained", "CLIP")
 RATES = {"learning_rate": 1e-3, "muon_learning_rate": 1e-3}
 
 
@@ -100,7 +103,8 @@ def test_latents_have_unit_variance(trained):
     assert latents.std().item() == pytest.approx(1, abs=0.25)
 
 
-def test_the_models_load_in_their_own_libraries_and_are_judged(trained):
+def test_the_models_load_in_their_own_libraries_and_are_judged(trained, monkeypatch):
+    monkeypatch.setattr(clock, "BOOTSTRAP", 10)
     model, _, _ = open_clip.create_model_and_transforms(f"local-dir:{trained / 'clip'}")
     assert model.visual.image_size == 64
     folder = trained / "quality"
@@ -111,12 +115,18 @@ def test_the_models_load_in_their_own_libraries_and_are_judged(trained):
         trained / "segmenter",
         seed=0,
         **QUALITY,
+        clock_of={"count": 2, "noises": 1, "draws": 40, "seed": 0},
     )
     assert {"single object (segmenter)", "both objects (sprites)", "relation (CLIP)"} <= set(
         measured
     )
     assert all(0 <= value <= 1 for value in measured.values())
     assert (folder / "contact_sheet.png").is_file()
+    rows = pd.read_table(folder / "world_clock.tsv")
+    assert set(rows["reader"]) == {"bayes", *(f"{p}, {r}" for p in ("e_u", "e_c") for r in READERS)}
+    assert set(rows["family"]) == set(scenes.FAMILIES)
+    assert rows.loc[rows["reader"] == "e_u, CLIP", "log_snr"].nunique() > 15
+    assert "seal, e_u, untrained" in (folder / "README.md").read_text()
     for name in ("vae", "pipeline", "pipeline/vae", "clip", "segmenter"):
         assert "OpenMoji" in (trained / name / "README.md").read_text()
         assert list((trained / name).glob("loss_*.tsv"))

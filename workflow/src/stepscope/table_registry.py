@@ -95,6 +95,21 @@ CLAIMS = (
     *("model", "dataset", "claim", "statement", "statistic"),
     *("n", "noises", "estimate", "ci_low", "ci_high", "p_value", "verdict", "reason"),
 )
+# The truth in time of the composed scenes, which is of no study.
+WORLD_CLOCK = (
+    *("reader", "family", "log_snr", "accuracy", "ci_low", "ci_high"),
+    *("posterior", "ess", "chance", "scenes", "noises"),
+)
+WORLD_CLOCK_FAMILIES = (
+    *("reader", "family", "energy", "two_nats_log_snr", "middle_log_snr", "ci_low", "ci_high"),
+    *("lag", "lag_low", "lag_high", "scenes"),
+)
+# Tables that no batch has a part of.
+WHOLE = {
+    "claims": CLAIMS,
+    "world_clock": WORLD_CLOCK,
+    "world_clock_families": WORLD_CLOCK_FAMILIES,
+}
 NUMBERS = {
     *("seed", "word_index", "move", "p_value", *STEP, *INTERVAL),
     *("onset_step", "onset_timestep", "onset_log_snr", "relevance_minmax"),
@@ -105,7 +120,7 @@ TEXT = frozenset(
     name
     for columns in (
         CLAIMS,
-        ("quantity", "compared"),
+        ("reader", "quantity", "compared"),
         *(table.columns for table in TABLES.values()),
     )
     for name in columns

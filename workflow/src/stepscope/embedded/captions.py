@@ -1,10 +1,8 @@
 """Captions of scenes: word orders, what they name and leave open, and the roles of the words."""
 
 from collections.abc import Set
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from stepscope.embedded.scenes import Spec
+from stepscope.embedded.spec import Spec
 
 ORDERS = ("object first", "background first", "details first")
 # Families that a caption may leave open, and the share of captions that name each.
@@ -22,7 +20,7 @@ EVERYTHING = frozenset(OPTIONAL)
 OTHER_WORDS = ("a", "an", "on", "background", "with", "and", "frame", "mark", "seal", ",")
 
 
-def caption(spec: "Spec", order: str = ORDERS[0], named: Set[str] = EVERYTHING) -> str:
+def caption(spec: Spec, order: str = ORDERS[0], named: Set[str] = EVERYTHING) -> str:
     """The caption of `spec` in one word order; `named` are the optional families that it names."""
     subject, *others = spec.objects
     if others:
@@ -43,7 +41,7 @@ def caption(spec: "Spec", order: str = ORDERS[0], named: Set[str] = EVERYTHING) 
     return _joined(things, ground, added)
 
 
-def roles(spec: "Spec", named: Set[str] = EVERYTHING) -> dict[str, str]:
+def roles(spec: Spec, named: Set[str] = EVERYTHING) -> dict[str, str]:
     """Words of the caption by the role that they play, several separated by blanks."""
     subject, *others = spec.objects
     found = {
@@ -57,13 +55,13 @@ def roles(spec: "Spec", named: Set[str] = EVERYTHING) -> dict[str, str]:
     return {role: words for role, words in found.items() if words}
 
 
-def _words(spec: "Spec", named: Set[str], *families: str, noun: str = "") -> str:
+def _words(spec: Spec, named: Set[str], *families: str, noun: str = "") -> str:
     """Concepts of those families that are named, then the noun, separated by blanks."""
     concepts = [getattr(spec, family) for family in families if family in named]
     return _joined(*(concept for concept in (*concepts, noun) if concept))
 
 
-def _details(spec: "Spec", named: Set[str]) -> list[str]:
+def _details(spec: Spec, named: Set[str]) -> list[str]:
     """Named details as phrases: of the mark its tint, its shape or both."""
     phrases = [f"{_noun(spec.frame)} frame"] if "frame" in named else []
     if "tint" in named or "mark" in named:

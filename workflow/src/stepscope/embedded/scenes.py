@@ -7,6 +7,7 @@ from functools import cache
 import numpy as np
 
 from stepscope.embedded import captions, details
+from stepscope.embedded.spec import Spec
 from stepscope.embedded.sprites import CODEPOINTS, sprite
 
 SIDE = details.SIDE
@@ -28,23 +29,10 @@ SIZES = ("big", "small")
 RELATIONS = ("above", "next to")
 
 BIG, SMALL, PAIRED = 42, 26, 29  # longer side of a sprite in pixels
+JITTERS = {"big": 3, "small": 4, None: 1}  # pixels by which sprites move
+TINGE = 0.012  # standard deviation of a shift of the background's colour, of values in 0..1
 PERIOD = 16  # pixels of the textures: four latent cells
 HELD_OUT = 8  # one combination in so many never occurs in training
-
-
-@dataclass(frozen=True)
-class Spec:
-    """What a scene shows: one object with a size, or two with a relation, and the details."""
-
-    objects: tuple[str, ...]
-    colour: str
-    texture: str
-    size: str | None = None
-    relation: str | None = None
-    frame: str = "white"
-    tint: str = "golden"
-    mark: str = "ring"
-    seal: str = "bar"
 
 
 # Concepts of every family, in the order of the families' scale in a picture.
@@ -147,12 +135,12 @@ def backdrop(colour: str, texture: str) -> np.ndarray:
 def _layout(spec: Spec, rng: np.random.Generator) -> list[tuple[int, int, int, int]]:
     """Top, left, height and width of each sprite: fixed slots with a little jitter."""
     if len(spec.objects) == 2:
-        side, jitter = PAIRED, 1
+        side = PAIRED
         slots = [(17, 32), (47, 32)] if spec.relation == "above" else [(32, 17), (32, 47)]
     else:
-        side, jitter = (BIG, 3) if spec.size == "big" else (SMALL, 4)
+        side = BIG if spec.size == "big" else SMALL
         slots = [(32, 32)]
-    boxes = []
+    jitter, boxes = JITTERS[spec.size], []
     for name, slot in zip(spec.objects, slots, strict=True):
         height, width = sprite(name, side).shape[:2]
         y, x = (c + int(rng.integers(-jitter, jitter + 1)) for c in slot)
@@ -165,7 +153,7 @@ def paint(spec: Spec, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray,
 
     Also coverage (objects, 64, 64) and boxes of the sprites.
     """
-    picture = backdrop(spec.colour, spec.texture) + rng.normal(0, 0.012, 3).astype(np.float32)
+    picture = backdrop(spec.colour, spec.texture) + rng.normal(0, TINGE, 3).astype(np.float32)
     coverage = np.zeros((len(spec.objects), SIDE, SIDE), np.float32)
     boxes = tuple(_layout(spec, rng))
     for i, (name, (y, x, height, width)) in enumerate(zip(spec.objects, boxes, strict=True)):

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from diffusers import SchedulerMixin, StableDiffusionPipeline
+from torch import Tensor
 from tqdm import tqdm
 
 from stepscope.embedded import scenes, untrained_readers
@@ -39,24 +40,40 @@ def predictions(
     """
     latents = encode(pipeline.vae, np.stack([scene.picture for scene in composed]))
     noise = torch.randn(latents.shape, generator=torch.Generator().manual_seed(seed))
+    captions = [scene.caption for scene in composed]
+    return clean(pipeline, latents, noise, captions, timesteps, guidances, batch)
+
+
+@torch.no_grad()
+def clean(
+    pipeline: StableDiffusionPipeline,
+    latents: Tensor,
+    noise: Tensor,
+    captions: list[str],
+    timesteps: np.ndarray,
+    guidances: np.ndarray,
+    batch: int = 64,
+) -> np.ndarray:
+    """Decoded clean predictions of latents (n, 4, 16, 16) with that noise, uint8 (n, 64, 64, 3).
+
+    Latent i is noised to `timesteps[i]` and predicted with guidance scale `guidances[i]`.
+    """
     t = torch.from_numpy(np.asarray(timesteps, np.int64))
     alphas_cumprod = pipeline.scheduler.alphas_cumprod[t][:, None, None, None]
     alpha, sigma = alphas_cumprod.sqrt(), (1 - alphas_cumprod).sqrt()
     noised = alpha * latents + sigma * noise
     scale = torch.from_numpy(np.asarray(guidances, np.float32))[:, None, None, None]
     empty = pipeline.text_encoder(tokens(pipeline.tokenizer, [""]))[0]
-    clean = []
-    for i in tqdm(range(0, len(composed), batch), desc="predict scenes", mininterval=5):
+    predicted = []
+    for i in tqdm(range(0, len(latents), batch), desc="predict scenes", mininterval=5):
         part = slice(i, i + batch)
-        words = pipeline.text_encoder(
-            tokens(pipeline.tokenizer, [scene.caption for scene in composed[part]])
-        )[0]
+        words = pipeline.text_encoder(tokens(pipeline.tokenizer, captions[part]))[0]
         both = torch.cat([empty.expand_as(words), words])
         output = pipeline.unet(noised[part].repeat(2, 1, 1, 1), t[part].repeat(2), both).sample
         without_prompt, with_prompt = output.chunk(2)
         guided = without_prompt + scale[part] * (with_prompt - without_prompt)
-        clean.append((noised[part] - sigma[part] * guided) / alpha[part])
-    return decode(pipeline.vae, torch.cat(clean))
+        predicted.append((noised[part] - sigma[part] * guided) / alpha[part])
+    return decode(pipeline.vae, torch.cat(predicted))
 
 
 def log_snr(scheduler: SchedulerMixin) -> np.ndarray:
