@@ -5,7 +5,6 @@ Parts are the concepts, and the places of sprites, mark and seal, whose jitter n
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import cast
 
 import numpy as np
 
@@ -91,28 +90,14 @@ class Space:
         places = [
             chosen[part] for part in self.parts if part not in scenes.FAMILIES and part != SECOND
         ]
-        given = cast(np.random.Generator, _Given(places, rng))
-        picture, _, _ = scenes.paint(spec, given)
+        moved = np.array(places, int).reshape(-1, 2)  # of the sprites, then of mark and seal
+        tinge = rng.normal(0, scenes.TINGE, 3) if rng else 0.0
+        picture, _, _ = scenes.paint(spec, moved[:-2], tinge)
         if rng:
             picture = picture + details.grain(rng, details.WORLD.grain)
-        look = (spec.frame, spec.tint, spec.mark, spec.seal)
-        picture, _ = details.paint(picture, *look, given)
+        picture, _ = details.paint(picture, spec, moved[-2:])
         return (picture.clip(0, 1) * 255).round().astype(np.uint8)
 
     def pictures(self, rows: np.ndarray) -> np.ndarray:
         """The composed scenes without grain and tinge, uint8 (n, 64, 64, 3)."""
         return np.stack([self.picture(row) for row in rows])
-
-
-class _Given:
-    """What the composer takes for a generator: it hands out places in turn, and a tinge."""
-
-    def __init__(self, places: Sequence[str | int], rng: np.random.Generator | None):
-        self._places, self._rng = iter(places), rng
-
-    def integers(self, low: int, high: int, size: int = 1) -> int | np.ndarray:
-        drawn = np.array([next(self._places) for _ in range(size)])
-        return drawn if size > 1 else int(drawn[0])
-
-    def normal(self, mean: float, deviation: float, size: int) -> np.ndarray:
-        return self._rng.normal(mean, deviation, size) if self._rng else np.zeros(size)

@@ -8,6 +8,8 @@ from functools import cache
 
 import numpy as np
 
+from stepscope.embedded.spec import Spec
+
 SIDE = 64  # of a scene, in pixels
 FRAMES = {
     "white": (250, 250, 250),
@@ -116,28 +118,26 @@ def grain(rng: np.random.Generator, deviation: float) -> np.ndarray:
     return (mixed / mixed.std() * deviation).transpose(1, 2, 0).astype(np.float32)
 
 
+def moves(rng: np.random.Generator) -> np.ndarray:
+    """By how many pixels mark and seal are off their usual places, int (2, 2): down, right."""
+    return rng.integers(-JITTER, JITTER + 1, (2, 2))
+
+
 def paint(
-    picture: np.ndarray,
-    frame: str,
-    tint: str,
-    mark: str,
-    seal: str,
-    rng: np.random.Generator,
-    strength: Strength = WORLD,
+    picture: np.ndarray, spec: Spec, moved: np.ndarray, strength: Strength = WORLD
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """The picture (64, 64, 3) with its details, and the coverage (64, 64) of frame, mark and seal.
 
-    A seal darkens what it covers.
+    `moved` as from `moves`. A seal darkens what it covers.
     """
-    places = rng.integers(-JITTER, JITTER + 1, 4)
     coverage = {
         "frame": frame_coverage(),
-        "mark": placed(mark, MARK_PLACE + places[0], MARK_PLACE + places[1]),
-        "seal": placed(seal, SEAL_PLACE + places[2], SEAL_PLACE + places[3]),
+        "mark": placed(spec.mark, *(MARK_PLACE + moved[0])),
+        "seal": placed(spec.seal, *(SEAL_PLACE + moved[1])),
     }
     for name, colour, opacity in (
-        ("frame", FRAMES[frame], strength.frame),
-        ("mark", TINTS[tint], strength.mark),
+        ("frame", FRAMES[spec.frame], strength.frame),
+        ("mark", TINTS[spec.tint], strength.mark),
     ):
         share = opacity * coverage[name][..., None]
         picture = picture * (1 - share) + share * np.array(colour, np.float32) / 255

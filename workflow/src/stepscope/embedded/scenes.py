@@ -132,30 +132,39 @@ def backdrop(colour: str, texture: str) -> np.ndarray:
     return ((1 - light) * tones[0] + light * tones[1]).astype(np.float32)
 
 
-def _layout(spec: Spec, rng: np.random.Generator) -> list[tuple[int, int, int, int]]:
-    """Top, left, height and width of each sprite: fixed slots with a little jitter."""
+def moves(spec: Spec, rng: np.random.Generator) -> np.ndarray:
+    """By how many pixels each sprite is off its usual place, int (objects, 2): down, right."""
+    jitter = JITTERS[spec.size]
+    return rng.integers(-jitter, jitter + 1, (len(spec.objects), 2))
+
+
+def _layout(spec: Spec, moved: np.ndarray) -> list[tuple[int, int, int, int]]:
+    """Top, left, height and width of each sprite: fixed slots, and by how much it is off them."""
     if len(spec.objects) == 2:
         side = PAIRED
         slots = [(17, 32), (47, 32)] if spec.relation == "above" else [(32, 17), (32, 47)]
     else:
         side = BIG if spec.size == "big" else SMALL
         slots = [(32, 32)]
-    jitter, boxes = JITTERS[spec.size], []
-    for name, slot in zip(spec.objects, slots, strict=True):
+    boxes = []
+    for name, slot, move in zip(spec.objects, slots, moved, strict=True):
         height, width = sprite(name, side).shape[:2]
-        y, x = (c + int(rng.integers(-jitter, jitter + 1)) for c in slot)
+        y, x = (int(place + by) for place, by in zip(slot, move, strict=True))
         boxes.append((y - height // 2, x - width // 2, height, width))
     return boxes
 
 
-def paint(spec: Spec, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, tuple]:
+def paint(
+    spec: Spec, moved: np.ndarray, tinge: np.ndarray | float = 0.0
+) -> tuple[np.ndarray, np.ndarray, tuple]:
     """Objects on their backdrop, float32 (64, 64, 3) in 0..1, without grain and details.
 
-    Also coverage (objects, 64, 64) and boxes of the sprites.
+    `moved` as from `moves`; `tinge` shifts the backdrop's colour. Also coverage (objects, 64, 64)
+    and boxes of the sprites.
     """
-    picture = backdrop(spec.colour, spec.texture) + rng.normal(0, TINGE, 3).astype(np.float32)
+    picture = backdrop(spec.colour, spec.texture) + np.asarray(tinge, np.float32)
     coverage = np.zeros((len(spec.objects), SIDE, SIDE), np.float32)
-    boxes = tuple(_layout(spec, rng))
+    boxes = tuple(_layout(spec, moved))
     for i, (name, (y, x, height, width)) in enumerate(zip(spec.objects, boxes, strict=True)):
         rgba = sprite(name, max(height, width))
         box = np.s_[y : y + height, x : x + width]
@@ -181,10 +190,10 @@ def compose(
     rng = _generator(seed, split)
     spec = spec or draw(rng, split)
     caption, named = random_caption(spec, rng)
-    picture, coverage, boxes = paint(spec, rng)
+    tinge = rng.normal(0, TINGE, 3)
+    picture, coverage, boxes = paint(spec, moves(spec, rng), tinge)
     picture = picture + details.grain(rng, strength.grain)
-    shown = (spec.frame, spec.tint, spec.mark, spec.seal)
-    picture, covered = details.paint(picture, *shown, rng, strength)
+    picture, covered = details.paint(picture, spec, details.moves(rng), strength)
     shapes = coverage >= 0.5
     masks = dict(zip(spec.objects, shapes, strict=True))
     if spec.size:
