@@ -37,10 +37,10 @@ def wide(text: int) -> UNet2DConditionModel:
 
 def main() -> None:
     """Print rates and ratios."""
-    pipeline, count = timing.load(), COUNT
+    pipeline, count, steps = timing.load(), COUNT, STEPS
     if "--wide" in sys.argv:
-        pipeline.unet, count = wide(pipeline.unet.config.cross_attention_dim), 2
-    sampling = {"kind": "uniform", "steps": STEPS}
+        pipeline.unet, count, steps = wide(pipeline.unet.config.cross_attention_dim), 2, 3
+    sampling = {"kind": "uniform", "steps": steps}
     own = pipeline.scheduler
     pipeline.scheduler = samplings.make_scheduler(timing.SCHEDULER, own, sampling)
     arguments = timing.settings(count) | {"sampling": sampling}
@@ -50,7 +50,7 @@ def main() -> None:
             prompt=arguments["prompts"],
             negative_prompt=[""] * count,
             guidance_scale=4.0,
-            num_inference_steps=STEPS,
+            num_inference_steps=steps,
             generator=[torch.Generator("cpu").manual_seed(seed) for seed in range(count)],
             output_type="latent",
         )

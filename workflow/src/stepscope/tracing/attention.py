@@ -17,6 +17,7 @@ from stepscope.models.families.base import Family
 from stepscope.models.words import Reading
 from stepscope.tracing.probabilities import CHUNK, KEYS, Call, probabilities
 
+
 class AttentionHooks:
     """Hooks on every attention that reads the prompt; they gather one map per row and resolution.
 

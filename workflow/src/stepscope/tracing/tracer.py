@@ -82,7 +82,7 @@ class Tracer:
         self, network: torch.nn.Module, args: tuple, kwargs: dict, output: Any
     ) -> None:
         """Keep raw output and conditioning of one network call."""
-        call = _signature(type(network)).bind(network, *args, **kwargs).arguments
+        call = _signature(type(network).forward).bind(network, *args, **kwargs).arguments
         output = self.family.predicted(output[0] if isinstance(output, tuple) else output.sample)
         count = len(self.prompts)
         named = self.family.conditioning(call)
@@ -216,8 +216,8 @@ def check_numbers(arguments: Mapping[str, Any], trained: int) -> None:
 
 
 @functools.cache
-def _signature(network: type[torch.nn.Module]) -> inspect.Signature:
-    return inspect.signature(network.forward)
+def _signature(forward: Callable) -> inspect.Signature:
+    return inspect.signature(forward)
 
 
 def _halves(tensor: Tensor, count: int, guided: bool) -> Tensor:
