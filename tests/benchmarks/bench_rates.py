@@ -19,7 +19,7 @@ from stepscope.methods.df_rise import df_rise
 from stepscope.methods.relevance import relevance
 from stepscope.methods.word_information import word_information
 from stepscope.models import judges
-from stepscope.scores.games import clip_features, play_steps
+from stepscope.scores.games import play_steps
 from support import timing
 
 BATCHES = 2, 8, 32, 100  # rows of the bare network
@@ -54,7 +54,7 @@ def main() -> None:
     denoiser, steps = timing.stored_steps(timing.load(), STEPS)
     random = np.random.default_rng(0)
     played = [(step, random.random((1, *step.latent.shape[-2:]))) for step in steps[:4]]
-    features = clip_features(judges.load_clip({"folder": str(CLIP)})[0])
+    features = judges.clip_features(judges.load_clip({"folder": str(CLIP)})[0])
     forward = {
         "DF-RISE": lambda: df_rise(denoiser, steps[0], masks=MASKS, variants=["paper", "official"]),
         "word information": lambda: word_information(denoiser, steps),
