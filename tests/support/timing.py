@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from stepscope import allocator
 from stepscope.diffusion.denoiser import Denoiser
 from stepscope.diffusion.step import Step
 from stepscope.methods.gradients import frozen
@@ -66,8 +67,10 @@ def passes(denoiser: Denoiser, steps: list[Step]) -> Callable[[], None]:
 def seconds(functions: dict[str, Callable], repeats: int = 5) -> dict[str, float]:
     """Median time of each function, in seconds, over interleaved repeats after one warm-up.
 
-    On a CPU it is the process's own time, which other work beside it disturbs less.
+    On a CPU it is the process's own time, which other work beside it disturbs less. Pages of large
+    buffers are kept, as in jobs.
     """
+    allocator.keep_pages()
     clock = time.perf_counter if torch.cuda.is_available() else time.process_time
     times: dict[str, list[float]] = {name: [] for name in functions}
     for _ in range(repeats + 1):

@@ -1,28 +1,14 @@
 # What share of the error each step leaves, where a study names steps by it: one for all batches, so
 # that a sampling's steps are the same for all prompts.
 
-from stepscope.timesteps import shares
-
-
-def traces_of_sampling(wildcards):
-    """Traces of all batches of a model, dataset and sampling."""
-    batches = [{"batch": batch} for batch in PLAN.batches(wildcards.dataset)]
-    return stores("<traces>", batches, **dict(wildcards.items()))
-
-
-def error_left_for(*keys):
-    """A getter of the curve by which an entry of the config names steps; nothing if by numbers."""
-
-    def get(wildcards):
-        _, entry = entry_at(keys, wildcards)
-        return PATHVARS.apply("<error_left>") if shares(entry["steps"]) else []
-
-    return get
-
 
 rule measure_error_left:
     input:
-        traces_of_sampling,
+        lambda wildcards: stores(
+            "<traces>",
+            [{"batch": batch} for batch in PLAN.batches(wildcards.dataset)],
+            **dict(wildcards.items()),
+        ),
     output:
         "<error_left>",
     log:

@@ -88,3 +88,13 @@ def fetched(*keys):
         return record if "repo" in entry or "name" in entry else []
 
     return get
+
+
+def error_left_for(*keys):
+    """A getter of the curve by which an entry of the config names steps; nothing if by numbers."""
+
+    def get(wildcards):
+        steps = entry_at(keys, wildcards)[1]["steps"]
+        return PATHVARS.apply("<error_left>") if isinstance(steps, dict) else []
+
+    return get

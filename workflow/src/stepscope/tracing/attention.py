@@ -5,7 +5,7 @@ the same queries and keys.
 """
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 
 import torch
 from diffusers.models.attention_processor import Attention
@@ -15,41 +15,7 @@ from torch.utils.hooks import RemovableHandle
 
 from stepscope.models.families.base import Family
 from stepscope.models.words import Reading
-
-CHUNK = 2**24  # scores computed at a time, which bounds the memory of large pictures
-# projections of the keys, in the order in which a processor joins them
-KEYS = {False: ("to_k",), True: ("to_k", "add_k_proj")}
-NORMS = {"to_q": "norm_q", "to_k": "norm_k", "add_k_proj": "norm_added_k"}
-
-
-def probabilities(
-    attention: Attention,
-    queries: Float[Tensor, "sample query inner"],
-    keys: dict[str, Float[Tensor, "sample _ inner"]],
-    mask: Float[Tensor, "sample 1 key"] | None,
-) -> Float[Tensor, "sample query key"]:
-    """Softmax over the whole key axis in float32, averaged over heads, in query chunks.
-
-    `keys` are by the name of their projection, `mask` is what the library adds to the scores.
-    """
-
-    def heads(name: str, tensor: Tensor) -> Tensor:  # (sample, head, query | key, channel)
-        tensor = tensor.unflatten(-1, (attention.heads, -1)).transpose(1, 2)
-        norm = getattr(attention, NORMS[name], None)
-        return (tensor if norm is None else norm(tensor)).float()
-
-    queries = heads("to_q", queries)
-    joined = torch.cat([heads(name, tensor) for name, tensor in keys.items()], 2)
-    transposed = joined.transpose(-1, -2) * attention.scale
-    bias = 0.0 if mask is None else mask.float()[:, None]
-    rows = max(1, CHUNK // (joined.shape[0] * joined.shape[1] * joined.shape[2]))
-    return torch.cat(
-        [
-            torch.softmax(chunk @ transposed + bias, -1).mean(1)
-            for chunk in queries.split(rows, dim=2)
-        ],
-        1,
-    )
+from stepscope.tracing.probabilities import CHUNK, KEYS, Call, probabilities
 
 
 class AttentionHooks:
@@ -74,9 +40,13 @@ class AttentionHooks:
             raise ValueError(
                 f"{type(family.network).__name__} has no attention to a prompt to be traced."
             )
-        self.projected: dict[tuple[str, str], Tensor] = {}
-        self.sums: dict[int, Tensor] = {}  # of the current step, by number of queries
-        self.names: dict[int, list[str]] = {}
+        self.parts = ("to_q", *KEYS[family.joint])
+        self.projected: dict[str, dict[str, Tensor]] = {name: {} for name in self.reading}
+        # of the current step: calls still to be computed, and sums by number of queries
+        self.waiting: list[Call] = []
+        self.scores = 0  # of all that wait
+        self.sums: dict[int, Tensor] = {}
+        self.names: dict[int, dict[str, None]] = {}
         self.calls = dict.fromkeys(self.reading, 0)
         self.maps: dict[int, list[Tensor]] = {}
         self.problem = ""
@@ -85,7 +55,7 @@ class AttentionHooks:
     def __enter__(self) -> "AttentionHooks":
         """Hook every attention that reads the prompt, and its projections."""
         for name, module in self.reading.items():
-            for part in ("to_q", *KEYS[self.family.joint]):
+            for part in self.parts:
                 keep = functools.partial(self._keep, name, part)
                 self.handles.append(getattr(module, part).register_forward_hook(keep))
             called = functools.partial(self._called, name)
@@ -96,50 +66,52 @@ class AttentionHooks:
         """Remove the hooks."""
         for handle in self.handles:
             handle.remove()
-        self.projected.clear()
+        self.projected, self.waiting = {}, []
 
     def begin(self, readings: Sequence[Reading]) -> None:
         """Say how the network reads each sample's prompt."""
         self.readings = readings
-        self.merging: dict[
-            int, Tensor
-        ] = {}  # by number of keys, which is that of all layers unless joint
+        # by number of keys, which is that of all layers unless joint
+        self.merging: dict[int, Tensor] = {}
 
     def _keep(self, name: str, part: str, module: object, args: object, output: Tensor) -> None:
-        self.projected[name, part] = output.detach()
+        self.projected[name][part] = output
 
-    @torch.no_grad()
     def _called(self, name: str, module: Attention, args: tuple, kwargs: dict, out: object) -> None:
-        parts = ("to_q", *KEYS[self.family.joint])
-        if kwargs.get("encoder_hidden_states") is None or not all(
-            (name, part) in self.projected for part in parts
-        ):
+        projected, self.projected[name] = self.projected[name], {}
+        if kwargs.get("encoder_hidden_states") is None or len(projected) < len(self.parts):
             return  # no call of which the text's share could be seen: the audit will miss it
-        count = len(self.readings)
         mask = kwargs.get("attention_mask")
         if mask is not None and (mask.ndim != 3 or mask.shape[1] != 1):
             self.problem = f"{name}: a mask of shape {tuple(mask.shape)} cannot be traced"
             return
-        # the conditional half comes last
-        projected = {part: self.projected.pop((name, part))[-count:] for part in parts}
-        queries = projected.pop("to_q")
-        own_mask = None if mask is None else mask[-count:]
-        attention = probabilities(module, queries, projected, own_mask)
-        total = attention.shape[2]
-        if total not in self.merging:
-            self.merging[total] = _merging(self.readings, total).to(attention.device)
-        attention = attention @ self.merging[total]
-        size = attention.shape[1]
-        self.sums[size] = self.sums[size] + attention if size in self.sums else attention
         self.calls[name] += 1
-        names = self.names.setdefault(size, [])
-        if name not in names:
-            names.append(name)
+        call = Call(name, module, projected, mask)
+        self.waiting.append(call)
+        self.scores += call.scores
+        if self.scores > CHUNK:
+            self._compute()
+
+    def _compute(self) -> None:
+        """Add the calls that wait to the sums of their resolutions."""
+        alike: dict[Hashable, list[Call]] = {}
+        for call in self.waiting:
+            alike.setdefault(call.kind, []).append(call)
+        self.waiting, self.scores = [], 0
+        for calls in alike.values():
+            size, keys = calls[0].sizes
+            if keys not in self.merging:
+                merging = _merging(self.readings, keys)
+                self.merging[keys] = merging.to(calls[0].projected["to_q"].device)
+            found = probabilities(calls, self.merging[keys])
+            self.sums[size] = self.sums[size] + found if size in self.sums else found
+            self.names.setdefault(size, {}).update(dict.fromkeys(call.name for call in calls))
 
     def step_ended(self) -> None:
         """Turn the sums of a network call into means over the layers of a resolution."""
+        self._compute()
         for queries, total in self.sums.items():
-            mean = (total / len(self.names[queries])).transpose(1, 2).cpu()
+            mean = (total / len(self.names[queries])).cpu()
             self.maps.setdefault(queries, []).append(mean)  # (B, J, queries)
         self.sums = {}
 
@@ -166,7 +138,7 @@ class AttentionHooks:
             "steps": steps,
             "calls_expected": len(self.reading) * steps,
             "calls_seen": sum(self.calls.values()),
-            "layers": {f"{h}x{w}": self.names[queries] for queries, (h, w) in grids.items()},
+            "layers": {f"{h}x{w}": [*self.names[queries]] for queries, (h, w) in grids.items()},
         }
         maps = {}
         for queries, grid in grids.items():
@@ -186,11 +158,11 @@ def _remedy(family: Family) -> str:
     )
 
 
-def _merging(readings: Sequence[Reading], keys: int) -> Float[Tensor, "sample key row"]:
+def _merging(readings: Sequence[Reading], keys: int) -> Float[Tensor, "sample row key"]:
     """Matrix that takes keys to rows: image keys, which come first, and padding are added up."""
-    merging = torch.zeros(len(readings), keys, max(len(reading.names) for reading in readings))
+    merging = torch.zeros(len(readings), max(len(reading.names) for reading in readings), keys)
     for sample, reading in enumerate(readings):
         image = keys - len(reading.rows)
-        merging[sample, range(image, keys), reading.rows] = 1
-        merging[sample, :image, len(reading.names) - 1] = 1
+        merging[sample, reading.rows, range(image, keys)] = 1
+        merging[sample, len(reading.names) - 1, :image] = 1
     return merging

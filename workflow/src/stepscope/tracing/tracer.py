@@ -1,5 +1,6 @@
 """What one traced pipeline call leaves behind, gathered while it runs."""
 
+import functools
 import inspect
 import itertools
 import math
@@ -81,7 +82,7 @@ class Tracer:
         self, network: torch.nn.Module, args: tuple, kwargs: dict, output: Any
     ) -> None:
         """Keep raw output and conditioning of one network call."""
-        call = inspect.signature(type(network).forward).bind(network, *args, **kwargs).arguments
+        call = _signature(type(network).forward).bind(network, *args, **kwargs).arguments
         output = self.family.predicted(output[0] if isinstance(output, tuple) else output.sample)
         count = len(self.prompts)
         named = self.family.conditioning(call)
@@ -214,6 +215,11 @@ def check_numbers(arguments: Mapping[str, Any], trained: int) -> None:
             )
 
 
+@functools.cache
+def _signature(forward: Callable) -> inspect.Signature:
+    return inspect.signature(forward)
+
+
 def _halves(tensor: Tensor, count: int, guided: bool) -> Tensor:
     """Rows [uncond..., cond...] as (count, 2, ...); uncond NaN where only cond was computed."""
     cond = tensor[-count:]
@@ -223,7 +229,8 @@ def _halves(tensor: Tensor, count: int, guided: bool) -> Tensor:
 
 def _same(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
     return a.keys() == b.keys() and all(
-        torch.equal(a[name].nan_to_num(), b[name].nan_to_num()) for name in a
+        torch.equal(a[name], b[name]) or torch.equal(a[name].nan_to_num(), b[name].nan_to_num())
+        for name in a
     )
 
 
