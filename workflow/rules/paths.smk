@@ -69,10 +69,7 @@ def methods_of(wildcards):
 
 
 def region_of(wildcards):
-    """The masks, for a method that asks for the objects' region.
-
-    A function, since lookup() searches the whole config for each of thousands of jobs.
-    """
+    """The masks, for a method that asks for the objects' region."""
     return PATHVARS.apply("<masks>") if PLAN.needs_masks(wildcards.method) else []
 
 
