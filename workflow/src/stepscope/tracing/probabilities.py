@@ -77,6 +77,7 @@ def probabilities(
         scores = keys @ chunk.mT
         if bias is not None:
             scores += bias
-        torch.softmax(scores, 2, out=scores)  # in place: memory that was just written is at hand
-        found.append(merging @ scores.sum(1))
+        # in place on a CPU, where memory that was just written is at hand
+        place = scores if scores.device.type == "cpu" else None
+        found.append(merging @ torch.softmax(scores, 2, out=place).sum(1))
     return torch.cat(found, 2) / layer.heads
