@@ -1,5 +1,7 @@
 # Truth in time of the composed scenes: when a noised latent of the shipped autoencoder holds a concept.
 AUTOENCODER = "resources/models/pipeline/vae"
+# What is drawn beside it: the study's first model, dataset and sampling.
+STUDIED = {key: value for key, value in next(PLAN.units()).items() if key != "batch"}
 
 
 rule measure_world:
@@ -28,6 +30,8 @@ use rule plot_rq1_maps_over_time as plot_world_clock with:
     input:
         clock=table("world_clock"),
         families=table("world_clock_families"),
+        onsets=table("rq3_emergence"),
+        error_left=stores("<error_left>", [STUDIED]),
     output:
         **figure("world_clock", "truth in time"),
     log:
@@ -36,7 +40,13 @@ use rule plot_rq1_maps_over_time as plot_world_clock with:
         "<benchmarks>/plot_world_clock.jsonl"
     params:
         figure="world_clock",
-        code=code("figures.world_clock", "store.tables"),
+        settings={"studied": STUDIED},
+        code=code(
+            "figures.world_clock",
+            "store.error_left",
+            "store.tables",
+            tables=("world_clock", "world_clock_families", "rq3_emergence"),
+        ),
 
 
 rule world_clock:

@@ -1,4 +1,4 @@
-"""Draw when a noised latent holds the concept of each family."""
+"""Draw when a noised latent holds each family's concept, and when a study's samples show it."""
 
 import os
 import sys
@@ -9,10 +9,16 @@ from stepscope.figures import plotting, world_clock
 from stepscope.joblog import joblog
 from stepscope.outputs import written
 from stepscope.store import tables
+from stepscope.store.error_left import read_curve
 
 with joblog(snakemake.log[0]), written(snakemake.output, snakemake.input) as (pdf, png):
-    figure = world_clock.accuracies(
+    studied = snakemake.params.settings["studied"]
+    onsets = tables.read(snakemake.input.onsets)
+    figure = world_clock.draw(
         tables.read(snakemake.input.clock),
         tables.read(snakemake.input.families),
+        onsets[(onsets[list(studied)] == list(studied.values())).all(axis=1)],
+        read_curve(snakemake.input.error_left),
+        " · ".join(studied.values()),
     )
     plotting.save(figure, pdf, png)

@@ -23,9 +23,20 @@ def test_every_reader_has_a_panel_and_every_family_a_curve():
     )
     families.loc[1, "middle_log_snr"] = np.nan
     without = families[~((families["family"] == "seal") & (families["reader"] == readers[1]))]
-    figure = world_clock.accuracies(table, pd.DataFrame(without))
+    onsets = crossed(
+        prompt_id=["a", "b", "c"], seed=[0, 1], prediction=["e_u", "e_c"], family=[*MIDDLES, "size"]
+    )
+    onsets = onsets.assign(onset_log_snr=onsets["family"].map(MIDDLES) + 0.5)
+    steps = np.arange(1, 9)
+    left = {"step": steps, "log_snr": steps - 6.0, "error_left": 0.5**steps}
+    figure = world_clock.draw(table, pd.DataFrame(without), onsets, left, "tiny · scenes · log_snr")
     shown = drawn(figure)
-    for words in (*MIDDLES, "posterior", "e_u, CLIP", "20 scenes, 4 noises"):
+    for words in (*MIDDLES, "posterior", "e_u, CLIP", "20 scenes, 4 noises", "tiny", "6 samples"):
         assert words in shown
-    first, second = (axes for axes in figure.findobj(type(figure.axes[0])) if axes.get_title())
+    below = figure.axes[-1]
+    medians = [line.get_xdata()[0] for line in below.lines if line.get_marker() == "o"]
+    assert medians == [middle + 0.5 for middle in MIDDLES.values()]
+    of_other = onsets.assign(family="weather")
+    assert len(world_clock.draw(table, without, of_other, left, "").axes) == 4
+    first, second = (axes for axes in figure.axes if axes.get_title())
     assert [len(axes.lines) for axes in (first, second)] == [3, 3]
