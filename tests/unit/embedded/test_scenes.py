@@ -78,7 +78,7 @@ def test_masks_are_exact_and_a_relation_has_none():
         plain = scenes.backdrop(spec.colour, spec.texture) * 255
         # outside sprites, their soft edge and the details the picture is the backdrop
         difference = np.abs(scene.picture - plain).max(-1)
-        outside = details.emphasis(0) * (1 - details.frame_coverage()) > 0
+        outside = details.emphasis(0, 0) * (1 - details.frame_coverage()) > 0
         for y, x, height, width in scene.boxes:
             outside[y : y + height, x : x + width] = False
         assert difference[outside].max() < 20

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import open_clip
@@ -70,6 +71,7 @@ def trained(tmp_path_factory):
         empty_captions=0.1,
         snr_gamma=5.0,
         detail_weight=3.0,
+        finetune=[{"steps": 1, "seal": 0.3, "seal_weight": 12.0, "log_snr": [-4, 1], "rate": 0.5}],
         ema_decay=0.9,
         bfloat16=False,
     )
@@ -226,21 +228,46 @@ def test_details_weigh_more_and_the_rest_as_before():
     output, target = torch.zeros(1, 3, 64, 64), torch.zeros(1, 3, 64, 64)
     output[..., 6, 6] = 1  # where a mark may be
     plain, more = (
-        vae.reconstruction_loss(output, target, torch.from_numpy(details.emphasis(weight)))
+        vae.reconstruction_loss(output, target, torch.from_numpy(details.emphasis(weight, weight)))
         for weight in (1.0, 5.0)
     )
     assert more == pytest.approx(5 * float(plain))
     output, target = target, target.clone()
     output[..., 32, 32] = 1
     plain, more = (
-        vae.reconstruction_loss(output, target, torch.from_numpy(details.emphasis(weight)))
+        vae.reconstruction_loss(output, target, torch.from_numpy(details.emphasis(weight, weight)))
         for weight in (1.0, 5.0)
     )
     assert more == plain > 0
-    cells = examples.place_weights(3.0)
+    cells = examples.place_weights(3.0, 24.0)
     assert cells.shape == (16, 16)
-    assert cells[1, 1] == cells[14, 14] == 3
+    assert (cells[1, 1], cells[14, 14]) == (3, 24)
     assert cells[8, 8] == cells[1, 14] == 1
+
+
+def test_half_of_the_time_steps_of_a_phase_are_from_its_band_of_log_snr():
+    levels = np.linspace(9, -10, 1000)
+    rng = np.random.default_rng(0)
+    plain = examples.drawn_timesteps(rng, 100, levels, None).numpy()
+    assert (plain // 10 == np.arange(100)).all()
+    drawn = examples.drawn_timesteps(rng, 100, levels, [-2, 3]).numpy()
+    first, rest = drawn[:50], drawn[50:]
+    assert ((levels[first] > -2.02) & (levels[first] < 3.02)).all()
+    assert np.ptp(levels[first]) > 4.8
+    assert (rest // 20 == np.arange(50)).all()
+
+
+def test_a_stronger_seal_changes_the_latents_where_seals_are_and_not_the_captions(
+    trained, tmp_path
+):
+    model = AutoencoderKL.from_pretrained(trained / "vae")
+    tokenizer = build_tokenizer(tmp_path)
+    strong = replace(details.WORLD, seal=0.3)
+    latents, texts = examples.latents_and_captions(model, tokenizer, 4, 0)
+    other, same = examples.latents_and_captions(model, tokenizer, 4, 0, strong)
+    assert (texts == same).all()
+    changed = (latents - other).square().sum(1)
+    assert (changed[:, 12:, 12:].sum((1, 2)) > changed[:, :8, :8].sum((1, 2))).all()
 
 
 def test_training_captions_name_other_families_of_the_same_scene(trained, tmp_path):

@@ -88,11 +88,11 @@ def frame_coverage() -> np.ndarray:
     return coverage
 
 
-def emphasis(weight: float) -> np.ndarray:
-    """`weight` for the pixels of both windows, 1 elsewhere, float32 (64, 64)."""
+def emphasis(mark: float, seal: float) -> np.ndarray:
+    """`mark` and `seal` for the pixels of their windows, 1 elsewhere, float32 (64, 64)."""
     weights = np.ones((SIDE, SIDE), np.float32)
-    for window in WINDOWS.values():
-        weights[window, window] = weight
+    for name, weight in (("mark", mark), ("seal", seal)):
+        weights[WINDOWS[name], WINDOWS[name]] = weight
     return weights
 
 

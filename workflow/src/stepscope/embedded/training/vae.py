@@ -105,7 +105,7 @@ def train(
     torch.manual_seed(seed)
     vae = build(settings["channels"])
     pictures = pictures_of(pool, seed)
-    weights = torch.from_numpy(details.emphasis(settings["detail_weight"]))
+    weights = torch.from_numpy(details.emphasis(*[settings["detail_weight"]] * 2))
 
     def loss(step: int) -> dict[str, Tensor]:
         rows = step_rng(seed, step).integers(0, pool, settings["batch"])
