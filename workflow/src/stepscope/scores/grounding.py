@@ -55,8 +55,8 @@ def otsu(maps: np.ndarray) -> np.ndarray:
     """Otsu's threshold (...) f8 of each map (..., y, x) f8: the centre of one of 256 bins.
 
     The split of the map's histogram that leaves most of the variance between its two sides (Otsu
-    1979). Equal to scikit-image's `threshold_otsu`, which takes one map at a time, at a tenth of
-    its time; of a constant map it is its value.
+    1979). Equal to scikit-image's `threshold_otsu`, which takes one map at a time; of a constant
+    map it is its value.
     """
     values = maps.reshape(-1, maps.shape[-2] * maps.shape[-1])
     least, most = values.min(1), values.max(1)
