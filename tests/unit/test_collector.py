@@ -22,9 +22,12 @@ def collecting():
 def test_a_pause_ends_with_its_block_and_leaves_a_longer_one(before):
     if not before:
         gc.disable()
-    with pytest.raises(KeyError), collector.paused():
-        assert not gc.isenabled()
-        raise KeyError
+    during = collector.paused()(gc.isenabled)
+    failing = collector.paused()({}.__getitem__)
+    assert not during()
+    assert gc.isenabled() == before
+    with pytest.raises(KeyError):
+        failing("missing")
     assert gc.isenabled() == before
 
 
