@@ -8,6 +8,7 @@ from stepscope import collector
 from stepscope.joblog import joblog
 from stepscope.methods import explain
 from stepscope.models import judges, pipelines
+from stepscope.plugins import resolve
 
 
 @pytest.fixture(autouse=True)
@@ -59,6 +60,13 @@ def test_nothing_is_collected_while_a_model_loads(module, load, monkeypatch):
     monkeypatch.setattr(module, "folder_of", folder_of)
     with pytest.raises(LookupError, match="False"):
         load({"folder": "."})
+    assert gc.isenabled()
+
+
+def test_nothing_is_collected_while_what_a_study_names_is_imported(tmp_path, monkeypatch):
+    (tmp_path / "named_by_a_study.py").write_text("import gc\nCOLLECTS = gc.isenabled()\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert resolve("named_by_a_study:COLLECTS") is False
     assert gc.isenabled()
 
 
