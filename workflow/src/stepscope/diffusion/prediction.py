@@ -8,7 +8,6 @@ which alpha^2 + sigma^2 = 1, or flow (eps - x0), for which alpha + sigma = 1.
 import math
 
 import torch
-from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import rescale_noise_cfg
 from jaxtyping import Float
 from torch import Tensor
 
@@ -67,7 +66,12 @@ def guided(
             "only those with it; what was traced without guidance has guidance 1."
         )
     mixed = uncond + guidance * (cond - uncond)
-    return rescale_noise_cfg(mixed, cond, guidance_rescale=rescale) if rescale > 0 else mixed
+    if rescale <= 0:
+        return mixed
+    # here, since it imports a pipeline, which may not be the model's
+    from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import rescale_noise_cfg
+
+    return rescale_noise_cfg(mixed, cond, guidance_rescale=rescale)
 
 
 def wide(tensor: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 import xarray as xr
 
+from stepscope import collector
 from stepscope.joblog import bar
 from stepscope.methods import batches
 from stepscope.methods.method import parameters_of
@@ -102,6 +103,7 @@ def explain_batch(
     return gathered.arrays(), tree, attrs
 
 
+@collector.paused()
 def replaying(model: dict[str, Any], tree: xr.DataTree) -> "Denoiser":
     """The denoiser that replays a trace, with the model loaded.
 
