@@ -63,7 +63,7 @@ def test_auc_says_which_way_is_better(rng):
         "random map",
         "step 15",
         "n = 3 prompts, 2 noises",
-        "normalised AUC of the squared CLIP feature distance",
+        "normalised AUC of the\nsquared CLIP feature distance",
     ):
         assert part in text
 

@@ -302,7 +302,7 @@ def test_each_row_says_what_had_been_found_otherwise_or_why_not():
     for name in REFERENCES:
         empty = table[name].isna()
         assert (table["lacking"].str.contains(f"{name}: ") == empty).all()
-        assert (table[name][~empty] != 0).all()
+        assert 0 < empty.sum() < len(table)
     found = table.set_index("statistic")
     against_random = found.loc[
         found.index.str.startswith("deletion") & found.index.str.endswith("df_rise minus random")

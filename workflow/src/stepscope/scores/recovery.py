@@ -50,8 +50,8 @@ def errors(denoised: np.ndarray, final: np.ndarray, mask: np.ndarray) -> np.ndar
     denoised (step, C, h, w), final (C, h, w), mask (h, w) share of the objects.
     """
     difference = np.fft.fft2(denoised.astype(np.float64) - final)
-    split = np.fft.ifft2(difference[:, None] * bands(mask.shape)[:, None]).real
-    return np.einsum("kbcyx,ryx->krb", split**2, split(mask).astype(np.float64))
+    parts = np.fft.ifft2(difference[:, None] * bands(mask.shape)[:, None]).real
+    return np.einsum("kbcyx,ryx->krb", parts**2, split(mask).astype(np.float64))
 
 
 def recovered(
