@@ -1,4 +1,4 @@
-"""Measure what share of the error each step of a batch removes, by region and band."""
+"""Measure what share of the picture each step of a batch recovers, by region and band."""
 
 import gc
 import os
@@ -19,5 +19,6 @@ with (
         table,
         traces=snakemake.input.traces,
         masks=snakemake.input.masks,
+        moments=snakemake.input.moments,
         keys={name: snakemake.wildcards[name] for name in ("model", "dataset", "sampling")},
     )

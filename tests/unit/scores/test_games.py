@@ -39,6 +39,26 @@ def test_the_area_of_few_moves_is_exact_for_lines_and_none_of_what_is_missing():
     np.testing.assert_allclose(areas, [0.5, 1, np.nan])
 
 
+@pytest.mark.parametrize("game", games.GAMES)
+@pytest.mark.parametrize("ends", [(0.0, 300.0), (1.0, 0.2)], ids=["distance", "cosine"])
+def test_normalised_curves_lead_from_the_untouched_to_the_changed_state(game, ends):
+    shares = np.array([1, 0.9, 0.25, -0.1, 0])  # of a deletion; insertion goes the other way
+    untouched, changed = ends
+    shares = shares if game == "deletion" else shares[::-1]
+    curve = changed + shares * (untouched - changed)
+    np.testing.assert_allclose(games.normalised(curve, game), shares, atol=1e-12)
+    for area in (games.auc, games.auc_of_few):  # an area is normalised as its curve is
+        np.testing.assert_allclose(
+            area(games.normalised(curve, game)), (area(curve) - changed) / (untouched - changed)
+        )
+
+
+def test_a_game_whose_ends_are_equal_has_no_normalised_area():
+    curves = np.stack([np.linspace(0, 1, 5), np.zeros(5)])
+    found = games.auc(games.normalised(curves, "deletion"))
+    np.testing.assert_allclose(found, [0.5, np.nan])
+
+
 def test_a_ranking_follows_the_signed_map_and_draws_ties():
     map_ = np.array([[0.0, 3.0], [-5.0, 0.0]])
     ranks = [game_states.ranking(map_, np.random.default_rng(seed)) for seed in range(20)]

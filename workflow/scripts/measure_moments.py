@@ -1,0 +1,16 @@
+"""Measure mean and spectra of a sampling's final latents."""
+
+import os
+import sys
+
+sys.path.insert(0, os.environ["STEPSCOPE"])  # the package's folder, set by package.smk
+
+from stepscope.joblog import joblog
+from stepscope.outputs import written
+from stepscope.scores.gaussian_null import write_finals
+
+with (
+    joblog(snakemake.log[0]),
+    written(snakemake.output, snakemake.input, dict(snakemake.params)) as (moments,),
+):
+    write_finals(moments, list(snakemake.input))
