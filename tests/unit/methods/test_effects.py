@@ -90,7 +90,7 @@ def test_intervals_cover_the_exact_value_in_500_maps(score, options):
         off.append(effect - exact)
     assert 0.93 < np.mean(covered) < 0.97
     bias = np.mean(off, axis=0) / (np.std(off, axis=0) / np.sqrt(500))
-    assert np.abs(bias).max() < 3.5  # in standard errors
+    assert np.abs(bias).max() < 4  # in standard errors, of 64 in all cases
 
 
 def test_without_adjustment_it_is_the_difference_of_means_with_welchs_error(rng):

@@ -54,7 +54,7 @@ def test_calls_are_what_variances_say():
     trials = {design: masks(2048, design, 1) for design in get_args(Design)}
     rows = {
         row["estimator"]: row
-        for row in convergence.rows_of_step(masks(4096, "orthogonal"), trials, 0.7, 0.15)
+        for row in convergence.rows_of_step(masks(4096, "orthogonal"), trials, 0.5, 0.15)
     }
     assert rows.keys() == convergence.ESTIMATORS.keys()
     assert rows["paired"].keys() <= set(TABLES["rq1_convergence"].columns)
@@ -63,8 +63,8 @@ def test_calls_are_what_variances_say():
     signal = np.linspace(0, OWN, SIZE[0] * SIZE[1]).var()
     for name, variance in (("independent", apart), ("orthogonal", left)):
         assert rows[name]["calls_to_error"] == pytest.approx(variance / 0.15**2, rel=0.15)
-        # correlation with the truth, nearly: signal / (signal + error) = correlation ** 2
-        expected = variance * 0.7**2 / (signal * (1 - 0.7**2))
+        # correlation ** 2 = signal ** 2 / (signal + error) / (signal + the reference's error)
+        expected = variance / (signal**2 / 0.5**2 / (signal + left / 4096) - signal)
         assert rows[name]["calls_to_correlation"] == pytest.approx(expected, rel=0.3)
 
 

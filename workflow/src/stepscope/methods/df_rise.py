@@ -73,7 +73,7 @@ def df_rise(
             f"masks: {masks}, block: {block}, keep: {keep}: a comparison of means needs at least 2 "
             "masks, blocks of at least 1 and keep between 0 and 1."
         )
-    if error is not None and not 0 < error < math.inf:
+    if error is not None and not (math.isfinite(error) and error > 0):
         raise ValueError(f"error: {error}: a standard error to stop at is above 0.")
     original = predictions(denoiser, step.latent[None].to(denoiser.device), step)
     found: Scores | None = None
@@ -126,12 +126,13 @@ class Plan:
             ("similarity", similarity, similarities.KINDS),
             ("quantity", quantity, get_args(Quantity)),
             ("score", score, get_args(Score)),
-            *([("design", design, get_args(Design))] if design else ()),
+            *([] if design is None else [("design", design, get_args(Design))]),
             *(("variants", name, get_args(Variant)) for name in variants),
         ):
             if value not in allowed:
                 raise ValueError(f"{key}: {value!r} is none of {', '.join(allowed)}.")
-        design = design or ("orthogonal" if keep == EVEN else "independent")
+        if design is None:
+            design = "orthogonal" if keep == EVEN else "independent"
         if design != "independent" and keep != EVEN:
             raise ValueError(
                 f"keep: {keep}: masks of the design {design} keep {EVEN}; set keep to it, or the "
