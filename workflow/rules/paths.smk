@@ -3,6 +3,7 @@
 PATHVARS = workflow.pathvars
 FIGURES = {
     "rq1": ["rq1_maps_over_time", "rq1_auc", "rq1_recovery"],
+    "rq1_convergence": ["rq1_convergence"],
     "rq2": ["rq2_words"],
     "rq3": ["rq3_emergence", "rq3_samplings"],
 }
@@ -53,7 +54,8 @@ def parts_of(wildcards):
     if wildcards.table in ("rq1_auc", "rq1_curves"):
         pattern = "<results>/tables/parts/{table}/<batch>/{method}.tsv"
         return stores(pattern, PLAN.games(BASELINES), table=wildcards.table)
-    return stores("<part>", PLAN.units(), table=wildcards.table)
+    some = config["convergence"]["samplings"] if wildcards.table == "rq1_convergence" else None
+    return stores("<part>", PLAN.units(some), table=wildcards.table)
 
 
 def foreign_stores():

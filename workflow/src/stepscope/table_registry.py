@@ -61,6 +61,12 @@ TABLES = {
         groups=(*STEP, *GAME, "move"),
         quantities=("value",),
     ),
+    "rq1_convergence": Table(
+        question="rq1_convergence",
+        columns=(*KEYS, "estimator", "score", "calls_to_correlation", "calls_to_error"),
+        groups=(*STEP, "estimator", "score"),
+        quantities=("calls_to_correlation", "calls_to_error"),
+    ),
     "rq2_relevance": Table(
         question="rq2",
         columns=(*KEYS, *WORD, "relevance", "relevance_minmax"),
