@@ -158,6 +158,7 @@ LIBRARIES = {"torch", "diffusers", "transformers", "open_clip", "torchvision"}
 PIPELINES = {"torch", "diffusers", "transformers"}
 JUDGES = {"torch", "transformers"}
 LOADED = dict.fromkeys(("generate", "decode", "explain", "play_games"), PIPELINES)
+LOADED["measure_convergence"] = PIPELINES
 LOADED |= dict.fromkeys(("fetch_model", "estimate"), PIPELINES)
 LOADED |= dict.fromkeys(("ground", "probe"), JUDGES)
 LOADED |= dict.fromkeys(

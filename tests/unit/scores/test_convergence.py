@@ -12,8 +12,8 @@ from stepscope.scores import convergence
 from stepscope.table_registry import TABLES
 from support.replayed import replay
 
-SIZE = (12, 10)
-OWN, NOISE = 0.3, 1.0
+SIZE = (16, 16)
+OWN, NOISE = 0.6, 1.0
 
 
 def masks(count, design, seed=0):
@@ -54,7 +54,7 @@ def test_calls_are_what_variances_say():
     trials = {design: masks(2048, design, 1) for design in get_args(Design)}
     rows = {
         row["estimator"]: row
-        for row in convergence.rows_of_step(masks(4096, "orthogonal"), trials, 0.5, 0.15)
+        for row in convergence.rows_of_step(masks(4096, "orthogonal"), trials, 0.7, 0.15)
     }
     assert rows.keys() == convergence.ESTIMATORS.keys()
     assert rows["paired"].keys() <= set(TABLES["rq1_convergence"].columns)
@@ -64,7 +64,7 @@ def test_calls_are_what_variances_say():
     for name, variance in (("independent", apart), ("orthogonal", left)):
         assert rows[name]["calls_to_error"] == pytest.approx(variance / 0.15**2, rel=0.15)
         # correlation ** 2 = signal ** 2 / (signal + error) / (signal + the reference's error)
-        expected = variance / (signal**2 / 0.5**2 / (signal + left / 4096) - signal)
+        expected = variance / (signal**2 / 0.7**2 / (signal + left / 4096) - signal)
         assert rows[name]["calls_to_correlation"] == pytest.approx(expected, rel=0.3)
 
 
