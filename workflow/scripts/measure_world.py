@@ -1,8 +1,10 @@
 """Measure when a noised latent of a composed scene holds each concept."""
 
+import gc
 import os
 import sys
 
+gc.disable()  # until the job begins: what is imported stays
 sys.path.insert(0, os.environ["STEPSCOPE"])  # the package's folder, set by package.smk
 
 from stepscope.embedded.training import clock

@@ -1,8 +1,10 @@
 """Draw when a noised latent holds each family's concept, and when a study's samples show it."""
 
+import gc
 import os
 import sys
 
+gc.disable()  # until the job begins: what is imported stays
 sys.path.insert(0, os.environ["STEPSCOPE"])  # the package's folder, set by package.smk
 
 from stepscope.figures import plotting, world_clock
