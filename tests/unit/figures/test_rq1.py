@@ -31,6 +31,7 @@ def test_recovery_draws_the_null_and_late_steps(rng):
     figure = rq1.recovery(table.assign(recovered=late), **BOOTSTRAP)
     axes = [one for one in figure.findobj(Axes) if one.get_yscale() == "symlog"]
     assert len(axes) == 3 * 3  # predictions by bands
+    assert "\n0.01\n" in drawn(figure)
     for one in axes:
         dashed = [line for line in one.lines if line.get_linestyle() == "--"]
         assert [len(line.get_xdata()) for line in dashed] == [19] * 3  # regions

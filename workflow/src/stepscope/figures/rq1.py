@@ -128,6 +128,7 @@ def _recovered(
     own = table[table["prediction"] == prediction]
     for axes, band in zip(line, BANDS, strict=True):
         axes.set_yscale("symlog", linthresh=LINEAR)
+        axes.yaxis.set_major_formatter(lambda share, _: f"{share:g}")
         axes.axhline(0, color="0.8", lw=0.6)
         for (region, label), colour in zip(REGIONS.items(), plotting.PALETTE, strict=False):
             steps, null = (
