@@ -30,6 +30,7 @@ BOUNDLESS = {
     "samplings/*/timesteps/*",
 }
 SIGNED = {"samplings/*/start", "samplings/*/end"}  # log-SNR
+SIGNED |= {"training/diffusion/finetune/*/log_snr/*"}
 Part = dict[str, Any]
 
 
