@@ -113,7 +113,9 @@ def _title(reader: str) -> str:
     return "posterior given the noised latent" if reader == TRUTH else reader
 
 
-def _middles(axes: Axes, rows: pd.DataFrame, names: list[str], colours: dict[str, tuple]) -> None:
+def _middles(
+    axes: Axes, rows: pd.DataFrame, names: list[str], colours: Mapping[str, tuple]
+) -> None:
     """Draw one reader's middles with intervals, and where energy x SNR / 4 is two nats."""
     for line, name in enumerate(names):
         if name in rows.index:

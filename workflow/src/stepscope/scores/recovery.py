@@ -1,6 +1,6 @@
 """RQ1 straight from the trace: what share of the picture a step recovers, by region and band."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -125,7 +125,7 @@ def _predicted(
     yield null, null[-1]
 
 
-def halves(sample: Recorded, log_snr: np.ndarray, attrs: Mapping[str, Any]) -> np.ndarray:
+def halves(sample: Recorded, log_snr: np.ndarray, attrs: Mapping[Hashable, Any]) -> np.ndarray:
     """Clean latents (half, step, C, y, x) by the unconditional and the conditional output.
 
     A clean latent is linear in the output, so that those of the halves are as far from the stored

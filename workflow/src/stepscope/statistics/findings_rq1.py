@@ -61,7 +61,10 @@ def regions_and_detail(measured: Mapping[str, pd.DataFrame]) -> Iterator[Finding
             own = trends.get("df_rise", trend(rows.iloc[:0], value))
             text = f"rank correlation with log-SNR of DF-RISE's {name}, over steps{over}"
             reason = "no DF-RISE maps at two steps or more"
-            references = {"without_objects": UNPLAYED, "with_centre": "the same map at every step"}
+            references: dict[str, float | str] = {
+                "without_objects": UNPLAYED,
+                "with_centre": "the same map at every step",
+            }
             if "random" in trends:
                 references["at_chance"] = over_prompts(trends["random"]).mean()
             yield Finding.of_samples("R1a", text, expected, own, reason, references)
