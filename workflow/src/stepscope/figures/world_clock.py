@@ -11,6 +11,7 @@ from matplotlib.figure import Figure, SubFigure
 from stepscope.figures import plotting
 
 TRUTH = "bayes"
+LEAST = 1e-4  # share of the error that is still drawn; the last step leaves none
 
 
 @plotting.styled
@@ -87,7 +88,12 @@ def _study(
     def draw(figure: SubFigure) -> None:
         above, below = figure.subplots(2, 1, sharex=True, height_ratios=[1.6, 0.18 * len(names)])
         above.plot(left["log_snr"], left["error_left"], ".-", color=plotting.BLUE, ms=4)
-        above.set(yscale="log", ylabel="share of the error left\n(guided, median)")
+        above.set(
+            yscale="log",
+            ylim=(LEAST, 2 * np.max(left["error_left"])),
+            ylabel="share of the error left\n(guided, median)",
+        )
+        above.yaxis.set_major_formatter("{x:g}")
         plotting.step_axis(above, pd.DataFrame({key: left[key] for key in ("step", "log_snr")}))
         for line, name in enumerate(names):
             found = onsets.loc[onsets["family"] == name, "onset_log_snr"].dropna()
@@ -102,7 +108,7 @@ def _study(
         plotting.log_snr_axis(below)
         samples = len(onsets[["prompt_id", "seed"]].drop_duplicates())
         below.set_xlabel(
-            f"log-SNR (nats); onsets in x0(e_u): median and quartiles ({samples} samples); "
+            f"log-SNR (nats)\nonsets in x0(e_u): median and quartiles ({samples} samples); "
             "black: the posterior's middle"
         )
 
