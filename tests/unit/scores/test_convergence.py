@@ -5,6 +5,7 @@ from typing import get_args
 import numpy as np
 import pytest
 
+from stepscope.methods import effects
 from stepscope.methods.df_rise import df_rise
 from stepscope.methods.effects import main_effects
 from stepscope.methods.masks import ORDER, Design, orthogonal
@@ -50,7 +51,8 @@ def test_calls_are_read_between_numbers_of_masks(values, passed):
     assert found == pytest.approx(passed, nan_ok=True)
 
 
-def test_calls_are_what_variances_say():
+def test_calls_are_what_variances_say(monkeypatch):
+    monkeypatch.setattr(effects, "RADII", (1, 0))  # which has the neighbour, and is quick
     trials = {design: masks(2048, design, 1) for design in get_args(Design)}
     rows = {
         row["estimator"]: row

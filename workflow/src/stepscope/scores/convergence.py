@@ -57,7 +57,7 @@ ESTIMATORS = {
 REFERENCE = "orthogonal"
 SCORES = ("pixel", "mean", "region")
 FEWEST = 16  # masks of a map
-MAPS = 8  # of as many masks, at most, whose correlations and errors are averaged
+MAPS = 4  # of as many masks, at most, whose correlations and errors are averaged
 
 
 def counts(most: int) -> list[int]:
