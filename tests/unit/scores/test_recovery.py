@@ -70,15 +70,15 @@ def test_an_empty_region_and_a_missing_mask_are_not_scored():
     assert np.isnan(recovery.recovered(denoised, final, unknown, *rest)).all()
 
 
-@pytest.mark.parametrize("guidance", [4.0, 1.0])
+@pytest.mark.parametrize(("guidance", "rescale"), [(4.0, 0.0), (4.0, 0.7), (1.0, 0.0)])
 @pytest.mark.parametrize("kind", ["epsilon", "v_prediction", "sample", "flow"])
-def test_clean_latents_of_the_halves_follow_from_the_guided_one(kind, guidance):
+def test_clean_latents_of_the_halves_follow_from_the_guided_one(kind, guidance, rescale):
     generator = torch.Generator().manual_seed(0)
     z, log_snr = torch.randn(3, 1, 2, 4, 4, generator=generator).double(), np.array([-5, 0, 3.0])
     outputs = torch.randn(3, 2, 2, 4, 4, generator=generator).double()
     if guidance <= 1:
         outputs[:, 0] = torch.nan
-    mixed = prediction.guided(outputs, guidance)[:, None]
+    mixed = prediction.guided(outputs, guidance, rescale)[:, None]
     exact, of_guided = (
         torch.stack(
             [prediction.clean(*pair, kind) for pair in zip(z, of, log_snr, strict=True)]
@@ -86,7 +86,7 @@ def test_clean_latents_of_the_halves_follow_from_the_guided_one(kind, guidance):
         for of in (outputs, mixed)
     )
     sample = Recorded(z[:, 0].numpy(), outputs.numpy(), of_guided[:, 0])
-    attrs = {"guidance": guidance, "guidance_rescale": 0.0, "prediction_type": kind}
+    attrs = {"guidance": guidance, "guidance_rescale": rescale, "prediction_type": kind}
     found = recovery.halves(sample, log_snr, attrs)
     np.testing.assert_allclose(found, exact.swapaxes(0, 1), rtol=1e-9, atol=1e-9)
 

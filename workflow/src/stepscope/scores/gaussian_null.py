@@ -19,7 +19,7 @@ def moments(finals: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     Gaussian on a torus: at every frequency, the covariance of the channels' orthonormal Fourier
     coefficients, so that white noise of variance 1 has the identity everywhere.
     """
-    count, sums, products = 0, np.zeros(1), np.zeros(1, complex)
+    count, sums, products = 0, np.zeros(1), np.zeros(1, np.complex128)
     for final in finals:
         wave = np.moveaxis(np.fft.fft2(final.astype(np.float64), norm="ortho"), 0, -1)
         count, sums = count + 1, sums + final.mean((1, 2), dtype=np.float64)

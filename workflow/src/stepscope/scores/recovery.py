@@ -1,14 +1,13 @@
 """RQ1 straight from the trace: what share of the picture a step recovers, by region and band."""
 
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 import xarray as xr
 
-from stepscope.diffusion import prediction
+from stepscope.diffusion.levels import levels
 from stepscope.pictures.regions import REGIONS, object_mask, onto, split
 from stepscope.scores import gaussian_null
 from stepscope.store import tables
@@ -125,19 +124,30 @@ def _predicted(
     yield null, null[-1]
 
 
-def halves(sample: Recorded, log_snr: np.ndarray, attrs: Mapping[Hashable, Any]) -> np.ndarray:
+def halves(sample: Recorded, log_snr: np.ndarray, attrs: Mapping[Any, Any]) -> np.ndarray:
     """Clean latents (half, step, C, y, x) by the unconditional and the conditional output.
 
     A clean latent is linear in the output, so that those of the halves are as far from the stored
     guided one as their outputs are from the guided output. NaN for a half that there is not.
     """
-    outputs = torch.from_numpy(sample.outputs).double()  # (step, half, C, y, x)
-    mixed = prediction.guided(outputs, attrs["guidance"], attrs["guidance_rescale"])
-    steps = [
-        prediction.clean(torch.zeros(()), output, float(level), attrs["prediction_type"])
-        for output, level in zip(outputs - mixed[:, None], log_snr, strict=True)
-    ]
-    return sample.denoised + torch.stack(steps, 1).numpy()
+    outputs = sample.outputs.astype(np.float64).swapaxes(0, 1)  # (half, step, C, y, x)
+    uncond, cond = outputs
+    mixed = cond
+    if attrs["guidance"] > 1:
+        mixed = uncond + attrs["guidance"] * (cond - uncond)
+        if rescale := attrs["guidance_rescale"]:  # as in `diffusion.prediction.guided`
+            spread = [of.std((1, 2, 3), keepdims=True) for of in (cond, mixed)]
+            mixed = mixed * (1 - rescale + rescale * spread[0] / spread[1])
+    by_output = np.array([_by_output(level, attrs["prediction_type"]) for level in log_snr])
+    return sample.denoised + by_output[:, None, None, None] * (outputs - mixed)
+
+
+def _by_output(log_snr: float, prediction_type: str) -> float:
+    """What the clean latent gains with an output (see `diffusion.prediction.clean`)."""
+    alpha, sigma = levels(float(log_snr), prediction_type)
+    if prediction_type == "sample":
+        return 1.0
+    return -sigma / alpha if prediction_type == "epsilon" else -sigma
 
 
 def write_recovery(

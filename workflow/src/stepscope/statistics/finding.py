@@ -1,6 +1,6 @@
 """A finding: what the tables say about a claim."""
 
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -9,6 +9,7 @@ import pandas as pd
 # What would have been found without objects (the Gaussian null), by a random map in the place of
 # the method's, and by the centre map.
 REFERENCES = ("without_objects", "at_chance", "with_centre")
+References = dict[str, float | str]  # each as a number, or why there is none
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class Finding:
     p_value: float | None = None  # of a null of its own; otherwise pairs are exchanged
     reason: str = ""
     noises: int = 0  # distinct seeds behind the values
-    references: Mapping[str, float | str] = field(default_factory=dict)  # or why there is none
+    references: References = field(default_factory=dict)
 
     @classmethod
     def of_samples(
@@ -32,7 +33,7 @@ class Finding:
         expected: int,
         values: pd.Series,
         reason: str,
-        references: Mapping[str, float | str] | None = None,
+        references: References | None = None,
     ) -> "Finding":
         """The finding of values by (prompt_id, seed, ...), averaged over what a prompt has."""
         known = values.dropna()
@@ -40,9 +41,9 @@ class Finding:
         means, other = over_prompts(values).to_numpy(), references or {}
         return cls(claim, statistic, expected, means, None, reason, noises, other)
 
-    def found_otherwise(self) -> dict[str, float | str]:
+    def found_otherwise(self) -> References:
         """The `REFERENCES` that are numbers, NaN for others, and `lacking`: why these are not."""
-        numbers: dict[str, float | str] = {}
+        numbers: References = {}
         why = []
         for name in REFERENCES:
             reference = self.references.get(name, "not measured")

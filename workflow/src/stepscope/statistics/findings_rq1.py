@@ -4,12 +4,14 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import pandas as pd
 
-from stepscope.statistics.finding import Finding, over_prompts
+from stepscope.statistics.finding import Finding, References, over_prompts
 
 BETTER = {"deletion": -1, "insertion": 1}  # sign of a better explanation's normalised area
 PREDICTIONS = ("e_u", "e_c", "guided")
 NULL = "gaussian"
-NO_MAPS = {name: "read of the trace, without a map" for name in ("at_chance", "with_centre")}
+NO_MAPS: References = dict.fromkeys(
+    ("at_chance", "with_centre"), "read of the trace, without a map"
+)
 UNPLAYED = "no method is run on the Gaussian null"
 
 
@@ -61,7 +63,7 @@ def regions_and_detail(measured: Mapping[str, pd.DataFrame]) -> Iterator[Finding
             own = trends.get("df_rise", trend(rows.iloc[:0], value))
             text = f"rank correlation with log-SNR of DF-RISE's {name}, over steps{over}"
             reason = "no DF-RISE maps at two steps or more"
-            references: dict[str, float | str] = {
+            references: References = {
                 "without_objects": UNPLAYED,
                 "with_centre": "the same map at every step",
             }
@@ -83,7 +85,7 @@ def regions_and_detail(measured: Mapping[str, pd.DataFrame]) -> Iterator[Finding
                 for which in (prediction, NULL)
             )
             text = f"log-SNR at which {name}, in x0({prediction}) beyond the Gaussian null"
-            references = NO_MAPS | {"without_objects": over_prompts(null).mean()}
+            references = {**NO_MAPS, "without_objects": over_prompts(null).mean()}
             reason = f"x0({prediction}) or the null recovers none of the regions"
             yield Finding.of_samples("R1a", text, 1, own - null, reason, references)
 
@@ -131,7 +133,7 @@ def _rivals(claim: str, frame: pd.DataFrame, own: str, names: Sequence[str]) -> 
             paired = wide.dropna(subset=[own, name])
             missing = [one for one in (own, name) if wide[one].isna().all()]
             lacking = f"the games have no {' and no '.join(missing)}"
-            references: dict[str, float | str] = {"without_objects": UNPLAYED}
+            references: References = {"without_objects": UNPLAYED}
             for reference, baseline in (("at_chance", "random"), ("with_centre", "centre")):
                 rival = f"the rival is the {baseline} map"
                 instead = over_prompts(paired[baseline] - paired[name]).mean()

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from stepscope.statistics import inference
-from stepscope.statistics.finding import Finding, noises_of
+from stepscope.statistics.finding import Finding, References, noises_of
 from stepscope.store import tables
 
 NO_WORDS = "the Gaussian null has no words"
@@ -110,7 +110,7 @@ def df_cam_follows_relevance(
     reason = "needs df_cam_word and relevance at three steps or more, and two words with regions"
     blocks = _over_seeds(of_seeds)
     found = _matched("R2b", text, blocks, [1] * len(blocks), draws, seed, reason)
-    references: dict[str, float | str] = {
+    references: References = {
         "without_objects": NO_WORDS,
         "with_centre": "the same map at every step",
     }
@@ -163,7 +163,7 @@ def _matched(
     values = (
         np.concatenate(effects) if by_curve else np.array([effect.mean() for effect in effects])
     )
-    references = {
+    references: References = {
         "without_objects": NO_WORDS,
         "at_chance": "measured from chance, which is 0",
         "with_centre": "read of relevance, without a map",

@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 
 from stepscope.scores import word_relevance
-from stepscope.statistics.finding import Finding, noises_of
+from stepscope.statistics.finding import Finding, References, noises_of
 
 SEMANTIC, DETAIL = ("object", "relation"), "texture"  # concept families by stage, by the paper
 KINDS = ["uniform", "early", "latter"]  # of samplings
-LACKING = {"without_objects": "the Gaussian null has no words and no concepts"}
+LACKING: References = {"without_objects": "the Gaussian null has no words and no concepts"}
 LACKING |= dict.fromkeys(("at_chance", "with_centre"), "measured without a map")
 
 
