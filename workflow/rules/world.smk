@@ -21,7 +21,11 @@ rule measure_world:
         folder=str(folder_at(AUTOENCODER)),
         fingerprint=lambda wildcards: digests.fingerprint(folder_at(AUTOENCODER)),
         settings=recipe("clock"),
-        code=code("embedded.training.clock", "store.tables"),
+        code=code(
+            "embedded.training.clock",
+            "store.tables",
+            tables=("world_clock", "world_clock_families"),
+        ),
     script:
         "../scripts/measure_world.py"
 
