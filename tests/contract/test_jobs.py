@@ -140,10 +140,14 @@ def test_games_score_every_map_and_the_baselines(folder):
         "cosine",
         "",
     )
-    keys = [name for name in TABLES["rq1_curves"].columns if name not in ("move", "value")]
+    measured = ("move", "value", "normalised")
+    keys = [name for name in TABLES["rq1_curves"].columns if name not in measured]
     again = curves.groupby(keys)["value"].agg(lambda line: games.auc(line.to_numpy()))
     expected = areas.set_index(keys)[["auc_distance", "auc_similarity"]].max(axis=1)
     np.testing.assert_allclose(again, expected.reindex(again.index), rtol=1e-6)
+    shares = curves.groupby(keys)["normalised"].agg(lambda line: games.auc(line.to_numpy()))
+    normalised = areas.set_index(keys)["auc_normalised"].reindex(shares.index)
+    np.testing.assert_allclose(shares, normalised, rtol=1e-5, atol=1e-6)
 
 
 def test_a_number_of_moves_takes_the_area_of_few(folder, monkeypatch):
@@ -160,7 +164,9 @@ def test_a_constant_map_is_reported_and_not_scored(folder, monkeypatch, capsys):
     )
     areas, _ = played(folder, "information")
     assert (
-        areas[areas["method"] == "information"][["auc_distance", "auc_similarity"]]
+        areas[areas["method"] == "information"][
+            ["auc_distance", "auc_similarity", "auc_normalised"]
+        ]
         .isna()
         .to_numpy()
         .all()

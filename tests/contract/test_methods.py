@@ -54,7 +54,9 @@ def test_words_have_finite_maps_of_their_own(kind, method):
 @pytest.mark.parametrize("kind", PIPELINES)
 def test_df_rise_and_df_cam_are_finite(kind):
     denoiser, step = replay(kind)
-    for name, result in df_rise(denoiser, step, masks=20, variants=["paper", "official"]).items():
+    results = df_rise(denoiser, step, masks=20, variants=["paper", "official"])
+    assert results.pop("masks") == 20
+    for name, result in results.items():
         map_ = result[0] if isinstance(result, tuple) else result
         assert map_.shape == (12, 18), name
         assert np.isfinite(map_).all(), name

@@ -186,11 +186,12 @@ def test_height_or_width_alone_leaves_the_other_as_the_models_own(pipeline):
 
 
 def test_generate_seeds_each_sample(pipeline):
-    own, sampling = pipeline.scheduler, {"kind": "custom", "timesteps": [999, 500, 20]}
+    # not from 999: where nearly all is noise, a clean latent is a hundred times as rounded
+    own, sampling = pipeline.scheduler, {"kind": "custom", "timesteps": [700, 500, 20]}
     found = generated(pipeline, sampling)
     assert pipeline.scheduler is own
     assert len(found.latents) == 2
-    assert found.timesteps.tolist() == pytest.approx([999, 500, 20])
+    assert found.timesteps.tolist() == pytest.approx([700, 500, 20])
     assert [word.role for word in found.words[0]] == ["", "", "subject", "", "", "", "subject"]
     alone = generated(pipeline, sampling, PROMPTS[:1], seeds=[5])
     assert torch.equal(alone.latents[0, 0], found.latents[0, 0])

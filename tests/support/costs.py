@@ -22,6 +22,13 @@ CONFIG = {
         }
     },
     "games": {"samplings": None, "steps": [2, 8], "samples": 3, "moves": None, "batch": 6},
+    "convergence": {
+        "samplings": None,
+        "steps": [2, 8],
+        "samples": 1,
+        "masks": 8192,
+        "trials": 4096,
+    },
     "probe": {"size": 64},
 }
 PROMPTS = {

@@ -57,6 +57,7 @@ def recovery_table(rng, prompts=12):
             prompt_id=[f"p{i:02}" for i in range(prompts)],
             seed=[0, 1],
             step=range(1, 21),
+            prediction=["e_u", "e_c", "guided", "gaussian"],
             region=["object", "background", "border"],
             band=["low", "mid", "high"],
         )

@@ -15,6 +15,7 @@ def trace(samples=2, steps=4, side=8, seed=0, words=PROMPT):
     left = (2 / 3) ** np.arange(steps)[:, None, None, None]
     denoised = np.stack([f + left * s for f, s in zip(final, start, strict=True)]).astype("f4")
     latent = np.repeat(final[:, None], steps + 1, axis=1)
+    output = np.repeat(denoised[:, :, None], 2, axis=2)  # both halves say the same
     number = np.arange(1, steps + 1)
     row = [
         {"index": i, "text": text, "role": role, "tokens": [i + 1]}
@@ -29,12 +30,22 @@ def trace(samples=2, steps=4, side=8, seed=0, words=PROMPT):
             "seed": ("sample", np.arange(samples) % 2),
             "prompt_id": ("sample", np.array([f"p{i // 2}" for i in range(samples)], dtype=object)),
         },
-        attrs={"words": [row] * samples, "prompts": ["a cat on blue"] * samples},
+        attrs={
+            "words": [row] * samples,
+            "prompts": ["a cat on blue"] * samples,
+            "guidance": 4.0,
+            "guidance_rescale": 0.0,
+            "prediction_type": "sample",
+            "trace": "generate",
+        },
     )
     return xr.DataTree.from_dict(
         {
             "/": root,
             "latent": xr.Dataset({"value": (("sample", "state", "channel", "y", "x"), latent)}),
+            "output": xr.Dataset(
+                {"value": (("sample", "step", "half", "channel", "y", "x"), output)}
+            ),
             "denoised": xr.Dataset({"value": (("sample", "step", "channel", "y", "x"), denoised)}),
         }
     )

@@ -31,14 +31,17 @@ ARROWS = {
     "estimate": {"models", "diffusion", "tracing", "pictures", "methods", "scores", "progress"},
 }
 # Modules beside the folders import none of them, and every folder may import them.
-SHARED = {"allocator", "joblog", "outputs", "plugins", "language", "table_registry", "timesteps"}
+SHARED = {"allocator", "collector", "joblog", "outputs", "plugins", "language"}
+SHARED |= {"table_registry", "timesteps"}
 LIGHT = {"yaml", "jsonschema"}  # what a Snakefile's imports may take beside the standard library
 LINES = {"package.smk": 100, "study.smk": 100, "paths.smk": 100, "params.smk": 100}
 LINES |= {"resources.smk": 100}
 HEAD = """
+import gc
 import os
 import sys
 
+gc.disable()  # until the job begins: what is imported stays
 sys.path.insert(0, os.environ["STEPSCOPE"])  # the package's folder, set by package.smk
 """
 
@@ -96,7 +99,7 @@ def test_folders_and_modules_are_those_that_are_known():
 
 @pytest.mark.parametrize("part", [*ARROWS, *sorted(SHARED)])
 def test_imports_follow_the_arrows(part):
-    allowed = ARROWS[part] | SHARED | {part} if part in ARROWS else {"allocator"}
+    allowed = ARROWS[part] | SHARED | {part} if part in ARROWS else {"allocator", "collector"}
     against = {
         f"{dotted(path)} imports {module}"
         for path in MODULES
@@ -155,9 +158,12 @@ LIBRARIES = {"torch", "diffusers", "transformers", "open_clip", "torchvision"}
 PIPELINES = {"torch", "diffusers", "transformers"}
 JUDGES = {"torch", "transformers"}
 LOADED = dict.fromkeys(("generate", "decode", "explain", "play_games"), PIPELINES)
+LOADED |= {"measure_convergence": PIPELINES, "recover": {"torch"}}
 LOADED |= dict.fromkeys(("fetch_model", "estimate"), PIPELINES)
 LOADED |= dict.fromkeys(("ground", "probe"), JUDGES)
-LOADED |= dict.fromkeys(("train_vae", "train_diffusion", "train_segmenter"), PIPELINES)
+LOADED |= dict.fromkeys(
+    ("train_vae", "train_diffusion", "train_segmenter", "measure_world"), PIPELINES
+)
 LOADED |= dict.fromkeys(("train_clip", "assess_training"), PIPELINES | {"open_clip"})
 
 
@@ -175,27 +181,46 @@ def at_import(body: list[ast.stmt]) -> list[ast.stmt]:
     return found
 
 
-def libraries(path: Path, seen: set[Path]) -> set[str]:
-    """Top-level names of all that a file imports at once, itself or by modules of the package."""
+def imported_at_once(path: Path, seen: set[Path]) -> set[str]:
+    """All that a file imports at once, itself or by modules of the package, by dotted names."""
     seen.add(path)
     statements = at_import(ast.parse(path.read_text(encoding="utf-8")).body)
     found = set()
     for base, names in digests.imports(ast.Module(statements, [])):
-        found.add(base.partition(".")[0])
+        found |= {base, *(f"{base}.{name}" for name in names)}
         for module in {base, *(f"{base}.{name}" for name in names)} & NAMES:
             (place,) = (path for path in MODULES if dotted(path) == module)
             if place not in seen:
-                found |= libraries(place, seen)
+                found |= imported_at_once(place, seen)
     return found
+
+
+def libraries(path: Path) -> set[str]:
+    """Top-level names of all that a file imports at once."""
+    return {name.partition(".")[0] for name in imported_at_once(path, set())}
+
+
+# One class each of an encoder, a judge or a pipeline is tenths of a second in every job.
+ALWAYS = {
+    "transformers",
+    "transformers.PreTrainedModel",  # diffusers imports it with its networks
+}
+
+
+@pytest.mark.parametrize("name", ["decode", "explain", "play_games", "probe", "ground"])
+def test_scripts_import_classes_of_models_when_they_load_one(name):
+    found = imported_at_once(ROOT / "workflow" / "scripts" / f"{name}.py", set())
+    assert {each for each in found if each.startswith("transformers")} <= ALWAYS
+    assert not any(each.startswith("diffusers.pipelines") for each in found)
 
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=name_of)
 def test_scripts_load_no_model_library_that_they_do_not_need(path):
-    assert libraries(path, set()) & LIBRARIES <= LOADED.get(path.stem, set())
+    assert libraries(path) & LIBRARIES <= LOADED.get(path.stem, set())
 
 
 def test_the_libraries_of_scripts_are_found():
     (generate,) = (path for path in SCRIPTS if path.stem == "generate")
     (merge,) = (path for path in SCRIPTS if path.stem == "merge_table")
-    assert libraries(generate, set()) & LIBRARIES == PIPELINES
-    assert {"pandas", "xarray"} <= libraries(merge, set())
+    assert libraries(generate) & LIBRARIES == PIPELINES
+    assert {"pandas", "xarray"} <= libraries(merge)

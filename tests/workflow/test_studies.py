@@ -21,6 +21,7 @@ def test_study_file_of_a_user_runs_only_its_own(fresh):
     assert "results/mine/" in printed
     assert "pairs" not in printed
     assert "results/tiny" not in printed
+    assert "measure_convergence" not in printed  # it is asked for by its own target
 
 
 def test_the_papers_study_is_planned(fresh):

@@ -91,7 +91,7 @@ def recipe(part):
         if part not in training:
             raise WorkflowError(f"{STUDY_FILE}: training/{part}: the recipe is missing.")
         shared = {key: training[key] for key in ("seed", "checkpoint_minutes")}
-        if part == "quality":  # nothing is trained
+        if part in ("quality", "clock"):  # nothing is trained
             return training[part] | {"seed": training["seed"]}
         read = {"quality": training["quality"]} if part == "diffusion" else {}
         return shared | training[part] | read

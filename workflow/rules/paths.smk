@@ -3,6 +3,7 @@
 PATHVARS = workflow.pathvars
 FIGURES = {
     "rq1": ["rq1_maps_over_time", "rq1_auc", "rq1_recovery"],
+    "rq1_convergence": ["rq1_convergence"],
     "rq2": ["rq2_words"],
     "rq3": ["rq3_emergence", "rq3_samplings"],
 }
@@ -10,6 +11,7 @@ CATEGORIES = {
     "rq1": "RQ1: what a step recovers",
     "rq2": "RQ2: which words a step works on",
     "rq3": "RQ3: which concept a step decides",
+    "world": "World: when a noised latent holds a concept",
 }
 
 
@@ -52,7 +54,8 @@ def parts_of(wildcards):
     if wildcards.table in ("rq1_auc", "rq1_curves"):
         pattern = "<results>/tables/parts/{table}/<batch>/{method}.tsv"
         return stores(pattern, PLAN.games(BASELINES), table=wildcards.table)
-    return stores("<part>", PLAN.units(), table=wildcards.table)
+    some = config["convergence"]["samplings"] if wildcards.table == "rq1_convergence" else None
+    return stores("<part>", PLAN.units(some), table=wildcards.table)
 
 
 def foreign_stores():
@@ -68,10 +71,7 @@ def methods_of(wildcards):
 
 
 def region_of(wildcards):
-    """The masks, for a method that asks for the objects' region.
-
-    A function, since lookup() searches the whole config for each of thousands of jobs.
-    """
+    """The masks, for a method that asks for the objects' region."""
     return PATHVARS.apply("<masks>") if PLAN.needs_masks(wildcards.method) else []
 
 

@@ -5,6 +5,7 @@ rule recover:
     input:
         traces="<traces>",
         masks="<masks>",
+        moments="<moments>",
     output:
         "<results>/tables/parts/rq1_recovery/<batch>.tsv",
     log:

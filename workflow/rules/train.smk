@@ -1,5 +1,4 @@
-# The embedded models from scratch: `snakemake train` writes results/training/; nothing else needs it.
-# New weights are copied to resources/models/ by hand, with their cards.
+# The embedded models from scratch, into results/training/; copied to resources/models/ by hand.
 
 
 rule train_vae:
@@ -111,6 +110,7 @@ rule assess_training:
         runtime="1h",
     params:
         settings=recipe("quality"),
+        clock=recipe("clock"),
         code=code("embedded.training.quality"),
     script:
         "../scripts/assess_training.py"

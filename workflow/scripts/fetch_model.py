@@ -1,8 +1,10 @@
 """Fetch a model from the hub at its pinned revision and record its files."""
 
+import gc
 import os
 import sys
 
+gc.disable()  # until the job begins: what is imported stays
 sys.path.insert(0, os.environ["STEPSCOPE"])  # the package's folder, set by package.smk
 # Jobs are offline; this one is only where the user said so. The hub's library reads it once.
 os.environ["HF_HUB_OFFLINE"] = os.environ["STEPSCOPE_HUB_OFFLINE"]

@@ -1,8 +1,10 @@
 """Find the regions of the words in a batch's pictures."""
 
+import gc
 import os
 import sys
 
+gc.disable()  # until the job begins: what is imported stays
 sys.path.insert(0, os.environ["STEPSCOPE"])  # the package's folder, set by package.smk
 
 from stepscope.joblog import joblog

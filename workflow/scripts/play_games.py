@@ -1,8 +1,10 @@
 """Play the deletion and insertion games on a method's maps of a batch, or on the baselines."""
 
+import gc
 import os
 import sys
 
+gc.disable()  # until the job begins: what is imported stays
 sys.path.insert(0, os.environ["STEPSCOPE"])  # the package's folder, set by package.smk
 
 from stepscope.joblog import joblog

@@ -1,8 +1,10 @@
 """Draw what each step recovers, by region and frequency band."""
 
+import gc
 import os
 import sys
 
+gc.disable()  # until the job begins: what is imported stays
 sys.path.insert(0, os.environ["STEPSCOPE"])  # the package's folder, set by package.smk
 
 from stepscope.figures import plotting, rq1

@@ -1,8 +1,10 @@
-"""Measure what share of the error each step of a batch removes, by region and band."""
+"""Measure what share of the picture each step of a batch recovers, by region and band."""
 
+import gc
 import os
 import sys
 
+gc.disable()  # until the job begins: what is imported stays
 sys.path.insert(0, os.environ["STEPSCOPE"])  # the package's folder, set by package.smk
 
 from stepscope.joblog import joblog
@@ -17,5 +19,6 @@ with (
         table,
         traces=snakemake.input.traces,
         masks=snakemake.input.masks,
+        moments=snakemake.input.moments,
         keys={name: snakemake.wildcards[name] for name in ("model", "dataset", "sampling")},
     )

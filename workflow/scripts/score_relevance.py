@@ -1,8 +1,10 @@
 """Sum the word maps of a batch to a score per word and step, and those to one per role."""
 
+import gc
 import os
 import sys
 
+gc.disable()  # until the job begins: what is imported stays
 sys.path.insert(0, os.environ["STEPSCOPE"])  # the package's folder, set by package.smk
 
 from stepscope.joblog import joblog

@@ -1,8 +1,10 @@
 """Measure how much of the maps of a batch lies on objects and on detail."""
 
+import gc
 import os
 import sys
 
+gc.disable()  # until the job begins: what is imported stays
 sys.path.insert(0, os.environ["STEPSCOPE"])  # the package's folder, set by package.smk
 
 from stepscope.joblog import joblog

@@ -1,15 +1,27 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import open_clip
+import pandas as pd
 import pytest
 import torch
 import yaml
 from diffusers import AutoencoderKL
 from torch import nn
 
-from stepscope.embedded import scenes
-from stepscope.embedded.training import clip, diffusion, loop, pipeline, quality, segmenter, vae
+from stepscope.embedded import captions, details, scenes
+from stepscope.embedded.training import (
+    clip,
+    clock,
+    diffusion,
+    examples,
+    loop,
+    pipeline,
+    quality,
+    segmenter,
+    vae,
+)
 from stepscope.embedded.training.conversion import encode
 from stepscope.embedded.training.judges import bands, by_log_snr, learnt_from
 from stepscope.embedded.training.muon import Muon, optimizers_for
@@ -19,6 +31,7 @@ from support.workflow import ROOT
 COMMON = {"seed": 0, "checkpoint_minutes": 5}
 BETAS = {"beta_schedule": "linear", "beta_start": 0.00085, "beta_end": 0.02}
 QUALITY = {"prompts": 2, "steps": 2, "guidance": 4.0}
+READERS = ("untrained", "CLIP")
 RATES = {"learning_rate": 1e-3, "muon_learning_rate": 1e-3}
 
 
@@ -35,6 +48,7 @@ def trained(tmp_path_factory):
         pool=8,
         steps=2,
         batch=2,
+        detail_weight=5.0,
         ema_decay=0.9,
         bfloat16=False,
         test_scenes=2,
@@ -56,6 +70,8 @@ def trained(tmp_path_factory):
         batch=4,
         empty_captions=0.1,
         snr_gamma=5.0,
+        detail_weight=3.0,
+        finetune=[{"steps": 1, "seal": 0.3, "seal_weight": 12.0, "log_snr": [-4, 1], "rate": 0.5}],
         ema_decay=0.9,
         bfloat16=False,
     )
@@ -89,7 +105,8 @@ def test_latents_have_unit_variance(trained):
     assert latents.std().item() == pytest.approx(1, abs=0.25)
 
 
-def test_the_models_load_in_their_own_libraries_and_are_judged(trained):
+def test_the_models_load_in_their_own_libraries_and_are_judged(trained, monkeypatch):
+    monkeypatch.setattr(clock, "BOOTSTRAP", 10)
     model, _, _ = open_clip.create_model_and_transforms(f"local-dir:{trained / 'clip'}")
     assert model.visual.image_size == 64
     folder = trained / "quality"
@@ -100,12 +117,18 @@ def test_the_models_load_in_their_own_libraries_and_are_judged(trained):
         trained / "segmenter",
         seed=0,
         **QUALITY,
+        clock_of={"count": 2, "noises": 1, "draws": 40, "seed": 0},
     )
-    assert {"single object (segmenter)", "both objects (sprites)", "texture (CLIP)"} <= set(
+    assert {"single object (segmenter)", "both objects (sprites)", "relation (CLIP)"} <= set(
         measured
     )
     assert all(0 <= value <= 1 for value in measured.values())
     assert (folder / "contact_sheet.png").is_file()
+    rows = pd.read_table(folder / "world_clock.tsv")
+    assert set(rows["reader"]) == {"bayes", *(f"{p}, {r}" for p in ("e_u", "e_c") for r in READERS)}
+    assert set(rows["family"]) == set(scenes.FAMILIES)
+    assert rows.loc[rows["reader"] == "e_u, CLIP", "log_snr"].nunique() > 15
+    assert "seal, e_u, untrained" in (folder / "README.md").read_text()
     for name in ("vae", "pipeline", "pipeline/vae", "clip", "segmenter"):
         assert "OpenMoji" in (trained / name / "README.md").read_text()
         assert list((trained / name).glob("loss_*.tsv"))
@@ -127,8 +150,8 @@ def test_the_recipe_makes_the_schedule_of_the_shipped_model():
     assert {key: saved[key] for key in diffusion.BETAS} == {
         key: made.config[key] for key in diffusion.BETAS
     }
-    assert learnt_from(pipeline.log_snr(made)) == 700
-    assert learnt_from(pipeline.log_snr(diffusion.scheduler(BETAS))) == 467
+    assert learnt_from(pipeline.log_snr(made)) == 494
+    assert learnt_from(pipeline.log_snr(diffusion.scheduler(BETAS))) == 466
 
 
 @pytest.mark.parametrize(
@@ -172,8 +195,15 @@ def test_an_unknown_word_is_several_tokens_and_a_caption_word_is_one(tmp_path):
     tokenizer = build_tokenizer(tmp_path)
     assert all(len(tokenizer.tokenize(word)) == 1 for word in caption_words())
     assert len(tokenizer.tokenize("zebra")) > 1
-    captions = [scenes.caption(scenes.compose(i).spec) for i in range(100)]
-    assert max(map(len, tokenizer(captions).input_ids)) <= MAX_TOKENS
+    longest = [
+        captions.caption(scenes.compose(i).spec, order)
+        for i in range(30)
+        for order in captions.ORDERS
+    ]
+    whole = tokenizer(longest, truncation=False).input_ids
+    assert max(map(len, whole)) <= MAX_TOKENS
+    judged = open_clip.tokenize(longest, 2 * clip.CONTEXT)
+    assert (judged != 0).sum(1).max() <= clip.CONTEXT
 
 
 def test_concept_targets_are_distributions_over_what_is_shown():
@@ -181,7 +211,77 @@ def test_concept_targets_are_distributions_over_what_is_shown():
         scene = scenes.compose(seed)
         target = clip.targets(scene)
         assert target["object"].sum() == pytest.approx(1)
-        assert target["relation"].sum() == (scene.relation is not None)
+        assert target["relation"].sum() == (scene.spec.relation is not None)
+        for family in scenes.DETAILS:
+            (concept,) = scenes.concepts(scene.spec, family)
+            assert target[family].argmax() == scenes.FAMILIES[family].index(concept)
+
+
+def test_pictures_to_encode_are_scenes_with_grain_and_seals_of_other_strengths():
+    scene, varied = scenes.compose(0), vae.pictures_of(1, 0)[0]
+    difference = np.abs(varied.astype(int) - scene.picture)
+    assert 0 < difference.mean() < 0.1 * 255
+    assert difference.max() < 0.5 * 255  # the same objects at the same places
+
+
+def test_details_weigh_more_and_the_rest_as_before():
+    output, target = torch.zeros(1, 3, 64, 64), torch.zeros(1, 3, 64, 64)
+    output[..., 6, 6] = 1  # where a mark may be
+    plain, more = (
+        vae.reconstruction_loss(output, target, torch.from_numpy(details.emphasis(weight, weight)))
+        for weight in (1.0, 5.0)
+    )
+    assert more == pytest.approx(5 * float(plain))
+    output, target = target, target.clone()
+    output[..., 32, 32] = 1
+    plain, more = (
+        vae.reconstruction_loss(output, target, torch.from_numpy(details.emphasis(weight, weight)))
+        for weight in (1.0, 5.0)
+    )
+    assert more == plain > 0
+    cells = examples.place_weights(3.0, 24.0)
+    assert cells.shape == (16, 16)
+    assert (cells[1, 1], cells[14, 14]) == (3, 24)
+    assert cells[8, 8] == cells[1, 14] == 1
+
+
+def test_half_of_the_time_steps_of_a_phase_are_from_its_band_of_log_snr():
+    levels = np.linspace(9, -10, 1000)
+    rng = np.random.default_rng(0)
+    plain = examples.drawn_timesteps(rng, 100, levels, None).numpy()
+    assert (plain // 10 == np.arange(100)).all()
+    drawn = examples.drawn_timesteps(rng, 100, levels, [-2, 3]).numpy()
+    first, rest = drawn[:50], drawn[50:]
+    assert ((levels[first] > -2.02) & (levels[first] < 3.02)).all()
+    assert np.ptp(levels[first]) > 4.8
+    assert (rest // 20 == np.arange(50)).all()
+
+
+def test_a_stronger_seal_changes_the_latents_where_seals_are_and_not_the_captions(
+    trained, tmp_path
+):
+    model = AutoencoderKL.from_pretrained(trained / "vae")
+    tokenizer = build_tokenizer(tmp_path)
+    strong = replace(details.WORLD, seal=0.3)
+    latents, texts = examples.latents_and_captions(model, tokenizer, 4, 0)
+    other, same = examples.latents_and_captions(model, tokenizer, 4, 0, strong)
+    assert (texts == same).all()
+    changed = (latents - other).square().sum(1)
+    assert (changed[:, 12:, 12:].sum((1, 2)) > changed[:, :8, :8].sum((1, 2))).all()
+
+
+def test_training_captions_name_other_families_of_the_same_scene(trained, tmp_path):
+    model = AutoencoderKL.from_pretrained(trained / "vae")
+    tokenizer = build_tokenizer(tmp_path)
+    latents, texts = examples.latents_and_captions(model, tokenizer, 4, 0)
+    assert latents.shape == (4, 4, 16, 16)
+    assert texts.shape == (examples.CAPTIONS + 1, 4, MAX_TOKENS)
+    read = [tokenizer.batch_decode(of_variant, skip_special_tokens=True) for of_variant in texts]
+    assert set(read[-1]) == {""}
+    for i in range(4):
+        subject = scenes.compose(10_000_000 + i).objects[0]
+        assert all(subject in of_variant[i].split() for of_variant in read[:-1])
+    assert len({of_variant[0] for of_variant in read}) > 2
 
 
 def _fit(folder, steps):

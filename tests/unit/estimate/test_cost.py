@@ -23,6 +23,7 @@ def test_calls_of_each_kind_of_job():
     inverted = CONFIG | {"datasets": {"scenes": {"trace": "invert"}}}
     assert cost.Work(inverted, PROMPTS, HERE, MODEL).needs("generate").calls == 4 * (20 * 6 + 2)
     assert work().needs("decode").calls == 0
+    assert work().needs("measure_convergence").calls == 1 * 2 * (8192 + 3 * 4096)
 
 
 def test_steps_named_by_the_error_left_are_counted():

@@ -42,23 +42,28 @@ def game_tables(rng, methods=("df_rise", "df_cam", "random"), prompts=8, side=16
     base["similarity"] = np.where(base["method"].str.startswith("df_rise"), "structure", "")
     base["substrate"] = base["game"].map({"deletion": "zero", "insertion": "blur"})
     curves = np.array(curves)
-    areas = base.assign(auc_distance=curves.mean(axis=1), auc_similarity=np.nan)
+    first, last = curves[:, :1], curves[:, -1:]
+    deletion = (base["game"] == "deletion").to_numpy()[:, None]
+    untouched, changed = np.where(deletion, first, last), np.where(deletion, last, first)
+    shares = (curves - changed) / (untouched - changed)
+    areas = base.assign(auc_distance=curves.mean(axis=1), auc_normalised=shares.mean(axis=1))
     rows = base.loc[base.index.repeat(len(moves))].assign(
-        move=np.tile(moves, len(base)), value=curves.ravel()
+        move=np.tile(moves, len(base)), normalised=shares.ravel()
     )
     return rows, areas
 
 
 def test_auc_says_which_way_is_better(rng):
     text = drawn(games.auc(*game_tables(rng, prompts=3), **BOOTSTRAP))
-    for part in ("deletion (substrate: zero): higher", "insertion (substrate: blur): lower"):
+    for part in ("deletion (substrate: zero)", "insertion (substrate: blur)"):
         assert part in text
+    assert text.index("← lower is better") < text.index("higher is better →")
     for part in (
         "DF-RISE",
         "random map",
         "step 15",
         "n = 3 prompts, 2 noises",
-        "AUC of the squared CLIP feature distance",
+        "normalised AUC of the\nsquared CLIP feature distance",
     ):
         assert part in text
 
@@ -74,17 +79,15 @@ def test_similarities_of_a_method_are_told_apart(rng):
     assert "DF-RISE · cosine" in text
 
 
-@pytest.mark.parametrize(
-    ("game", "kind", "better"),
-    [
-        ("deletion", "distance", "higher"),
-        ("insertion", "distance", "lower"),
-        ("deletion", "similarity", "lower"),
-        ("insertion", "similarity", "higher"),
-    ],
-)
-def test_direction_of_a_game(game, kind, better):
-    assert games.direction(game, kind) == better
+@pytest.mark.parametrize("wild", [0, 1, 2])
+def test_curves_that_leave_a_panel_are_counted_in_it(rng, wild):
+    curves, areas = game_tables(rng, methods=("df_rise", "random"), prompts=12)
+    at = (curves["method"] == "df_rise") & (curves["game"] == "deletion") & (curves["step"] == 8)
+    at &= (curves["move"] == 5) & (curves["seed"] == 0)
+    curves.loc[at & curves["prompt_id"].isin(["p00", "p01"][:wild]), "normalised"] = 6.0
+    text = texts(games.auc(curves, areas, **BOOTSTRAP))
+    beyond = [line for line in text.splitlines() if line.endswith("beyond")]
+    assert beyond == [[], ["1 curve beyond"], ["2 curves beyond"]][wild]
 
 
 def test_columns_that_the_figures_read_are_the_tables():

@@ -77,7 +77,7 @@ def test_interval_averages_seeds_first_and_covers_the_mean():
     (row,) = plotting.intervals(frame, ["step"], "value", **BOOTSTRAP).itertuples()
     assert (row.n, row.noises, row.missing) == (2, 3, 1)
     assert row.estimate == 3.0  # the mean of 1 and 5
-    assert 1 <= row.ci_low <= 3 <= row.ci_high <= 5
+    assert row.ci_low < 1 < 5 < row.ci_high  # two prompts say little
 
 
 def test_several_models_are_drawn_apart(rng):

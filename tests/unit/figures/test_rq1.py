@@ -1,6 +1,7 @@
 """Figures of RQ1 say what they show."""
 
 import numpy as np
+from matplotlib.axes import Axes
 
 from stepscope.figures import rq1
 from stepscope.table_registry import TABLES
@@ -16,9 +17,26 @@ def test_recovery_names_regions_bands_samplings_and_n(rng):
         "latter",
         "log-SNR",
         "step",
+        "empty prompt (e_u)",
+        "dashed: Gaussian null",
+        "share of the picture recovered per nat",
         "n = 4 prompts, 2 noises",
     ):
         assert part in text
+
+
+def test_recovery_draws_the_null_and_late_steps(rng):
+    table = recovery_table(rng, prompts=3).query("sampling == 'early'")
+    late = table["recovered"].where(table["step"] < 15, 1e-3 * table["recovered"].abs())
+    figure = rq1.recovery(table.assign(recovered=late), **BOOTSTRAP)
+    axes = [one for one in figure.findobj(Axes) if one.get_yscale() == "symlog"]
+    assert len(axes) == 3 * 3  # predictions by bands
+    assert "\n0.01\n" in drawn(figure)
+    for one in axes:
+        dashed = [line for line in one.lines if line.get_linestyle() == "--"]
+        assert [len(line.get_xdata()) for line in dashed] == [19] * 3  # regions
+        low, high = one.transData.transform([(0, 0), (0, 1e-2)])[:, 1]
+        assert (high - low) / one.bbox.height > 0.1  # a hundredth is seen
 
 
 def test_recovery_without_any_object_says_so(rng):

@@ -1,20 +1,24 @@
 """DF-RISE: reproducible from its seed, right in its similarity, and right about planted truth."""
 
+import math
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from skimage.metrics import structural_similarity
 
-from stepscope.diffusion.planted import ConstantDenoiser, CopyingDenoiser, GatedDenoiser
+from stepscope.diffusion.planted import (
+    ConstantDenoiser,
+    CopyingDenoiser,
+    GatedDenoiser,
+    GaussianDenoiser,
+)
 from stepscope.methods import baselines, similarity
 from stepscope.methods.df_rise import (
     Plan,
     block_scores,
     df_rise,
-    draw_masks,
     finished,
     merged,
     predictions,
@@ -73,18 +77,12 @@ def test_official_doubles_the_covariance_and_pads_with_zeros():
     assert float(official[0, 8, 8]) == pytest.approx(2, abs=0.02)
 
 
-def test_a_mask_is_the_same_whatever_was_drawn_before():
-    step = SimpleNamespace(prompt_id="cat", seed=0, number=3)
-    many = draw_masks(0, step, 0, 50, 0.5, (16, 16))
-    np.testing.assert_array_equal(many[17:19], draw_masks(0, step, 17, 2, 0.5, (16, 16)))
-    assert abs(many.mean() - 0.5) < 0.02
-    assert abs(np.corrcoef(many[0].ravel(), many[1].ravel())[0, 1]) < 0.2
-
-
-def test_blocks_computed_apart_give_the_same_bits():
+@pytest.mark.parametrize("design", ["independent", "paired", "orthogonal"])
+def test_blocks_computed_apart_give_the_same_bits(design):
     denoiser, steps = replay()
-    whole = df_rise(denoiser, steps[1], variants=["paper", "official", "cosine"], **FEW)
-    plan = Plan.of("structure", "noise", "pixel", ("paper", "official", "cosine"), 0.5, 0)
+    variants = ("paper", "official", "cosine")
+    whole = df_rise(denoiser, steps[1], variants=variants, design=design, **FEW)
+    plan = Plan.of("structure", "noise", "pixel", variants, design, 0.5, 0)
     with torch.inference_mode():
         original = predictions(denoiser, steps[1].latent[None], steps[1])
         parts = {
@@ -92,9 +90,48 @@ def test_blocks_computed_apart_give_the_same_bits():
             for start in (40, 0, 20)
         }
     again = finished(merged(parts[start] for start in sorted(parts)), plan)
-    for name in ("paper", "official", "cosine"):
+    for name in ("masks", *variants):
         np.testing.assert_array_equal(whole[name], again[name])
     np.testing.assert_array_equal(whole[""], again[""])
+    # and a shorter run, extended by the last block
+    begun = merged(parts[start] for start in (0, 20))
+    np.testing.assert_array_equal(finished(merged([begun, parts[40]]), plan)[""], whole[""])
+    shorter = df_rise(denoiser, steps[1], design=design, **FEW | {"masks": 40})
+    np.testing.assert_array_equal(finished(begun, plan)[""], shorter[""])
+
+
+def test_masks_are_drawn_until_the_error_is_small_enough():
+    denoiser, steps = replay()
+    of_all = df_rise(denoiser, steps[1], masks=120, block=20)
+    assert of_all["masks"] == 120
+    errors = {n: df_rise(denoiser, steps[1], masks=n, block=20)[""][1].mean() for n in (40, 60, 80)}
+    stopped = df_rise(denoiser, steps[1], masks=120, block=20, error=float(errors[60]) * 1.001)
+    first = next(n for n, error in errors.items() if error <= errors[60])
+    assert stopped["masks"] == first
+    shorter = df_rise(denoiser, steps[1], masks=first, block=20)
+    np.testing.assert_array_equal(stopped[""], shorter[""])
+    never = df_rise(denoiser, steps[1], masks=120, block=20, error=1e-6)
+    np.testing.assert_array_equal(never[""], of_all[""])
+
+
+@pytest.mark.parametrize("design", ["independent", "paired", "orthogonal"])
+def test_the_exact_answer_of_the_gaussian_denoiser_is_covered(design):
+    """Squared error of a linear prediction is a game of order two, whose values are known."""
+    denoiser, steps = replay()
+    step, (_, height, width) = steps[1], steps[1].latent.shape
+    rng = torch.Generator().manual_seed(0)
+    root = torch.randn(4 * height * width, 300, generator=rng, dtype=torch.float64) / 10
+    covariance = root @ root.T + 0.1 * torch.eye(len(root), dtype=torch.float64)
+    gaussian = GaussianDenoiser(torch.zeros_like(step.latent), covariance, denoiser)
+    # what each latent pixel, all channels at once, adds to the prediction (C, pixel, pixel)
+    added = gaussian.jacobian(step) * step.latent.double().flatten()
+    added = added.view(4, height * width, 4, height * width).sum(2).numpy()
+    exact = (np.diagonal(added, axis1=1, axis2=2) * added.sum(2)).mean(0)
+    map_, error = df_rise(gaussian, step, similarity="mse", masks=512, design=design)[""]
+    z = (map_.ravel() - exact) / error.ravel()
+    assert (np.abs(z) < 1.96).mean() == pytest.approx(0.95, abs=0.04)
+    assert abs(z.mean()) < 0.4
+    assert np.corrcoef(map_.ravel(), exact)[0, 1] > 0.9
 
 
 def test_paper_and_official_are_scaled_to_one():
@@ -159,6 +196,12 @@ def test_region_scores_need_a_mask_and_names_are_checked():
         df_rise(denoiser, steps[0], masks=2)
     with pytest.raises(ValueError, match="similarity: 'ssim' is none of structure"):
         df_rise(denoiser, steps[0], similarity="ssim", **FEW)
+    for design in ("paired", "orthogonal"):
+        with pytest.raises(ValueError, match=f"keep: 0.3: masks of the design {design} keep 0.5"):
+            df_rise(denoiser, steps[0], design=design, keep=0.3, **FEW)
+    for wrong in (0.0, -1.0, math.nan, math.inf):
+        with pytest.raises(ValueError, match="error: .*: a standard error to stop at is above 0"):
+            df_rise(denoiser, steps[0], error=wrong, **FEW)
     for wrong in ({"masks": 1}, {"block": 0}, {"keep": 0.0}, {"keep": 1.0}):
         with pytest.raises(ValueError, match="a comparison of means needs at least 2 masks"):
             df_rise(denoiser, steps[0], **FEW | wrong)

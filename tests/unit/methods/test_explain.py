@@ -169,10 +169,11 @@ def test_every_kind_of_result_finds_its_place(tree):
         "word": torch.ones(2, 2, 3, dtype=torch.bfloat16, requires_grad=True),
         "all": Layers(("p", "q"), np.stack([ONE, ONE * np.nan])),
         "signs": ONE > 0,
+        "draws": 40,
     }
     gathered.put(1, 3, checked(result, "m", (2, 3), words=2))
     arrays = gathered.arrays()
-    assert set(arrays) == {"m", "m_se", "m_word", "m_all", "m_signs"}
+    assert set(arrays) == {"m", "m_se", "m_word", "m_all", "m_signs", "m_draws"}
     assert arrays["m"].dims == ("sample", "step", "y", "x")
     assert arrays["m_word"].dims == ("sample", "step", "word", "y", "x")
     assert list(arrays["m_all"]["layer"].values) == ["p", "q"]
@@ -181,6 +182,9 @@ def test_every_kind_of_result_finds_its_place(tree):
     assert np.isnan(arrays["m_word"].isel(word=2)).all()
     assert np.isnan(arrays["m_all"].sel(sample=1, step=3, layer="q")).all()
     assert (arrays["m_signs"].sel(sample=1, step=3) == 1).all()
+    assert arrays["m_draws"].dims == ("sample", "step")
+    assert arrays["m_draws"].sel(sample=1, step=3) == 40
+    assert np.isfinite(arrays["m_draws"]).sum() == 1
 
 
 @pytest.mark.parametrize(
@@ -191,6 +195,8 @@ def test_every_kind_of_result_finds_its_place(tree):
         (np.where(ONE > 0, [np.inf, 1, np.nan], 0), "4 of the 6 values of m are NaN or infinite."),
         (ONE * 1e300, "m has the value 1e+300, beyond what float32 can hold."),
         (torch.ones(2, 3) * 1j, "m is of type complex64, not a map of real numbers."),
+        ({"a": np.float32(np.nan)}, "m_a is nan, not a finite number."),
+        (3.0, "m has shape (), but the latent grid is (2, 3)."),
         (None, "m is of type NoneType, not a map of real numbers."),
         ("heart", "m is of type str, not a map of real numbers."),
         ([[1, 2], [3]], "m is no map of numbers: setting an array element with a sequence."),
@@ -217,6 +223,7 @@ def test_what_is_no_map_is_refused(result, message):
     [
         (ONE, np.ones((2, 2, 3)), "m"),
         ({"": ONE, "a": ONE}, {"": ONE}, "m_a"),
+        ({"": ONE, "a": ONE}, {"": ONE, "a": 3}, "m_a"),
         (Layers(("p",), ONE[None]), Layers(("q",), ONE[None]), "m"),
     ],
 )

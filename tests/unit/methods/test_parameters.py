@@ -16,6 +16,8 @@ VALUES = [math.nan, math.inf, -math.inf, -1, 0, 1, 2, 0.5, 4.0, 10**400, "papr",
 PARAMETERS = [
     *((df_rise, name) for name in ("masks", "keep", "similarity", "quantity", "score", "block")),
     (df_rise, "variants"),
+    (df_rise, "error"),
+    (df_rise, "design"),
     (df_cam, "target"),
 ]
 
@@ -58,6 +60,7 @@ def test_what_a_method_refuses_is_refused_when_the_study_is_parsed(method, name)
         (df_rise, "similarity", similarity.KINDS),
         (df_rise, "quantity", ("noise", "clean", "next", "prompt")),
         (df_rise, "score", ("pixel", "mean", "region")),
+        (df_rise, "design", ("independent", "paired", "orthogonal", None)),
         (df_cam, "target", ("prompt", "region", "norm", "raw_sum")),
     ],
 )

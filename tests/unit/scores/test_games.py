@@ -39,6 +39,26 @@ def test_the_area_of_few_moves_is_exact_for_lines_and_none_of_what_is_missing():
     np.testing.assert_allclose(areas, [0.5, 1, np.nan])
 
 
+@pytest.mark.parametrize("game", games.GAMES)
+@pytest.mark.parametrize("ends", [(0.0, 300.0), (1.0, 0.2)], ids=["distance", "cosine"])
+def test_normalised_curves_lead_from_the_untouched_to_the_changed_state(game, ends):
+    shares = np.array([1, 0.9, 0.25, -0.1, 0])  # of a deletion; insertion goes the other way
+    untouched, changed = ends
+    shares = shares if game == "deletion" else shares[::-1]
+    curve = changed + shares * (untouched - changed)
+    np.testing.assert_allclose(games.normalised(curve, game), shares, atol=1e-12)
+    for area in (games.auc, games.auc_of_few):  # an area is normalised as its curve is
+        np.testing.assert_allclose(
+            area(games.normalised(curve, game)), (area(curve) - changed) / (untouched - changed)
+        )
+
+
+def test_a_game_whose_ends_are_equal_has_no_normalised_area():
+    curves = np.stack([np.linspace(0, 1, 5), np.zeros(5)])
+    found = games.auc(games.normalised(curves, "deletion"))
+    np.testing.assert_allclose(found, [0.5, np.nan])
+
+
 def test_a_ranking_follows_the_signed_map_and_draws_ties():
     map_ = np.array([[0.0, 3.0], [-5.0, 0.0]])
     ranks = [game_states.ranking(map_, np.random.default_rng(seed)) for seed in range(20)]
@@ -124,14 +144,56 @@ def test_fewer_moves_are_points_of_the_same_curves():
     np.testing.assert_allclose(few, by_row[..., ::2], rtol=1e-4, atol=1e-6)
 
 
-def test_states_that_maps_share_are_computed_once():
+class Counting:
+    """A denoiser without a network that keeps every row it is given: (step, latent) as bytes."""
+
+    device = "cpu"
+
+    def __init__(self):
+        self.called, self.decoded = [], 0
+
+    def outputs(self, latents, steps):
+        rows = zip(steps, latents, strict=True)
+        self.called += [(step.number, latent.numpy().tobytes()) for step, latent in rows]
+        return latents
+
+    def guided(self, outputs):
+        return outputs
+
+    def advance(self, latents, output, steps):
+        return output
+
+    def decode(self, latents):
+        self.decoded += len(latents)
+        return latents[:, :3]
+
+
+@pytest.mark.parametrize(
+    ("maps_of_steps", "substrates", "rows"),
+    [
+        ([[0]], ("zero", "blur"), 3 + 2 * 7),
+        ([[0, 1]], ("zero", "blur"), 3 + 4 * 7),
+        ([[0, 0, 1, 0]], ("zero", "blur"), 3 + 4 * 7),
+        ([[0, 1], [1], [0, 0]], ("zero", "blur"), 3 * 3 + 8 * 7),
+        # hiding from one end is showing from the other, where both games have one substrate
+        ([[0]], ("zero", "zero"), 2 + 2 * 7),
+        ([[0, -1]], ("zero", "zero"), 2 + 2 * 7),
+        ([[0, -1]], ("zero", "blur"), 3 + 4 * 7),
+    ],
+)
+def test_no_state_is_computed_twice(maps_of_steps, substrates, rows):
     _, steps = replay()
     noise = baselines.random(0, "tiny", 0, (2, 16, 16))
-    counts = [
-        len(game_states.states_of(steps[1], maps, "zero", "blur", 16, 0).distinct)
-        for maps in (noise[:1], noise, noise[[0, 0]])
+    noise = {0: noise[0], 1: noise[1], -1: -noise[0]}
+    played = [
+        (step, np.stack([noise[name] for name in names]))
+        for step, names in zip(steps, maps_of_steps, strict=False)
     ]
-    assert counts == [3 + 2 * 15, 3 + 4 * 15, 3 + 2 * 15]
+    denoiser = Counting()
+    options = dict(zip(games.GAMES, substrates, strict=True))
+    curves = list(games.play_steps(denoiser, played, cell_colours, moves=8, batch=5, **options))
+    assert [len(of_step) for of_step in curves] == list(map(len, maps_of_steps))
+    assert len(denoiser.called) == len(set(denoiser.called)) == denoiser.decoded == rows
 
 
 def test_steps_are_stateless():

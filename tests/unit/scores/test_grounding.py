@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from skimage.filters import threshold_otsu
 from sklearn.metrics import average_precision_score
 
 from stepscope.scores import grounding
@@ -27,12 +28,46 @@ def test_a_perfect_map_scores_one_and_an_inverted_one_nothing():
 
 
 def test_random_maps_score_chance(rng):
-    scores = np.array([grounding.score(rng.random((SIDE, SIDE)), REGION) for _ in range(400)])
+    pointing, iou, precision, mass = grounding.score(rng.random((400, SIDE, SIDE)), REGION)
     share = REGION.mean()
-    assert scores[:, 0].mean() == pytest.approx(share, abs=0.04)
-    assert scores[:, 1].mean() == pytest.approx(share, abs=0.05)
-    assert scores[:, 2].mean() < 3 * share
-    assert scores[:, 3].mean() == pytest.approx(1, abs=0.05)
+    assert pointing.mean() == pytest.approx(share, abs=0.04)
+    assert iou.mean() == pytest.approx(share, abs=0.05)
+    assert precision.mean() < 3 * share
+    assert mass.mean() == pytest.approx(1, abs=0.05)
+
+
+def kinds_of_maps(rng):
+    """Maps (kind, y, x): smooth, with ties, of two values, by scale, peaked, constant."""
+    noise = rng.normal(size=(5, SIDE, SIDE))
+    return np.stack(
+        [
+            *noise[:2],
+            noise[0].round(1),
+            np.abs(noise[1]).round(),
+            REGION * 0.3 + 0.1,
+            noise[2] * 1e-30,
+            noise[3] * 1e-9 + 1,  # bins as narrow as roundings
+            np.exp(8 * noise[4]),
+            np.maximum(noise[0], 0),
+            np.full((SIDE, SIDE), 0.2),
+        ]
+    )
+
+
+def test_otsus_threshold_is_scikit_images(rng):
+    maps = kinds_of_maps(rng)
+    found = grounding.otsu(maps.reshape(2, 5, SIDE, SIDE)).ravel()
+    np.testing.assert_array_equal(found, [threshold_otsu(map_) for map_ in maps])
+
+
+def test_maps_and_regions_together_score_as_each_alone(rng):
+    maps = kinds_of_maps(rng)[:, None]  # every map against every region
+    regions = np.stack([REGION, REGION.T[::-1], np.zeros_like(REGION), np.ones_like(REGION)])
+    together = np.stack(grounding.score(maps, regions))
+    assert together.shape == (4, 10, 4)
+    alone = [[grounding.score(map_, region) for region in regions] for (map_,) in maps]
+    np.testing.assert_array_equal(together, np.moveaxis(alone, -1, 0))
+    assert np.isfinite(together[:, :9, :2]).all()
 
 
 @pytest.mark.parametrize("decimals", [0, 1, 8])  # with many ties, with some, with none

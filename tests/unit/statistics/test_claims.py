@@ -5,8 +5,10 @@ import pandas as pd
 import pytest
 from scipy.interpolate import interp1d
 from scipy.ndimage import gaussian_filter1d
+from scipy.stats import spearmanr
 
-from stepscope.statistics import claims
+from stepscope.statistics import claims, findings_rq1
+from stepscope.statistics.finding import REFERENCES
 from stepscope.store import tables
 from stepscope.table_registry import CLAIMS
 from support.synthetic import KEYS
@@ -14,8 +16,9 @@ from support.synthetic import KEYS
 PROMPTS, SEEDS, STEPS = 16, 2, 12
 SAMPLINGS = {"uniform": "uniform", "dense": "early", "late": "latter"}
 SETTINGS = {"samplings": SAMPLINGS, "draws": 400, "confidence": 0.95, "seed": 0}
+PREDICTIONS = ["e_u", "e_c", "guided", "gaussian"]
 WORDS = (("cat", "subject"), ("above", "relation"), ("dog", "object"), ("blue", "background"))
-MEASURED = {"R1a": 4, "R1b": 2, "R2a": 2, "R2b": 1, "R3a": 2, "R3b": 5}  # rows with a test
+MEASURED = {"R1a": 10, "R1b": 4, "R2a": 2, "R2b": 1, "R3a": 2, "R3b": 5}  # rows with a test
 
 
 def crossed(columns, **axes):
@@ -40,20 +43,27 @@ def study(effect, seed=0):
     measured = {}
     maps = crossed("rq1_saliency", **who, step=[2, 6, 11], method=["df_rise", "random"])
     maps["semantic_mass"] = 1 - effect * 0.2 * maps["log_snr"] + noise(maps)
-    maps["detail_correlation"] = effect * 0.2 * maps["log_snr"] + noise(maps)
+    maps["detail_partial"] = effect * 0.2 * maps["log_snr"] + noise(maps)
+    blind = maps["method"] == "random"
+    for value in ("semantic_mass", "detail_partial"):
+        maps.loc[blind, value] = noise(maps[blind])
     measured["rq1_saliency"] = maps
     trace = crossed(
         "rq1_recovery",
         **who,
         **when,
+        prediction=PREDICTIONS,
         region=["object", "background", "border"],
         band=["low", "high"],
     )
     when_recovered = effect * (
         (trace["band"] == "high") * 3.0 + (trace["region"] == "background") * 3.0
     )
-    jitter = rng.normal(size=(PROMPTS, SEEDS, 3, 2))
-    wobble = np.broadcast_to(jitter[:, :, None], (PROMPTS, SEEDS, STEPS, 3, 2)).ravel()
+    # without objects high frequencies come a nat after the low
+    when_recovered = when_recovered * (trace["prediction"] != "gaussian")
+    when_recovered += trace["band"] == "high"
+    jitter = rng.normal(size=(PROMPTS, SEEDS, 4, 3, 2))
+    wobble = np.broadcast_to(jitter[:, :, None], (PROMPTS, SEEDS, STEPS, 4, 3, 2)).ravel()
     trace["recovered"] = np.exp(-((trace["log_snr"] + 2 - when_recovered - wobble) ** 2) / 2)
     trace.loc[trace["step"] == 1, "recovered"] = np.nan
     measured["rq1_recovery"] = trace
@@ -65,8 +75,9 @@ def study(effect, seed=0):
         method=["df_rise", "random", "centre"],
     )
     games["similarity"] = games["method"].map({"df_rise": "structure"}).fillna("")
-    sign = games["game"].map({"deletion": 1, "insertion": -1}) * (games["method"] == "df_rise")
-    games["auc_distance"] = 3 + effect * sign + noise(games)
+    sign = games["game"].map({"deletion": -1, "insertion": 1}) * (games["method"] == "df_rise")
+    games["auc_distance"] = 3 * 10.0 ** games["step"]  # of which the last step would decide
+    games["auc_normalised"] = 0.5 + 0.3 * effect * sign + 0.3 * noise(games)
     measured["rq1_auc"] = games
     words = crossed("rq2_relevance", **who, **when, word_index=range(4), method=["relevance"])
     words["role"] = words["word_index"].map({i: role for i, (_, role) in enumerate(WORDS)})
@@ -209,8 +220,98 @@ def test_a_study_without_a_method_says_which_claims_need_it(table, method, untes
     assert set(lacking["claim"]) - {"R1c"} <= untested
     assert (lacking["verdict"] == "not_testable").all()
     tested = rows[rows["verdict"] == "supported"].groupby("claim").size().to_dict()
-    whole = {"R1a": 2} if untested == {"R1a"} else {}  # two of its four read the trace alone
+    whole = {("rq1_saliency", "df_rise"): {"R1a": 6}, ("rq1_auc", "random"): {"R1b": 2}}.get(
+        (table, method), {}
+    )  # rows that read the trace alone, or name another rival
     assert tested == {k: n for k, n in MEASURED.items() if k not in untested} | whole
+
+
+def rows_of(measured, claim, *parts):
+    """Rows of a claim whose statistic has these parts."""
+    table = claims.claims_table(measured, **SETTINGS | {"draws": 100})
+    table = table[table["claim"] == claim]
+    for part in parts:
+        table = table[table["statistic"].str.contains(part, regex=False)]
+    return table
+
+
+def test_what_the_null_recovers_in_that_order_too_counts_for_nothing():
+    measured = study(1.0)
+    own = rows_of(measured, "R1a", "high minus low", "x0(guided)").iloc[0]
+    assert own["estimate"] == pytest.approx(3, abs=0.5)  # the model's 4, of which the null has 1
+    assert own["without_objects"] == pytest.approx(1, abs=0.3)
+    trace = measured["rq1_recovery"]
+    null = trace.loc[trace["prediction"] == "gaussian", "recovered"].to_numpy()
+    for prediction in ("e_u", "e_c", "guided"):  # nothing but the spectrum's order
+        trace.loc[trace["prediction"] == prediction, "recovered"] = null
+    rows = rows_of(measured, "R1a", "high minus low")
+    assert (rows["estimate"] == 0).all()
+    assert (rows["verdict"] == "undecided").all()
+    assert (rows["without_objects"] > 0.7).all()
+
+
+def test_a_rise_of_the_first_step_alone_is_seen_as_one():
+    measured = study(0.0)
+    maps = measured["rq1_saliency"]
+    maps["detail_partial"] += 3.0 * (maps["step"] > 2) * (maps["method"] == "df_rise")
+    rows = rows_of(measured, "R1a", "edges")
+    assert rows["verdict"].tolist() == ["supported", "undecided"]
+    assert rows["statistic"].str.contains("after the first").tolist() == [False, True]
+
+
+@pytest.mark.parametrize("steps", [3, 8])
+def test_a_trend_is_spearmans_whatever_the_spacing(steps):
+    rng = np.random.default_rng(0)
+    who = {"prompt_id": ["a", "b", "c"], "seed": [0, 1], "step": range(steps)}
+    frame = crossed("rq1_saliency", **who).assign(log_snr=lambda rows: rows["step"] ** 3.0)
+    frame["value"] = rng.normal(size=len(frame)).round(1)
+    frame.loc[frame["prompt_id"] == "c", "value"] = 0.5  # the same at every step has no trend
+    found = findings_rq1.trend(frame, "value")
+    for (prompt, seed), rows in frame.groupby(["prompt_id", "seed"]):
+        expected = np.nan if prompt == "c" else spearmanr(rows["step"], rows["value"]).statistic
+        np.testing.assert_allclose(found[prompt, seed], expected)
+
+
+def test_rivals_are_met_by_dfrise_as_it_is_here_and_as_published():
+    measured = study(1.0)
+    games = measured["rq1_auc"]
+    worse = games[games["method"] == "df_rise"].assign(method="df_rise_official")
+    worse["auc_normalised"] = 1 - worse["auc_normalised"]
+    other = games[games["method"] == "df_rise"].assign(method="df_rise_cosine", similarity="cosine")
+    measured["rq1_auc"] = pd.concat([games, worse, other])
+    rows = rows_of(measured, "R1b", " minus ").set_index("statistic")
+    verdicts_of = {
+        own: set(rows.loc[rows.index.str.contains(f", {own} minus"), "verdict"])
+        for own in ("df_rise", "df_rise_official", "df_rise_cosine")
+    }
+    assert verdicts_of["df_rise"] == {"supported", "not_testable"}  # there is no LIME
+    assert verdicts_of["df_rise_official"] == {"contradicted"}
+    assert not verdicts_of["df_rise_cosine"]
+    assert len(rows) == 2 * (3 + 2)
+    tied = rows_of(measured, "R1c", "with cosine")
+    assert tied["estimate"].tolist() == [0, 0]
+    assert tied["verdict"].tolist() == ["undecided"] * 2
+
+
+def test_each_row_says_what_had_been_found_otherwise_or_why_not():
+    measured = study(1.0)
+    games = measured["rq1_auc"]
+    centre = (games["method"] == "centre") & (games["game"] == "deletion")
+    games.loc[centre, "auc_normalised"] -= 0.2  # the centre map is a good one
+    table = claims.claims_table(measured, **SETTINGS | {"draws": 100})
+    for name in REFERENCES:
+        empty = table[name].isna()
+        assert (table["lacking"].str.contains(f"{name}: ") == empty).all()
+        assert 0 < empty.sum() < len(table)
+    found = table.set_index("statistic")
+    against_random = found.loc[
+        found.index.str.startswith("deletion") & found.index.str.endswith("df_rise minus random")
+    ].iloc[0]
+    assert against_random["with_centre"] == pytest.approx(-0.2, abs=0.1)
+    assert np.isnan(against_random["at_chance"])
+    assert "at_chance: the rival is the random map" in against_random["lacking"]
+    trend = found[found.index.str.contains("mass inside objects, over steps")].iloc[0]
+    assert abs(trend["at_chance"]) < 0.3 < abs(trend["estimate"])
 
 
 @pytest.mark.parametrize(
@@ -242,3 +343,18 @@ def test_gaps_leave_out_a_word_or_a_step_not_the_claim():
     assert set(rows.loc["R2a", "verdict"]) == {"supported"}
     assert set(rows.loc["R2a", "n"]) == {PROMPTS - 1, PROMPTS - 2}  # one prompt has other steps
     assert rows.loc["R2b", "verdict"] == "supported"
+
+
+@pytest.mark.parametrize(
+    ("kinds", "tested"),
+    [
+        ({"dense": "uniform", "uniform": "log_snr"}, True),
+        ({"dense": "early", "uniform": "uniform"}, True),
+        ({"dense": "log_snr", "uniform": "uniform"}, False),
+        ({"dense": "early", "uniform": "latter"}, False),
+    ],
+)
+def test_claims_are_tested_on_even_steps_of_log_snr_before_all_others(kinds, tested):
+    table = claims.claims_table(study(1.0), **SETTINGS | {"samplings": kinds})  # maps of "uniform"
+    found = table.loc[table["claim"] == "R1a", "verdict"]
+    assert (found != "not_testable").all() if tested else (found == "not_testable").all()

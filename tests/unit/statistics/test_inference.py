@@ -1,6 +1,7 @@
 """Statistics with known answers: coverage, pairing, Holm, nulls that smooth curves obey."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.ndimage import gaussian_filter1d
 
@@ -9,20 +10,77 @@ from stepscope.statistics import inference
 DRAWS = 400
 
 
-def test_intervals_cover_the_truth_about_as_often_as_they_say():
-    samples = np.random.default_rng(0).normal(size=(300, 40))  # 300 studies of 40 prompts
-    low, high = inference.bootstrap(samples, DRAWS, 0.9, 0)
-    covered = ((low < 0) & (high > 0)).mean()
-    assert 0.84 < covered < 0.95
+POPULATIONS = {  # what draws prompts, and the true mean
+    "normal": (lambda rng, shape: rng.normal(size=shape), 0.0),
+    "exponential": (lambda rng, shape: rng.exponential(size=shape), 1.0),
+    "lognormal": (lambda rng, shape: rng.lognormal(size=shape), np.exp(0.5)),
+}
+
+
+# Over 5,000 studies and with 1,000 draws, 94.7, 94.0 and 91.4 % at 12 prompts (normal, exponential,
+# lognormal), 94.6, 94.2 and 91.9 % at 24, 94.7, 94.5 and 93.0 % at 64; percentiles of the means
+# cover 90.4, 87.2 and 81.8 %, 92.8, 90.4 and 87.0 %, 93.9, 93.1 and 90.4 %.
+@pytest.mark.parametrize(
+    ("population", "prompts", "least"),
+    [
+        ("normal", 12, 0.92),
+        ("normal", 24, 0.92),
+        ("normal", 64, 0.92),
+        ("exponential", 12, 0.91),
+        ("exponential", 24, 0.925),
+        ("lognormal", 12, 0.875),
+        ("lognormal", 24, 0.90),
+        ("lognormal", 64, 0.90),
+    ],
+)
+def test_intervals_cover_the_truth_about_as_often_as_they_say(population, prompts, least):
+    draw, truth = POPULATIONS[population]
+    studies = draw(np.random.default_rng(0), (10, 60, prompts))  # ten seeds of the draws
+    ends = [inference.bootstrap(of, DRAWS, 0.95, seed) for seed, of in enumerate(studies)]
+    low, high = np.swapaxes(ends, 0, 1)
+    assert least < ((low < truth) & (truth < high)).mean() < 0.97
+
+
+def test_prompts_are_the_units_however_many_seeds_each_has():
+    rng = np.random.default_rng(0)
+    index = pd.MultiIndex.from_product(
+        [range(300), range(24), range(4)], names=["study", "prompt_id", "seed"]
+    )
+    own = np.repeat(rng.normal(size=300 * 24), 4)  # what the seeds of a prompt share
+    values = pd.Series(own + 0.5 * rng.normal(size=len(index)), index)
+    rows = inference.with_intervals(values, DRAWS, 0.95, 0)
+    assert (rows["n"] == 24).all()
+    assert 0.92 < ((rows["ci_low"] < 0) & (rows["ci_high"] > 0)).mean() < 0.98
+
+
+@pytest.mark.parametrize(
+    "values",
+    [[0, 1], [0, 0, 1], [0] * 11 + [1], [0.3] + [1 - 1e-9, 1 - 2e-9] * 6],
+    ids=["two", "three", "one of twelve", "saturated"],
+)
+def test_intervals_end_where_draws_have_no_spread(values):
+    values = np.array(values, float)
+    (low,), (high,) = inference.bootstrap(values[None], DRAWS, 0.95, 0)
+    assert low < values.mean() < high
+    assert high - low < 10 * np.ptp(values)
+
+
+def test_intervals_move_and_stretch_with_the_values_and_repeat_with_the_seed():
+    values = np.random.default_rng(0).lognormal(size=(3, 12))
+    plain = np.array(inference.bootstrap(values, DRAWS, 0.95, 1))
+    np.testing.assert_array_equal(plain, inference.bootstrap(values, DRAWS, 0.95, 1))
+    np.testing.assert_allclose(inference.bootstrap(5 + 2 * values, DRAWS, 0.95, 1), 5 + 2 * plain)
+    turned = inference.bootstrap(-values, DRAWS, 0.95, 1)
+    np.testing.assert_allclose(turned, -plain[::-1], rtol=1e-6)
 
 
 def test_intervals_leave_missing_prompts_out_and_one_prompt_without():
-    values = np.array([[1.0, 2, np.nan, 4], [5, np.nan, np.nan, np.nan], [3, 3, 3, 3]])
+    values = np.array([[1.0, 2, np.nan, 4], [5, np.nan, np.nan, np.nan], [0.1] * 4])
     low, high = inference.bootstrap(values, DRAWS, 0.95, 0)
     alone_low, alone_high = inference.bootstrap(values[:1, [0, 1, 3]], DRAWS, 0.95, 0)
     assert (low[0], high[0]) == (alone_low, alone_high)
     assert np.isnan([low[1], high[1]]).all()
-    assert (low[2], high[2]) == (3, 3)
+    assert (low[2], high[2]) == (0.1, 0.1)
 
 
 def test_holm_of_a_known_example():

@@ -16,6 +16,7 @@ def saliency(prompts=10, seeds=2):
     rows = [
         {**KEYS, "prompt_id": f"p{p}", "seed": s, "step": k, "timestep": 1000.0 - k,
          "log_snr": float(k), "method": method, "detail_correlation": 0.5,
+         "detail_partial": 0.1 * k * p,
          "semantic_mass": level + p + 0.1 * rng.normal()}
         for p in range(prompts) for s in range(seeds) for k in (1, 2)
         for method, level in (("df_rise", 2.0), ("random", 1.0), ("centre", 2.5))
@@ -50,6 +51,45 @@ def test_a_method_of_one_seed_is_compared_with_the_baseline_of_that_seed():
     rows = table[(table["quantity"] == "semantic_mass") & (table["step"] == 1)]
     paired = rows[rows["compared"] == "minus random, paired by sample"]
     assert paired["estimate"].item() == pytest.approx(1, abs=0.2)
+
+
+def test_a_course_is_told_step_by_step_among_the_steps_that_a_sample_has():
+    frame = pd.concat([saliency(), saliency().query("step == 2").assign(step=5, log_snr=5.0)])
+    height = {1: 1.0, 2: 4.0, 5: 3.5}  # a rise at first, and a fall after it
+    frame["detail_partial"] = frame["step"].map(height) + 10 * frame["prompt_id"].str[1:].astype(
+        int
+    )
+    frame.loc[(frame["prompt_id"] == "p0") & (frame["step"] == 2), "detail_partial"] = np.nan
+    table = summaries.summary("rq1_saliency", frame, **SETTINGS)
+    rows = table[table["compared"] == "minus the step before, paired by sample"]
+    assert set(rows["quantity"]) == {"semantic_mass", "detail_partial"}
+    rows = rows[(rows["quantity"] == "detail_partial") & (rows["method"] == "df_rise")]
+    rows = rows.set_index("step")
+    assert rows.index.tolist() == [2, 5]
+    assert rows["n"].to_dict() == {2: 9, 5: 10}
+    assert rows["estimate"].to_dict() == {2: 3.0, 5: pytest.approx((9 * -0.5 + 2.5) / 10)}
+    assert rows.loc[2, "ci_low"] == rows.loc[2, "ci_high"] == pytest.approx(3)
+
+
+def test_normalised_areas_are_also_averaged_over_steps_and_paired_with_baselines():
+    steps = {1: 0.2, 2: 0.6}
+    rows = [
+        {**KEYS, "prompt_id": f"p{p}", "seed": 0, "step": step, "timestep": 9.0, "log_snr": 1.0,
+         "method": method, "similarity": "", "game": "deletion", "substrate": "zero",
+         "score": "clip_distance", "auc_distance": 100.0 ** step, "auc_similarity": np.nan,
+         "auc_normalised": area + gain + 0.01 * p}
+        for p in range(5) for step, area in steps.items()
+        for method, gain in (("df_rise", -0.1), ("random", 0.0))
+    ]  # fmt: skip
+    table = summaries.summary("rq1_auc", pd.DataFrame(rows), **SETTINGS)
+    over = table[table["compared"].str.endswith(", over steps")]
+    assert set(over["quantity"]) == {"auc_normalised"}
+    assert over[["step", "timestep", "log_snr"]].isna().all(axis=None)
+    found = over.set_index(["method", "compared"])["estimate"]
+    mean = "mean over prompts, seeds averaged, over steps"
+    assert found["df_rise", mean] == pytest.approx(0.32)
+    assert found["random", mean] == pytest.approx(0.42)
+    assert found["df_rise", "minus random, paired by sample, over steps"] == pytest.approx(-0.1)
 
 
 @pytest.mark.parametrize(
@@ -96,6 +136,6 @@ def test_every_table_with_one_row_a_sample_has_a_summary(table):
     summary = summaries.summary(table, pd.DataFrame(rows), **SETTINGS)
     assert (summary["n"] == 4).all()
     assert (summary["noises"] == 2).all()
-    assert len(summary) == len(TABLES[table].quantities)
+    assert len(summary) == len(TABLES[table].quantities) + len(TABLES[table].pooled)
     assert (summary["ci_low"] <= summary["estimate"] + 1e-12).all()
     assert (summary["estimate"] <= summary["ci_high"] + 1e-12).all()

@@ -47,6 +47,20 @@ def test_a_sample_is_read_by_prompt_and_seed(previews):
         maps.read_sample(path, "p1", 1)
 
 
+def test_numbers_of_steps_lie_beside_maps_and_are_none(tmp_path):
+    tree = synthetic.trace(samples=1, steps=2)
+    tree.attrs["digest"] = "key"
+    path, size = str(tmp_path / "rise.zarr"), tree["latent/value"].shape[-2:]
+    map_ = xr.DataArray(np.zeros((1, 2, *size)), dims=("sample", "step", "y", "x"))
+    drawn = xr.DataArray([[60.0, np.nan]], dims=("sample", "step"))
+    maps.write_maps(path, {"rise": map_, "rise_se": map_, "rise_masks": drawn}, tree, {})
+    assert [*maps.read_maps(path)] == ["rise"]
+    assert [*maps.read_errors(path)] == ["rise"]
+    stored = maps.open_dataset(path)["rise_masks"]
+    np.testing.assert_array_equal(stored, drawn)
+    assert stored.attrs["long_name"] == "rise masks of the step"
+
+
 def test_maps_of_two_methods_never_have_one_name(tmp_path):
     tree = synthetic.trace(samples=1, steps=2)
     tree.attrs["digest"] = "key"

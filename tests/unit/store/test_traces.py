@@ -12,6 +12,10 @@ def test_sizes_and_arrays_of_a_trace():
     assert traces.sample_and_step_counts(tree) == (3, 4)
     assert traces.clean_predictions(tree).shape == (3, 4, 2, 8, 8)
     np.testing.assert_array_equal(traces.final_latents(tree), tree["latent/value"][:, -1])
+    _, second, _ = traces.recorded_samples(tree)
+    assert second.outputs.shape == (4, 2, 2, 8, 8)
+    np.testing.assert_array_equal(second.latents, tree["latent/value"][1])
+    np.testing.assert_array_equal(second.denoised, tree["denoised/value"][1])
 
 
 def test_prompts_and_words_of_a_trace():

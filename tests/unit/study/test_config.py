@@ -218,6 +218,18 @@ def test_references(entry, message):
         check_references(config, "mine.yaml")
 
 
+@pytest.mark.parametrize("key", ["games", "convergence"])
+def test_references_beside_methods(key):
+    for entry, message in (
+        ({"samplings": ["latter"]}, f"{key}/samplings: there is no sampling 'latter'."),
+        ({"steps": [5]}, f"{key}/steps: sampling uniform has 4 steps, not 5."),
+    ):
+        config = small() | {key: entry}
+        check(config, SCHEMA, "mine.yaml")
+        with pytest.raises(ValueError, match=message.replace(".", r"\.")):
+            check_references(config, "mine.yaml")
+
+
 @pytest.mark.parametrize("place", ["folder", "repo"])
 @pytest.mark.parametrize(
     ("sampling", "message"),

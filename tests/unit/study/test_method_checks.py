@@ -20,6 +20,12 @@ CAM = {"function": "stepscope.methods.df_cam:df_cam"}
         ({"masks": 1}, "masks: 1 is less than the minimum of 2."),
         ({"keep": "half"}, "keep: 'half' is not of type 'number'."),
         ({"keep": float("nan")}, "keep: nan is not a finite number."),
+        ({"keep": 0}, "keep: 0 is less than or equal to the minimum of 0."),
+        ({"design": "paired"}, "keep: 0.25 does not go with design: paired; set keep to 0.5, or"),
+        ({"design": "orthogonal"}, "keep: 0.25 does not go with design: orthogonal; set keep to"),
+        ({"design": "pairs"}, "design: 'pairs' is not of type Design | None"),
+        ({"error": 0}, "error: 0 is less than or equal to the minimum of 0."),
+        ({"error": "small"}, "error: 'small' is not of type float | None."),
         ({"keep": 1}, "keep: 1 is greater than or equal to the maximum of 1."),
         (
             {"quantity": "promt"},
@@ -32,9 +38,11 @@ CAM = {"function": "stepscope.methods.df_cam:df_cam"}
 )
 def test_values_of_a_methods_parameters_are_what_it_takes(parameters, message):
     fits = {"masks": 20, "keep": 0.25, "variants": ["paper", "cosine"]}
-    check_methods({"df_rise": RISE | fits}, source, "mine.yaml")
+    others = ({"design": "paired"}, {"design": "orthogonal", "keep": 0.5}, {"error": 0.02})
+    for fitting in (fits, fits | {"design": "independent"}, *others):
+        check_methods({"df_rise": RISE | fitting}, source, "mine.yaml")
     with pytest.raises(ValueError, match="^mine.yaml: explain/df_rise/") as caught:
-        check_methods({"df_rise": RISE | parameters}, source, "mine.yaml")
+        check_methods({"df_rise": RISE | fits | parameters}, source, "mine.yaml")
     assert str(caught.value).startswith(f"mine.yaml: explain/df_rise/{message}")
 
 

@@ -21,13 +21,16 @@ BOUNDLESS = {
     "explain/*/forward_batch",
     "explain/*/samples",
     "games/samples",
+    "convergence/samples",
     "explain/*/steps/*",
     "games/steps/*",
+    "convergence/steps/*",
     # held to the model's time steps, which no schema knows
     "samplings/*/steps",
     "samplings/*/timesteps/*",
 }
 SIGNED = {"samplings/*/start", "samplings/*/end"}  # log-SNR
+SIGNED |= {"training/diffusion/finetune/*/log_snr/*"}
 Part = dict[str, Any]
 
 
@@ -91,6 +94,7 @@ def test_no_number_is_other_than_finite(value):
 def test_an_integer_is_written_as_one(value):
     assert passing(value, INTEGERS) == set()
     beyond = {"height", "width", "scheduler/order", "probe/size", "statistics/draws"}
+    beyond |= {"convergence/masks", "convergence/trials"}
     assert passing(4, INTEGERS) == INTEGERS - beyond
     assert refusal(4.0, NUMBERS["samplings/*/steps"]).endswith(
         "4.0 is not of type 'integer'; write 4."

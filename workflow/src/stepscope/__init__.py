@@ -65,7 +65,8 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     importlib.import_module("stepscope.allocator").keep_pages()
     module, _, attribute = _PLACES[name].partition(":")
-    value = getattr(importlib.import_module(module), attribute)
+    with importlib.import_module("stepscope.collector").paused():
+        value = getattr(importlib.import_module(module), attribute)
     globals()[name] = value
     return value
 

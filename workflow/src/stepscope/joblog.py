@@ -11,7 +11,7 @@ from typing import TextIO, TypeVar
 
 from tqdm import tqdm
 
-from stepscope import allocator
+from stepscope import allocator, collector
 
 Item = TypeVar("Item")
 FAILED = "Failed: "  # begins the first line of a failed job's log
@@ -30,6 +30,7 @@ def joblog(path: str) -> Iterator[None]:
     """
     global _log
     allocator.keep_pages()  # before anything large is made
+    collector.resume()  # all that a script imports at once is there
     sys.stdout.flush()
     sys.stderr.flush()
     stdout, stderr = os.dup(1), os.dup(2)

@@ -14,9 +14,9 @@ MARK = "\u0300"  # stands for every mark while a text is split
 RUN = rf"\w[\w{MARK}]*"
 WORD = re.compile(rf"{RUN}(?:[{JOINERS}]{RUN})*")
 SPELLINGS = str.maketrans("\u2010\u2019", "-'")  # other signs become these by Unicode's NFKC
-ROLES = ("subject", "relation", "object", "attribute", "background")
+ROLES = ("subject", "relation", "object", "attribute", "background", "detail")
 OBJECTS = ("subject", "object")  # roles of words that name a thing with a region of its own
-NOT_THINGS = tuple(role for role in ROLES if role not in OBJECTS)
+NOT_THINGS = ("relation", "attribute", "background")
 
 
 def composed(text: str) -> str:

@@ -5,7 +5,10 @@ import os
 import sys
 from typing import Any
 
+from stepscope import collector
 
+
+@collector.paused()  # a method imports the libraries of models
 def resolve(reference: str) -> Any:
     """What "package.module:name" names; a module of one's own lies in the working directory.
 

@@ -19,7 +19,8 @@ class Table:
 
     `question` is the target that makes it. A row of its summary is about model, dataset, sampling
     and `groups`; `quantities` are the numbers that are summarised, `paired` says whether
-    methods are also compared with the baselines.
+    methods are also compared with the baselines, `courses` which quantities are also compared
+    with the step before, and `pooled` which are also averaged over steps.
     """
 
     question: str
@@ -27,34 +28,44 @@ class Table:
     groups: tuple[str, ...]
     quantities: tuple[str, ...]
     paired: bool = False
+    courses: tuple[str, ...] = ()
+    pooled: tuple[str, ...] = ()
 
 
 TABLES = {
     "rq1_recovery": Table(
         question="rq1",
-        columns=(*KEYS, "region", "band", "recovered"),
-        groups=(*STEP, "region", "band"),
+        columns=(*KEYS, "prediction", "region", "band", "recovered"),
+        groups=(*STEP, "prediction", "region", "band"),
         quantities=("recovered",),
     ),
     "rq1_saliency": Table(
         question="rq1",
-        columns=(*KEYS, "method", "semantic_mass", "detail_correlation"),
+        columns=(*KEYS, "method", "semantic_mass", "detail_correlation", "detail_partial"),
         groups=(*STEP, "method"),
-        quantities=("semantic_mass", "detail_correlation"),
+        quantities=("semantic_mass", "detail_correlation", "detail_partial"),
         paired=True,
+        courses=("semantic_mass", "detail_partial"),
     ),
     "rq1_auc": Table(
         question="rq1",
-        columns=(*KEYS, *GAME, "auc_distance", "auc_similarity"),
+        columns=(*KEYS, *GAME, "auc_distance", "auc_similarity", "auc_normalised"),
         groups=(*STEP, *GAME),
-        quantities=("auc_distance", "auc_similarity"),
+        quantities=("auc_distance", "auc_similarity", "auc_normalised"),
         paired=True,
+        pooled=("auc_normalised",),
     ),
     "rq1_curves": Table(
         question="rq1",
-        columns=(*KEYS, *GAME, "move", "value"),
+        columns=(*KEYS, *GAME, "move", "value", "normalised"),
         groups=(*STEP, *GAME, "move"),
         quantities=("value",),
+    ),
+    "rq1_convergence": Table(
+        question="rq1_convergence",
+        columns=(*KEYS, "estimator", "score", "calls_to_correlation", "calls_to_error"),
+        groups=(*STEP, "estimator", "score"),
+        quantities=("calls_to_correlation", "calls_to_error"),
     ),
     "rq2_relevance": Table(
         question="rq2",
@@ -94,9 +105,26 @@ TABLES = {
 CLAIMS = (
     *("model", "dataset", "claim", "statement", "statistic"),
     *("n", "noises", "estimate", "ci_low", "ci_high", "p_value", "verdict", "reason"),
+    *("without_objects", "at_chance", "with_centre", "lacking"),
 )
+# The truth in time of the composed scenes, which is of no study.
+WORLD_CLOCK = (
+    *("reader", "family", "log_snr", "accuracy", "ci_low", "ci_high"),
+    *("posterior", "ess", "chance", "scenes", "noises"),
+)
+WORLD_CLOCK_FAMILIES = (
+    *("reader", "family", "energy", "two_nats_log_snr", "middle_log_snr", "ci_low", "ci_high"),
+    *("lag", "lag_low", "lag_high", "scenes"),
+)
+# Tables that no batch has a part of.
+WHOLE = {
+    "claims": CLAIMS,
+    "world_clock": WORLD_CLOCK,
+    "world_clock_families": WORLD_CLOCK_FAMILIES,
+}
 NUMBERS = {
-    *("seed", "word_index", "move", "p_value", *STEP, *INTERVAL),
+    *("seed", "word_index", "move", "normalised", "p_value", *STEP, *INTERVAL),
+    *("without_objects", "at_chance", "with_centre"),
     *("onset_step", "onset_timestep", "onset_log_snr", "relevance_minmax"),
     *(name for table in TABLES.values() for name in table.quantities),
 }
@@ -105,7 +133,7 @@ TEXT = frozenset(
     name
     for columns in (
         CLAIMS,
-        ("quantity", "compared"),
+        ("reader", "quantity", "compared"),
         *(table.columns for table in TABLES.values()),
     )
     for name in columns

@@ -8,26 +8,10 @@ which alpha^2 + sigma^2 = 1, or flow (eps - x0), for which alpha + sigma = 1.
 import math
 
 import torch
-from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import rescale_noise_cfg
 from jaxtyping import Float
 from torch import Tensor
 
-# Pure noise, of which flows start, has an infinite log-SNR, which no axis and no mean can take. It
-# is written as the level at which the library's own schedules without terminal signal stand.
-PURE_NOISE = -24 * math.log(2)
-
-
-def levels(log_snr: float, prediction_type: str) -> tuple[float, float]:
-    """Signal level alpha and noise level sigma of a log-SNR."""
-    if prediction_type == "flow":
-        pure = log_snr <= PURE_NOISE
-        return (0.0, 1.0) if pure else (_share(log_snr / 2), _share(-log_snr / 2))
-    return math.sqrt(_share(log_snr)), math.sqrt(_share(-log_snr))
-
-
-def _share(logit: float) -> float:
-    """Logistic function."""
-    return 1 / (1 + math.exp(-logit))
+from stepscope.diffusion.levels import PURE_NOISE, levels
 
 
 def log_snr_of(sigma: float) -> float:
@@ -67,7 +51,12 @@ def guided(
             "only those with it; what was traced without guidance has guidance 1."
         )
     mixed = uncond + guidance * (cond - uncond)
-    return rescale_noise_cfg(mixed, cond, guidance_rescale=rescale) if rescale > 0 else mixed
+    if rescale <= 0:
+        return mixed
+    # here, since it imports a pipeline, which may not be the model's
+    from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import rescale_noise_cfg
+
+    return rescale_noise_cfg(mixed, cond, guidance_rescale=rescale)
 
 
 def wide(tensor: Tensor) -> Tensor:

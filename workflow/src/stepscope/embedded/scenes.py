@@ -6,9 +6,11 @@ from functools import cache
 
 import numpy as np
 
+from stepscope.embedded import captions, details
+from stepscope.embedded.spec import Spec
 from stepscope.embedded.sprites import CODEPOINTS, sprite
 
-SIDE = 64
+SIDE = details.SIDE
 OBJECTS = tuple(CODEPOINTS)
 # Background colours: clear, softer than the artwork, and far from each other.
 PALETTE = {
@@ -25,59 +27,56 @@ COLOURS = tuple(PALETTE)
 TEXTURES = ("plain", "striped", "dotted", "checkered")
 SIZES = ("big", "small")
 RELATIONS = ("above", "next to")
-ORDERS = ("object first", "background first")
 
 BIG, SMALL, PAIRED = 42, 26, 29  # longer side of a sprite in pixels
+JITTERS = {"big": 3, "small": 4, None: 1}  # pixels by which sprites move
+TINGE = 0.012  # standard deviation of a shift of the background's colour, of values in 0..1
 PERIOD = 16  # pixels of the textures: four latent cells
 HELD_OUT = 8  # one combination in so many never occurs in training
 
 
-@dataclass(frozen=True)
-class Spec:
-    """What a scene shows: one object with a size, or two with a relation."""
+# Concepts of every family, in the order of the families' scale in a picture.
+FAMILIES: dict[str, tuple[str, ...]] = {
+    "relation": RELATIONS,
+    "size": SIZES,
+    "object": OBJECTS,
+    "colour": COLOURS,
+    "texture": TEXTURES,
+    "frame": tuple(details.FRAMES),
+    "tint": tuple(details.TINTS),
+    "mark": details.MARKS,
+    "seal": details.SEALS,
+}
+DETAILS = ("frame", "tint", "mark", "seal")
 
-    objects: tuple[str, ...]
-    colour: str
-    texture: str
-    size: str | None = None
-    relation: str | None = None
+
+def concepts(spec: Spec, family: str) -> tuple[str, ...]:
+    """Concepts of a family that a scene shows; none where the family does not apply."""
+    if family == "object":
+        return spec.objects
+    concept = getattr(spec, family)
+    return () if concept is None else (concept,)
 
 
 @dataclass(frozen=True)
 class Scene:
-    """A composed scene; `masks` has no entry for the relation, which covers no pixels."""
+    """A composed scene; `masks` has no entry for the relation, which covers no pixels.
+
+    Details lie over objects and background: their masks overlap those.
+    """
 
     picture: np.ndarray  # (64, 64, 3) uint8
     caption: str
     roles: dict[str, str]
     masks: dict[str, np.ndarray]  # word -> (64, 64) bool
     spec: Spec
+    named: frozenset[str]  # optional families that the caption names
     boxes: tuple[tuple[int, int, int, int], ...]  # y, x, height, width of each sprite
 
     @property
     def objects(self) -> tuple[str, ...]:
         """Names of the objects, the subject first."""
         return self.spec.objects
-
-    @property
-    def colour(self) -> str:
-        """Colour of the background."""
-        return self.spec.colour
-
-    @property
-    def texture(self) -> str:
-        """Texture of the background."""
-        return self.spec.texture
-
-    @property
-    def size(self) -> str | None:
-        """Size of a single object; None of a pair."""
-        return self.spec.size
-
-    @property
-    def relation(self) -> str | None:
-        """Relation of a pair; None of a single object."""
-        return self.spec.relation
 
 
 def _drawn(*parts: str) -> bool:
@@ -91,14 +90,18 @@ def held_out(spec: Spec) -> bool:
     return any(_drawn(name, spec.colour, spec.texture) for name in spec.objects)
 
 
-def _random_spec(rng: np.random.Generator) -> Spec:
+def random_spec(rng: np.random.Generator) -> Spec:
+    """A specification drawn from all that there are, held out or not."""
+
+    def one_of(family: str) -> str:
+        return FAMILIES[family][rng.integers(len(FAMILIES[family]))]
+
     pair = rng.random() < 0.5
-    first, second = rng.choice(len(OBJECTS), 2, replace=False)
-    colour, texture = COLOURS[rng.integers(len(COLOURS))], TEXTURES[rng.integers(len(TEXTURES))]
+    first, second = (OBJECTS[i] for i in rng.choice(len(OBJECTS), 2, replace=False))
+    shown = {family: one_of(family) for family in ("colour", "texture", *DETAILS)}
     if pair:
-        relation = RELATIONS[rng.integers(len(RELATIONS))]
-        return Spec((OBJECTS[first], OBJECTS[second]), colour, texture, relation=relation)
-    return Spec((OBJECTS[first],), colour, texture, size=SIZES[rng.integers(len(SIZES))])
+        return Spec((first, second), relation=one_of("relation"), **shown)
+    return Spec((first,), size=one_of("size"), **shown)
 
 
 def _generator(seed: int, split: str) -> np.random.Generator:
@@ -108,38 +111,9 @@ def _generator(seed: int, split: str) -> np.random.Generator:
 def draw(rng: np.random.Generator, split: str) -> Spec:
     """A random specification of the split: `test` holds only held-out combinations."""
     while True:
-        spec = _random_spec(rng)
+        spec = random_spec(rng)
         if held_out(spec) == (split == "test"):
             return spec
-
-
-def describe(spec: Spec, order: str = ORDERS[0]) -> tuple[str, dict[str, str]]:
-    """The caption of `spec` in one word order, and the words that play a role in it."""
-    return caption(spec, order), _roles(spec)
-
-
-def caption(spec: Spec, order: str = ORDERS[0]) -> str:
-    """The caption of `spec` in one word order."""
-    subject, *others = spec.objects
-    if others:
-        things = f"{_noun(subject)} {spec.relation} {_noun(*others)}"
-    else:
-        things = _noun(f"{spec.size} {subject}")
-    ground = f"on a {spec.texture} {spec.colour} background"
-    captions = f"{things} {ground}", f"{ground}, {things}"
-    return dict(zip(ORDERS, captions, strict=True))[order]
-
-
-def _noun(words: str) -> str:
-    return f"an {words}" if words.startswith(tuple("aeiou")) else f"a {words}"
-
-
-def _roles(spec: Spec) -> dict[str, str]:
-    subject, *others = spec.objects
-    roles = {"subject": subject}
-    if spec.relation is not None:
-        roles |= {"relation": spec.relation, "object": "".join(others)}
-    return roles | {"attribute": spec.texture, "background": spec.colour}
 
 
 @cache
@@ -158,45 +132,81 @@ def backdrop(colour: str, texture: str) -> np.ndarray:
     return ((1 - light) * tones[0] + light * tones[1]).astype(np.float32)
 
 
-def _layout(spec: Spec, rng: np.random.Generator) -> list[tuple[int, int, int, int]]:
-    """Top, left, height and width of each sprite: fixed slots with a little jitter."""
+def moves(spec: Spec, rng: np.random.Generator) -> np.ndarray:
+    """By how many pixels each sprite is off its usual place, int (objects, 2): down, right."""
+    jitter = JITTERS[spec.size]
+    return rng.integers(-jitter, jitter + 1, (len(spec.objects), 2))
+
+
+def _layout(spec: Spec, moved: np.ndarray) -> list[tuple[int, int, int, int]]:
+    """Top, left, height and width of each sprite: fixed slots, and by how much it is off them."""
     if len(spec.objects) == 2:
-        side, jitter = PAIRED, 1
+        side = PAIRED
         slots = [(17, 32), (47, 32)] if spec.relation == "above" else [(32, 17), (32, 47)]
     else:
-        side, jitter = (BIG, 3) if spec.size == "big" else (SMALL, 4)
+        side = BIG if spec.size == "big" else SMALL
         slots = [(32, 32)]
     boxes = []
-    for name, slot in zip(spec.objects, slots, strict=True):
+    for name, slot, move in zip(spec.objects, slots, moved, strict=True):
         height, width = sprite(name, side).shape[:2]
-        y, x = (c + int(rng.integers(-jitter, jitter + 1)) for c in slot)
+        y, x = (int(place + by) for place, by in zip(slot, move, strict=True))
         boxes.append((y - height // 2, x - width // 2, height, width))
     return boxes
 
 
-def paint(spec: Spec, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, tuple]:
-    """Picture float32 (64, 64, 3) in 0..1, coverage (objects, 64, 64), boxes of the sprites."""
-    picture = backdrop(spec.colour, spec.texture) + rng.normal(0, 0.012, 3).astype(np.float32)
+def paint(
+    spec: Spec, moved: np.ndarray, tinge: np.ndarray | float = 0.0
+) -> tuple[np.ndarray, np.ndarray, tuple]:
+    """Objects on their backdrop, float32 (64, 64, 3) in 0..1, without grain and details.
+
+    `moved` as from `moves`; `tinge` shifts the backdrop's colour. Also coverage (objects, 64, 64)
+    and boxes of the sprites.
+    """
+    picture = backdrop(spec.colour, spec.texture) + np.asarray(tinge, np.float32)
     coverage = np.zeros((len(spec.objects), SIDE, SIDE), np.float32)
-    boxes = tuple(_layout(spec, rng))
+    boxes = tuple(_layout(spec, moved))
     for i, (name, (y, x, height, width)) in enumerate(zip(spec.objects, boxes, strict=True)):
         rgba = sprite(name, max(height, width))
         box = np.s_[y : y + height, x : x + width]
         picture[box] = picture[box] * (1 - rgba[..., 3:]) + rgba[..., :3]
         coverage[i][box] = rgba[..., 3]
-    return picture.clip(0, 1), coverage, boxes
+    return picture, coverage, boxes
 
 
-def compose(seed: int, split: str = "train", spec: Spec | None = None) -> Scene:
+def random_caption(spec: Spec, rng: np.random.Generator) -> tuple[str, frozenset[str]]:
+    """A word order, the optional families that are named, and the words that this makes."""
+    order = captions.ORDERS[rng.integers(len(captions.ORDERS))]
+    named = [family for family, share in captions.OPTIONAL.items() if rng.random() < share]
+    return captions.caption(spec, order, frozenset(named)), frozenset(named)
+
+
+def compose(
+    seed: int,
+    split: str = "train",
+    spec: Spec | None = None,
+    strength: details.Strength = details.WORLD,
+) -> Scene:
     """The scene of `seed`, of a random specification of `split` or of the one given."""
     rng = _generator(seed, split)
     spec = spec or draw(rng, split)
-    order = ORDERS[rng.integers(len(ORDERS))]
-    picture, coverage, boxes = paint(spec, rng)
-    caption, roles = describe(spec, order)
+    caption, named = random_caption(spec, rng)
+    tinge = rng.normal(0, TINGE, 3)
+    picture, coverage, boxes = paint(spec, moves(spec, rng), tinge)
+    picture = picture + details.grain(rng, strength.grain)
+    picture, covered = details.paint(picture, spec, details.moves(rng), strength)
     shapes = coverage >= 0.5
     masks = dict(zip(spec.objects, shapes, strict=True))
     if spec.size:
         masks[spec.size] = shapes[0]
     masks[spec.texture] = masks[spec.colour] = ~shapes.any(0)
-    return Scene((picture * 255).round().astype(np.uint8), caption, roles, masks, spec, boxes)
+    masks[spec.frame], masks[spec.seal] = covered["frame"] >= 0.5, covered["seal"] >= 0.5
+    masks[spec.tint] = masks[spec.mark] = covered["mark"] >= 0.5
+    return Scene(
+        (picture.clip(0, 1) * 255).round().astype(np.uint8),
+        caption,
+        captions.roles(spec, named),
+        masks,
+        spec,
+        named,
+        boxes,
+    )

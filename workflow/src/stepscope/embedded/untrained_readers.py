@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from stepscope.embedded import scenes
+from stepscope.embedded import details, scenes
 from stepscope.embedded.sprites import sprite
 
 
@@ -100,7 +100,8 @@ def read_background(pictures: np.ndarray) -> list[tuple[str, str]]:
 def read_colour(pictures: np.ndarray) -> list[str]:
     """Background colour by the median colour of each picture's border, nearest in the palette.
 
-    Textures have two tones of a colour: the nearest of both and of the plain one counts.
+    Textures have two tones of a colour: the nearest of both and of the plain one counts. Frames
+    are left out.
     """
     tones = np.stack(
         [
@@ -108,8 +109,94 @@ def read_colour(pictures: np.ndarray) -> list[str]:
             for colour in scenes.COLOURS
         ]
     )
-    border = np.ones((scenes.SIDE, scenes.SIDE), bool)
+    border = details.frame_coverage() == 0
     border[6:-6, 6:-6] = False
     medians = np.median(np.asarray(pictures, np.float32)[:, border] / 255, axis=1)
     distance = np.square(medians[:, None, None] - tones).sum(-1).min(-1)
     return [scenes.COLOURS[i] for i in distance.argmin(1)]
+
+
+def read_details(pictures: np.ndarray) -> dict[str, list[str]]:
+    """Frame, tint, mark and seal of each picture, uint8 (n, 64, 64, 3), by matching.
+
+    Each is sought where it may be, on the backdrop that `read_background` finds.
+    """
+    names, backdrops = _backdrops()
+    behind = np.stack([backdrops[names.index(pair)] for pair in read_background(pictures)])
+    values = np.asarray(pictures, np.float32) / 255
+    rest = values - behind
+    marks, coverage = _best_glyph(rest, "mark")
+    # the least of the background shows where a glyph covers most
+    weights = coverage[..., None] ** 4
+    colours = (values * weights).sum((1, 2)) / weights.sum((1, 2))
+    under = (behind * weights).sum((1, 2)) / weights.sum((1, 2))
+    tints = _nearest(colours, under, details.TINTS, details.WORLD.mark)
+    border = details.frame_coverage() > 0
+    frames = _nearest(values[:, border], behind[:, border], details.FRAMES, details.WORLD.frame)
+    dark = rest.mean(-1, keepdims=True)
+    seals, _ = _best_glyph(dark, "seal", darker=True)
+    return {"frame": frames, "tint": tints, "mark": marks, "seal": seals}
+
+
+def details_right(
+    pictures: np.ndarray, shown: Sequence[scenes.Scene], named: bool = False
+) -> dict[str, np.ndarray]:
+    """Whether each detail is read as the scenes have it, bool (n,) per family.
+
+    With `named`, only of pictures whose caption names the family.
+    """
+    read = read_details(pictures)
+    return {
+        family: np.array(
+            [
+                found == getattr(scene.spec, family)
+                for found, scene in zip(read[family], shown, strict=True)
+                if family in scene.named or not named
+            ]
+        )
+        for family in scenes.DETAILS
+    }
+
+
+@cache
+def _glyphs(family: str) -> tuple[list[str], np.ndarray]:
+    """Name and coverage (n, 64, 64) of every glyph of a family at every place that it may have."""
+    place = {"mark": details.MARK_PLACE, "seal": details.SEAL_PLACE}[family]
+    moves = range(place - details.JITTER, place + details.JITTER + 1)
+    every = [(name, y, x) for name in scenes.FAMILIES[family] for y in moves for x in moves]
+    return [name for name, _, _ in every], np.stack([details.placed(*one) for one in every])
+
+
+def _best_glyph(
+    rest: np.ndarray, family: str, darker: bool = False
+) -> tuple[list[str], np.ndarray]:
+    """Glyph that explains most of what is beside the backdrop (n, 64, 64, channels), and its place.
+
+    By least squares of an offset and an amplitude for each channel, negative where `darker`.
+    Returns the names and the coverages (n, 64, 64).
+    """
+    of_glyph, coverage = _glyphs(family)
+    window = np.s_[:, details.WINDOWS[family], details.WINDOWS[family]]
+    known = coverage[window].reshape(len(coverage), -1)
+    known = known - known.mean(1, keepdims=True)
+    seen = rest[window].reshape(len(rest), -1, rest.shape[-1])
+    seen = seen - seen.mean(1, keepdims=True)
+    amplitude = np.einsum("gp,npc->ngc", known, seen)
+    explained = (amplitude**2).sum(-1) / (known**2).sum(1)
+    if darker:
+        explained = np.where(amplitude[..., 0] < 0, explained, 0)
+    best = explained.argmax(1)
+    return [of_glyph[i] for i in best], coverage[best]
+
+
+def _nearest(
+    seen: np.ndarray, behind: np.ndarray, colours: dict[str, tuple[int, int, int]], opacity: float
+) -> list[str]:
+    """Colour that, over what lies behind, comes nearest to what is seen (n, ..., 3)."""
+    distance = [
+        np.abs(seen - (1 - opacity) * behind - opacity * np.array(colour, np.float32) / 255)
+        .reshape(len(seen), -1)
+        .mean(1)
+        for colour in colours.values()
+    ]
+    return [list(colours)[i] for i in np.argmin(distance, axis=0)]

@@ -149,12 +149,19 @@ class Work:
         calls = len(words) * steps * (3 + inner * self._maps())
         return Needs(calls=calls, pictures=calls, seconds=calls * self.model["playing"], loads=True)
 
+    def _measure_convergence(self) -> Needs:
+        settings = self.config["convergence"]
+        words, steps = self._restricted(settings)
+        calls = len(words) * steps * (settings["masks"] + 3 * settings["trials"])
+        return Needs(calls=calls, seconds=calls * self.model["tracing"], loads=True)
+
     _BY_RULE: ClassVar[Mapping[str, Callable[["Work"], Needs]]] = {
         "generate": _generate,
         "decode": _decode,
         "ground": _ground,
         "explain": _explain,
         "play_games": _play_games,
+        "measure_convergence": _measure_convergence,
         "probe": _probe,
     }
 

@@ -8,13 +8,14 @@ from matplotlib.figure import Figure, SubFigure
 from stepscope.figures import plotting, text
 
 KEYS = [*plotting.STEPS, "method", "similarity", "game", "substrate", "score"]
-CURVES = [*KEYS, "move", "value"]  # columns read of rq1_curves
-AREAS = [*KEYS, "auc_distance", "auc_similarity"]  # columns read of rq1_auc
+CURVES = [*KEYS, "move", "normalised"]  # columns read of rq1_curves
+AREAS = [*KEYS, "auc_distance", "auc_normalised"]  # columns read of rq1_auc
 SCORES = {
     "clip_distance": "squared CLIP feature distance",
     "clip_cosine": "CLIP feature cosine",
 }
 GAMES = ("deletion", "insertion")
+BETTER = {"deletion": "← lower is better", "insertion": "higher is better →"}
 RAW = 60  # raw curves drawn of a method and step: the first samples'
 MOVES = 64  # points kept of a curve: more are not seen and make a PDF of megabytes
 
@@ -25,7 +26,8 @@ def auc(
 ) -> Figure:
     """Draw AUC per method and step with intervals over prompts, and the curves behind it.
 
-    `curves` and `areas` are rq1_curves and rq1_auc; of several scores the first distance is drawn.
+    `curves` and `areas` are rq1_curves and rq1_auc; of several scores the first distance is drawn,
+    normalised between the untouched state and the one wholly changed.
     Colours are steps; above, a row per method; below, a panel per method and game.
     """
     bootstrap = plotting.Bootstrap(draws=draws, confidence=confidence, seed=seed)
@@ -52,11 +54,6 @@ def _labelled(table: pd.DataFrame) -> pd.DataFrame:
     return table.assign(label=label, step=table["step"].astype(int))
 
 
-def direction(game: str, kind: str) -> str:
-    """Say which AUC is better in a game; kind is distance or similarity."""
-    return "higher" if (game == "deletion") == (kind == "distance") else "lower"
-
-
 def _part(
     title: str,
     curves: pd.DataFrame,
@@ -65,7 +62,6 @@ def _part(
     bootstrap: plotting.Bootstrap,
 ) -> plotting.Part:
     """Lay out one model and dataset: areas above, a grid of curves below."""
-    kind = "distance" if areas["auc_distance"].notna().any() else "similarity"
     labels = plotting.listed(areas["label"])
     lines = int(np.ceil(len(labels) / 6))
     columns = int(np.ceil(len(labels) / lines))
@@ -74,9 +70,13 @@ def _part(
     def draw(figure: SubFigure) -> None:
         rows = figure.subfigures(2, 1, squeeze=False, height_ratios=heights, hspace=0.03)
         above, below = rows.flat
-        _areas(above, areas, labels, kind, score, bootstrap)
+        _areas(above, areas, labels, score, bootstrap)
         _curves(below, curves, labels, columns, bootstrap)
-        below.supylabel(f"{SCORES.get(score, score)} to the unperturbed result", fontsize=8)
+        below.supylabel(
+            f"{SCORES.get(score, score)} to the unperturbed result,\n"
+            "from wholly changed, 0, to untouched, 1",
+            fontsize=8,
+        )
 
     return plotting.Part(title, draw, max(7.2, 1.3 * columns + 0.9), sum(heights))
 
@@ -85,12 +85,11 @@ def _areas(
     figure: SubFigure,
     areas: pd.DataFrame,
     labels: list[str],
-    kind: str,
     score: str,
     bootstrap: plotting.Bootstrap,
 ) -> None:
     """Draw means with intervals per method and step, prompts as faint dots."""
-    value = f"auc_{kind}"
+    value = "auc_normalised"
     colours = plotting.step_colours(areas["step"])
     by = ["game", "label", "step"]
     table = plotting.intervals(areas, by, value, **bootstrap)
@@ -116,7 +115,9 @@ def _areas(
             )
             axes.hlines(y, rows["ci_low"], rows["ci_high"], color=colour, lw=1.4)
             axes.plot(rows["estimate"], y, "o", color=colour, ms=3.5, label=f"step {step}")
-        _area_axis(axes, areas[areas["game"] == game], game, kind, score)
+        substrate = areas.loc[areas["game"] == game, "substrate"].iloc[0]
+        axes.set_title(f"{game} (substrate: {substrate})")
+        axes.set_xlabel(f"normalised AUC of the\n{SCORES.get(score, score)}\n{BETTER[game]}")
         axes.set_yticks(range(len(labels)), labels)
         for y in np.arange(1, len(labels)) - 0.5:
             axes.axhline(y, color="0.92", lw=0.5, zorder=0)
@@ -126,14 +127,6 @@ def _areas(
         loc="outside right upper",
         title=f"{text.counted(table)}\nmean, {bootstrap['confidence']:.0%} CI",
     )
-
-
-def _area_axis(axes: Axes, areas: pd.DataFrame, game: str, kind: str, score: str) -> None:
-    """Write on an axis what the game was and which way is better."""
-    better = direction(game, kind)
-    arrow = {"higher": "better →", "lower": "← better"}[better]
-    axes.set_title(f"{game} (substrate: {areas['substrate'].iloc[0]}): {better} is better")
-    axes.set_xlabel(f"AUC of the {SCORES.get(score, score)}\n{arrow}")
 
 
 def _curves(
@@ -147,12 +140,14 @@ def _curves(
     last = curves["move"].max()
     kept = np.unique(np.linspace(0, last, MOVES + 1).round())
     curves = curves[curves["move"].isin(kept)].assign(share=lambda table: table["move"] / last)
-    table = plotting.intervals(curves, ["game", "label", "step", "share"], "value", **bootstrap)
+    table = plotting.intervals(
+        curves, ["game", "label", "step", "share"], "normalised", **bootstrap
+    )
     lines = int(np.ceil(len(labels) / columns))
     grid = figure.subplots(lines * len(GAMES), columns, sharex=True, sharey="row", squeeze=False)
     for axes in grid.flat:
         axes.set_visible(False)
-    low = min(0, curves["value"].min())
+    limits = _limits(table)
     for row, game in enumerate(GAMES):
         means, raw = (frame[frame["game"] == game] for frame in (table, curves))
         random = means[means["label"] == plotting.METHODS["random"]]
@@ -160,8 +155,7 @@ def _curves(
             line, column = divmod(index, columns)
             axes = grid[line * len(GAMES) + row, column]
             axes.set_visible(True)
-            _panel(axes, means[means["label"] == label], raw[raw["label"] == label], random)
-            axes.set(xlim=(0, 1), ylim=(low, raw["value"].quantile(0.995)))
+            _panel(axes, means[means["label"] == label], raw[raw["label"] == label], random, limits)
             axes.set_xticks([0, 0.5, 1], ["0", "½", "1"])
             axes.set_title(label if row == 0 else "")
             axes.set_ylabel(game if column == 0 else "")
@@ -171,11 +165,34 @@ def _curves(
     )
 
 
-def _panel(axes: Axes, means: pd.DataFrame, raw: pd.DataFrame, random: pd.DataFrame) -> None:
-    """Draw one method and game: a colour per step, raw curves thin, the random map dashed."""
+def _limits(means: pd.DataFrame) -> tuple[float, float]:
+    """Vertical limits that hold every mean with its interval and, with a margin, 0 to 1."""
+    low, high = min(0, means["ci_low"].min()), max(1, means["ci_high"].max())
+    margin = 0.15 * (high - low)
+    return low - margin, high + margin
+
+
+def _panel(
+    axes: Axes,
+    means: pd.DataFrame,
+    raw: pd.DataFrame,
+    random: pd.DataFrame,
+    limits: tuple[float, float],
+) -> None:
+    """Draw one method and game: a colour per step, raw curves thin, the random map dashed.
+
+    How many thin curves leave the limits is written into the panel.
+    """
+    (low, high), beyond = limits, 0
+    axes.set(xlim=(0, 1), ylim=limits)
     for step, colour in plotting.step_colours(means["step"]).items():
         mean, chance, samples = (frame[frame["step"] == step] for frame in (means, random, raw))
-        lines = samples.pivot_table("value", "share", ["prompt_id", "seed"], observed=True)
-        axes.plot(lines.index, lines.iloc[:, :RAW], color=colour, lw=0.3, alpha=0.2)
+        lines = samples.pivot_table("normalised", "share", ["prompt_id", "seed"], observed=True)
+        lines = lines.iloc[:, :RAW]
+        beyond += int(((lines < low) | (lines > high)).any().sum())
+        axes.plot(lines.index, lines, color=colour, lw=0.3, alpha=0.2)
         axes.plot(chance["share"], chance["estimate"], color=colour, lw=0.8, ls=(0, (3, 2)))
         plotting.line(axes, mean["share"], mean, color=colour)
+    if beyond:
+        note = f"{beyond} curve{'s' if beyond > 1 else ''} beyond"
+        axes.text(0.98, 0.98, note, transform=axes.transAxes, ha="right", va="top", fontsize=6)

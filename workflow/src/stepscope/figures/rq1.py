@@ -11,8 +11,10 @@ from matplotlib.figure import Figure, SubFigure
 from stepscope.figures import overlays, plotting, text
 from stepscope.figures.samples import steps_with_map
 
-RECOVERY = [*plotting.STEPS, "region", "band", "recovered"]  # columns read of rq1_recovery
+RECOVERY = [*plotting.STEPS, "prediction", "region", "band", "recovered"]  # of rq1_recovery
 BANDS = {"low": "low frequencies", "mid": "middle frequencies", "high": "high frequencies"}
+NULL = "gaussian"  # the prediction that knows no objects
+LINEAR = 1e-3  # a nat; smaller shares are drawn on a linear scale, larger ones on a logarithmic
 REGIONS = {"object": "object", "border": "border (one latent cell)", "background": "background"}
 
 
@@ -71,50 +73,69 @@ def _strip(grid: np.ndarray, sample: xr.Dataset, steps: np.ndarray) -> None:
 
 @plotting.styled
 def recovery(table: pd.DataFrame, draws: int, confidence: float, seed: int) -> Figure:
-    """Draw the recovered share per step over log-SNR, from rq1_recovery.
+    """Draw what a step recovers of the picture per nat of log-SNR, from rq1_recovery.
 
-    Regions are colours, frequency bands columns, samplings rows; bands are bootstrap intervals.
+    Regions are colours, frequency bands columns; a row is a sampling's guided prediction, of the
+    first sampling also x0(e_u) and x0(e_c). Bands are bootstrap intervals, dashed the Gaussian
+    null. The scale is logarithmic on both sides of zero, so that late steps are seen.
     """
     bootstrap = plotting.Bootstrap(draws=draws, confidence=confidence, seed=seed)
 
     def draw(rows: pd.DataFrame, figure: SubFigure) -> None:
-        samplings = plotting.listed(rows["sampling"])
-        grid = figure.subplots(len(samplings), len(BANDS), sharex=True, sharey=True, squeeze=False)
-        counts = [
-            _recovered(line, rows[rows["sampling"] == sampling], sampling, bootstrap)
-            for line, sampling in zip(grid, samplings, strict=True)
-        ]
+        shown = _shown(rows)
+        grid = figure.subplots(len(shown), len(BANDS), sharex=True, sharey=True, squeeze=False)
+        counts = []
+        for line, (sampling, prediction) in zip(grid, shown, strict=True):
+            of_sampling = rows[rows["sampling"] == sampling]
+            means = _recovered(line, of_sampling, prediction, bootstrap)
+            line[0].set_ylabel(f"{sampling}\n{plotting.PREDICTIONS[prediction]}")
+            counts.append(means)
         for axes, band in zip(grid[0], BANDS, strict=True):
             axes.set_title(BANDS[band], fontweight="bold")
         for axes in grid[-1]:
             plotting.log_snr_axis(axes)
+        figure.supylabel("share of the picture recovered per nat of log-SNR", fontsize=8)
         count = text.counted(pd.concat(counts))
         figure.legend(
             *grid[0, 0].get_legend_handles_labels(),
             loc="outside lower center",
             ncols=len(REGIONS),
-            title=f"region (mean over prompts, {confidence:.0%} CI, {count})",
+            title=f"region (mean over prompts, {confidence:.0%} CI, {count})\n"
+            "dashed: Gaussian null, without objects",
         )
 
     return plotting.stacked(
         [
-            plotting.Part(title, partial(draw, rows), 7.2, 1.75 * rows["sampling"].nunique() + 0.9)
+            plotting.Part(title, partial(draw, rows), 7.2, 1.75 * len(_shown(rows)) + 0.9)
             for title, rows in plotting.groups(plotting.compact(table))
         ]
     )
 
 
+def _shown(rows: pd.DataFrame) -> list[tuple[str, str]]:
+    """The (sampling, prediction) of each row of panels."""
+    first, *others = plotting.listed(rows["sampling"])
+    return [(first, name) for name in plotting.PREDICTIONS] + [(name, "guided") for name in others]
+
+
 def _recovered(
-    line: np.ndarray, rows: pd.DataFrame, sampling: str, bootstrap: plotting.Bootstrap
+    line: np.ndarray, rows: pd.DataFrame, prediction: str, bootstrap: plotting.Bootstrap
 ) -> pd.DataFrame:
     """Draw one sampling's row of panels, a band each; return the means with what is behind them."""
-    by = ["region", "band", "step", "log_snr"]
-    table = plotting.intervals(rows.dropna(subset=["recovered"]), by, "recovered", **bootstrap)
+    rows = rows[rows["prediction"].isin([prediction, NULL])].dropna(subset=["recovered"])
+    by = ["prediction", "region", "band", "step", "log_snr"]
+    table = plotting.intervals(rows, by, "recovered", **bootstrap)
+    own = table[table["prediction"] == prediction]
     for axes, band in zip(line, BANDS, strict=True):
+        axes.set_yscale("symlog", linthresh=LINEAR)
+        axes.yaxis.set_major_formatter(lambda share, _: f"{share:g}")
         axes.axhline(0, color="0.8", lw=0.6)
         for (region, label), colour in zip(REGIONS.items(), plotting.PALETTE, strict=False):
-            steps = table[(table["band"] == band) & (table["region"] == region)].sort_values("step")
+            steps, null = (
+                of[(of["band"] == band) & (of["region"] == region)].sort_values("step")
+                for of in (own, table[table["prediction"] == NULL])
+            )
             plotting.line(axes, steps["log_snr"], steps, color=colour, marker="o", label=label)
+            axes.plot(null["log_snr"], null["estimate"], color=colour, lw=0.8, ls=(0, (3, 2)))
         plotting.step_axis(axes, rows, share=0.11)
-    line[0].set_ylabel(f"{sampling}\nshare of the first\nerror recovered")
-    return table
+    return own

@@ -1,7 +1,7 @@
 """DF-RISE: which latent pixels a step's prediction depends on, from random masks."""
 
-import hashlib
-from collections.abc import Callable, Iterable, Sequence
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal, NamedTuple, TypeAlias, get_args
 
@@ -12,18 +12,18 @@ from torch import Tensor
 from stepscope.diffusion.denoiser import Denoiser
 from stepscope.diffusion.step import Step
 from stepscope.methods import similarity as similarities
-from stepscope.methods.differences import added
 from stepscope.methods.effects import main_effects
+from stepscope.methods.masks import EVEN, Design, draw_masks
 from stepscope.methods.method import method
+from stepscope.methods.quantities import Quantities, Quantity, predictions
 from stepscope.methods.scaling import scaled
 from stepscope.methods.similarity import Kind
 
-Quantity = Literal["noise", "clean", "next", "prompt"]
 Score = Literal["pixel", "mean", "region"]
 Variant = Literal["paper", "official", Kind]
-Quantities: TypeAlias = Callable[[str], Tensor]  # each quantity (B, C, h, w) float32 by its name
-# a map (h, w) by variant, or a pair of one and its standard error
-Maps: TypeAlias = dict[str, np.ndarray | tuple[np.ndarray, np.ndarray]]
+# a map (h, w) by variant, or a pair of one and its standard error, and the number of masks
+Maps: TypeAlias = dict[str, np.ndarray | tuple[np.ndarray, np.ndarray] | int]
+SUMS = ("paper", "official")  # variants that are sums of mask x score
 
 
 @method(
@@ -33,25 +33,33 @@ Maps: TypeAlias = dict[str, np.ndarray | tuple[np.ndarray, np.ndarray]]
     features="latent pixels, all channels at once, hidden = 0",
     held_fixed="time step, conditioning, guidance",
     halves={"quantity": ("prompt",)},
+    fixes={"design": {"paired": {"keep": 0.5}, "orthogonal": {"keep": 0.5}}},
 )
 @torch.inference_mode()
 def df_rise(
     denoiser: Denoiser,
     step: Step,
     *,
-    masks: Annotated[int, {"minimum": 2}] = 500,
+    masks: Annotated[int, {"minimum": 2}] = 512,
+    error: Annotated[float | None, {"exclusiveMinimum": 0}] = None,
+    design: Design | None = None,
     keep: Annotated[float, {"exclusiveMinimum": 0, "exclusiveMaximum": 1}] = 0.5,
     similarity: Kind = "structure",
     quantity: Quantity = "noise",
     score: Score = "pixel",
     variants: Annotated[Sequence[Variant], {"uniqueItems": True}] = (),
-    block: Annotated[int, {"minimum": 1}] = 50,
+    block: Annotated[int, {"minimum": 1}] = 64,
     seed: int = 0,
 ) -> Maps:
     """Maps (h, w) float32: E[s | pixel kept] - E[s | pixel hidden] and its standard error.
 
-    DF-RISE of the paper with like compared with like, estimated by a regression that takes out what
-    a pixel's neighbours do (see `main_effects`). `quantity`: the guided "noise" prediction,
+    DF-RISE of the paper with like compared with like. With `keep` 0.5 it is the pixel's Banzhaf
+    value, estimated by maximum sample reuse; what near pixels do linearly is taken out (see
+    `main_effects`). `design` is how masks are drawn: "independent" of each other, "paired" with
+    their complements, or "orthogonal" in sets of 64 (see `draw_masks`), which is what None stands
+    for with `keep` 0.5; another `keep` needs independent ones.
+    `error` stops before all `masks` are drawn, at the end of a block, when the map's mean standard
+    error is below it; "masks" is the number that was. `quantity`: the guided "noise" prediction,
     the "clean" latent, the "next" latent, or what the "prompt" adds (e_c - e_u); the second and
     third contain the latent itself and reward copying it. `score`: s per "pixel", its "mean"
     (RISE proper), or its mean over the objects' "region". `variants` adds maps from the same
@@ -59,18 +67,24 @@ def df_rise(
     further similarities, named as such. Results are bitwise the same for the same `block`,
     device and threads. A wrong parameter, an unknown name and a missing region are ValueErrors.
     """
-    plan = Plan.of(similarity, quantity, score, tuple(variants), keep, seed)
+    plan = Plan.of(similarity, quantity, score, tuple(variants), design, keep, seed)
     if masks < 2 or block < 1 or not 0 < keep < 1:
         raise ValueError(
             f"masks: {masks}, block: {block}, keep: {keep}: a comparison of means needs at least 2 "
             "masks, blocks of at least 1 and keep between 0 and 1."
         )
+    if error is not None and not (math.isfinite(error) and error > 0):
+        raise ValueError(f"error: {error}: a standard error to stop at is above 0.")
     original = predictions(denoiser, step.latent[None].to(denoiser.device), step)
-    blocks = (
-        block_scores(denoiser, step, plan, original, start, min(block, masks - start))
-        for start in range(0, masks, block)
-    )
-    return finished(merged(blocks), plan)
+    found: Scores | None = None
+    for start in range(0, masks, block):
+        count = min(block, masks - start)
+        new = block_scores(denoiser, step, plan, original, start, count)
+        found = merged([found, new]) if found else new
+        if error is not None and mean_error(found, plan) < error:
+            break
+    assert found is not None
+    return finished(found, plan)
 
 
 @dataclass(frozen=True)
@@ -92,6 +106,7 @@ class Plan:
 
     comparisons: tuple[Comparison, ...]
     score: str
+    design: Design
     keep: float
     seed: int
 
@@ -102,6 +117,7 @@ class Plan:
         quantity: str,
         score: str,
         variants: tuple[str, ...],
+        design: Design | None,
         keep: float,
         seed: int,
     ) -> "Plan":
@@ -110,10 +126,18 @@ class Plan:
             ("similarity", similarity, similarities.KINDS),
             ("quantity", quantity, get_args(Quantity)),
             ("score", score, get_args(Score)),
+            *([] if design is None else [("design", design, get_args(Design))]),
             *(("variants", name, get_args(Variant)) for name in variants),
         ):
             if value not in allowed:
                 raise ValueError(f"{key}: {value!r} is none of {', '.join(allowed)}.")
+        if design is None:
+            design = "orthogonal" if keep == EVEN else "independent"
+        if design != "independent" and keep != EVEN:
+            raise ValueError(
+                f"keep: {keep}: masks of the design {design} keep {EVEN}; set keep to it, or the "
+                "design to independent."
+            )
         comparisons = [Comparison("", similarity, quantity, quantity)]
         for name in variants:
             if name == "official":  # the latent after the step against predicted noise
@@ -121,37 +145,20 @@ class Plan:
             else:
                 kind = "structure" if name == "paper" else name
                 comparisons.append(Comparison(name, kind, quantity, quantity))
-        return cls(tuple(comparisons), score, keep, seed)
+        return cls(tuple(comparisons), score, design, keep, seed)
 
 
 class Scores(NamedTuple):
-    """Masks of a block, (B, h, w) bool, and their scores for each comparison of the plan.
+    """What masks found: all that maps are made of.
 
-    Scores are (comparison, B, h, w), or (comparison, B, 1, 1), float64.
+    `kept` (B, h, w) bool. `scores` (comparison, B, h, w) float32, or (comparison, B, 1, 1) float64,
+    are those of the comparisons that are estimated; of the others `sums` (comparison, h, w)
+    float64 has the sum of mask x score.
     """
 
     kept: np.ndarray
     scores: np.ndarray
-
-
-def draw_masks(
-    seed: int, step: Step, start: int, count: int, keep: float, size: tuple[int, int]
-) -> np.ndarray:
-    """Masks start .. start + count - 1, (count, h, w) bool, True = kept, independent per pixel.
-
-    Counter based: mask i of a sample's step is the same whatever was drawn before, on any machine.
-    No two samples share their masks.
-    """
-    name = f"{seed}/{step.prompt_id}/{step.seed}/{step.number}"
-    digest = hashlib.sha256(name.encode()).digest()[:16]
-    key = np.frombuffer(digest, dtype="<u8").astype(np.uint64)
-    return np.stack(
-        [
-            np.random.Generator(np.random.Philox(key=key, counter=[0, 0, index, 0])).random(size)
-            < keep
-            for index in range(start, start + count)
-        ]
-    )
+    sums: np.ndarray
 
 
 def block_scores(
@@ -163,10 +170,10 @@ def block_scores(
     """
     latent = step.latent.to(denoiser.device)
     height, width = latent.shape[-2:]
-    kept = draw_masks(plan.seed, step, start, count, plan.keep, (height, width))
+    kept = draw_masks(plan.seed, step, start, count, plan.keep, (height, width), plan.design)
     tested = predictions(denoiser, latent * torch.from_numpy(kept).to(latent)[:, None], step)
     window = similarities.gaussian_window(similarities.window_size(height, width)).to(latent.device)
-    scores = []
+    scores, sums = [], [np.zeros((0, height, width))]
     for comparison in plan.comparisons:
         similarity = similarities.similarity(
             comparison.similarity,
@@ -174,35 +181,22 @@ def block_scores(
             tested(comparison.test),
             window,
         )
-        scores.append(scored(similarity, plan.score, step))
-    return Scores(kept, np.stack(scores))
-
-
-def predictions(denoiser: Denoiser, latents: Tensor, step: Step) -> Quantities:
-    """One denoiser call; a function that gives each quantity (B, C, h, w) float32 by its name."""
-    outputs = denoiser.outputs(latents, step)
-    guided = denoiser.guided(outputs.float())
-
-    def quantity(name: str) -> Tensor:
-        if name == "noise":
-            return denoiser.noise(latents, guided, step)
-        if name == "clean":
-            return denoiser.clean(latents, guided, step)
-        if name == "next":  # in the model's own numbers, as the sampler made it
-            return denoiser.advance(latents, denoiser.guided(outputs), step).float()
-        return added(*(denoiser.noise(latents, half, step) for half in outputs.unbind(1)))
-
-    return quantity
+        values = scored(similarity, plan.score, step)
+        if comparison.name in SUMS:
+            sums.append(np.where(kept, values, 0).sum(0, keepdims=True, dtype=np.float64))
+        else:
+            scores.append(values)
+    return Scores(kept, np.stack(scores), np.concatenate(sums))
 
 
 def scored(similarity: Tensor, score: str, step: Step) -> np.ndarray:
-    """Scores of B masks as float64 from (B, h, w): (B, h, w) per pixel, otherwise (B, 1, 1).
+    """Scores of B masks from (B, h, w): as they are per pixel, otherwise (B, 1, 1) float64.
 
     A region's score of a step without object masks is a ValueError.
     """
-    values = similarity.cpu().numpy().astype(np.float64)
     if score == "pixel":
-        return values
+        return similarity.cpu().numpy()
+    values = similarity.cpu().numpy().astype(np.float64)
     if score == "mean":
         return values.mean((1, 2), keepdims=True)
     if step.mask is None or not step.mask.any():
@@ -213,21 +207,35 @@ def scored(similarity: Tensor, score: str, step: Step) -> np.ndarray:
 
 def merged(blocks: Iterable[Scores]) -> Scores:
     """All blocks in the order given; in index order, every run gives the same bits."""
-    kept, scores = zip(*blocks, strict=True)
-    return Scores(np.concatenate(kept), np.concatenate(scores, axis=1))
+    kept, scores, sums = zip(*blocks, strict=True)
+    return Scores(np.concatenate(kept), np.concatenate(scores, axis=1), sum(sums[1:], sums[0]))
+
+
+def mean_error(found: Scores, plan: Plan) -> float:
+    """Mean standard error of the default map; infinite while masks have not tried all pixels."""
+    if not tried(found.kept):
+        return math.inf
+    _, error = main_effects(found.kept, found.scores[0], keep=plan.keep, design=plan.design)
+    return float(error.mean())
+
+
+def tried(kept: np.ndarray) -> bool:
+    """Whether masks (B, h, w) keep and hide each pixel at least once."""
+    return bool((kept.any(0) & ~kept.all(0)).all())
 
 
 def finished(found: Scores, plan: Plan) -> Maps:
-    """Maps by variant, "" being the default with its standard error."""
-    kept, of_all = found
-    if not (kept.any(0) & ~kept.all(0)).all():
+    """Maps by variant, "" being the default with its standard error, and "masks" their number."""
+    kept = found.kept
+    if not tried(kept):
         raise ValueError("masks: a pixel was never kept, or never hidden; draw more masks.")
-    maps: Maps = {}
-    for comparison, scores in zip(plan.comparisons, of_all, strict=True):
-        name = comparison.name
-        if name in ("paper", "official"):
-            maps[name] = scaled(np.where(kept, scores, 0.0).sum(0)).astype(np.float32)
+    maps: Maps = {"masks": len(kept)}
+    scores, sums = iter(found.scores), iter(found.sums)
+    for name in (comparison.name for comparison in plan.comparisons):
+        if name in SUMS:
+            maps[name] = scaled(next(sums)).astype(np.float32)
             continue
-        effect, error = (values.astype(np.float32) for values in main_effects(kept, scores))
+        estimated = main_effects(kept, next(scores), keep=plan.keep, design=plan.design)
+        effect, error = (values.astype(np.float32) for values in estimated)
         maps[name] = effect if name else (effect, error)
     return maps

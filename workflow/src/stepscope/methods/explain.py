@@ -8,6 +8,7 @@ import numpy as np
 import torch
 import xarray as xr
 
+from stepscope import collector
 from stepscope.joblog import bar
 from stepscope.methods import batches
 from stepscope.methods.method import parameters_of
@@ -102,6 +103,7 @@ def explain_batch(
     return gathered.arrays(), tree, attrs
 
 
+@collector.paused()
 def replaying(model: dict[str, Any], tree: xr.DataTree) -> "Denoiser":
     """The denoiser that replays a trace, with the model loaded.
 
@@ -169,18 +171,20 @@ class Gathered:
             if layers:
                 self.layers[name] = layers
             if name not in self.values:
-                extra = () if maps.ndim == 2 else (len(layers) or self.words,)
-                shape = (*sample_and_step_counts(self.tree), *extra, *self.size)
+                axes = maps.shape if maps.ndim < 3 else (len(layers) or self.words, *self.size)
+                shape = (*sample_and_step_counts(self.tree), *axes)
                 self.values[name] = np.full(shape, np.nan, dtype=np.float32)
-            self.values[name][sample, number - 1, : len(maps)] = maps
+            part = (slice(len(maps)),) if maps.ndim else ()
+            self.values[name][sample, number - 1, *part] = maps
 
     def arrays(self) -> dict[str, xr.DataArray]:
         """DataArrays with named axes; the trace's coordinates are added where they are stored."""
         arrays = {}
         for name, values in self.values.items():
-            middle = () if values.ndim == 4 else ("layer" if name in self.layers else "word",)
+            several = "layer" if name in self.layers else "word"
+            axes = {2: (), 4: ("y", "x"), 5: (several, "y", "x")}[values.ndim]
             coords = sample_and_step_numbers(self.tree)
             if name in self.layers:
                 coords["layer"] = np.array(self.layers[name], dtype=object)
-            arrays[name] = xr.DataArray(values, coords, ("sample", "step", *middle, "y", "x"))
+            arrays[name] = xr.DataArray(values, coords, ("sample", "step", *axes))
         return arrays

@@ -4,6 +4,7 @@ import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, ParamSpec, Protocol, TypeVar, cast
 
 import numpy as np
@@ -49,6 +50,7 @@ def method(
     features: str,
     held_fixed: str,
     halves: bool | Mapping[str, Sequence[str]] = False,
+    fixes: Mapping[str, Mapping[Any, Mapping[str, Any]]] = MappingProxyType({}),
     together: bool = False,
     replays: bool = True,
 ) -> Callable[[Callable[Parameters, Result]], Method[Parameters, Result]]:
@@ -58,7 +60,8 @@ def method(
     with smaller ones is refused early.
     `halves` says whether it compares both guidance halves, or for which values of its parameters it
     does, such as {"target": ("prompt",)}: a study without guidance is then refused early. Checks
-    read it from the source, so it is a literal.
+    read it from the source, so it is a literal. So are the values of other parameters that a value
+    of one `fixes`, such as {"design": {"paired": {"keep": 0.5}}}; a study with others is refused.
     `calls(words, parameters)` is the number of guided denoiser calls of one step; half a guided
     call is one of the conditional half, and a backward pass counts as two forward ones.
     A method that works on several steps `together` takes a list of them and returns a list with

@@ -15,7 +15,10 @@ LARGEST = np.finfo(np.float32).max
 
 
 class Result(NamedTuple):
-    """Maps float32 as they are stored: (y, x), or (word | layer, y, x) with the layers' names."""
+    """Maps float32 as they are stored: (y, x), or (word | layer, y, x) with the layers' names.
+
+    Without axes it is a number of the step.
+    """
 
     maps: np.ndarray
     layers: tuple[str, ...] = ()
@@ -23,7 +26,7 @@ class Result(NamedTuple):
     @property
     def form(self) -> str:
         """What must not differ between the steps of a method."""
-        middle = "a map" if self.maps.ndim == 2 else "a map a word"
+        middle = {0: "a number", 2: "a map", 3: "a map a word"}[self.maps.ndim]
         return f"layers {', '.join(self.layers)}" if self.layers else middle
 
 
@@ -45,9 +48,10 @@ def checked(result: Any, method: str, size: tuple[int, int], words: int) -> dict
 
     A map (y, x), one a word (word, y, x), `Layers`, a pair of one and its standard error, or a dict
     of these by variant. Variant "" keeps the method's name, `v` becomes `method_v`, a standard
-    error's name ends in "_se". A ValueError: anything else, numbers that are not real and finite in
-    float32 (a layer may be NaN, and a standard error in places), maps off the grid or not one for
-    each of the prompt's `words`.
+    error's name ends in "_se". A variant may be a number of the step, which is stored beside the
+    maps. A ValueError: anything else, numbers that are not real and finite in float32 (a layer may
+    be NaN, and a standard error in places), maps off the grid or not one for each of the prompt's
+    `words`.
     """
     variants = result if isinstance(result, dict) else {"": result}
     if not variants:
@@ -62,6 +66,11 @@ def checked(result: Any, method: str, size: tuple[int, int], words: int) -> dict
                 "does not end with se, which stands for standard errors."
             )
         name = f"{method}_{variant}" if variant else method
+        if variant and (isinstance(value, int | float) or getattr(value, "ndim", None) == 0):
+            maps[name] = Result(_real(name, value).astype(np.float32))
+            if not np.isfinite(maps[name].maps):
+                raise ValueError(f"{name} is {value}, not a finite number.")
+            continue
         value, *errors = value if isinstance(value, tuple) else (value,)
         if len(errors) > 1:
             raise ValueError(f"{name} has {len(errors) + 1} parts; a pair is a map and its error.")

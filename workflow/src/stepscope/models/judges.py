@@ -7,23 +7,25 @@ from typing import TYPE_CHECKING, TypeAlias
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from transformers import (
-    CLIPSegForImageSegmentation,
-    CLIPSegProcessor,
-    SegformerForSemanticSegmentation,
-)
 
+from stepscope import collector
 from stepscope.models.devices import device
 from stepscope.models.folders import check_segmenter, folder_of
 from stepscope.models.loading import load_open_clip, load_part, naming
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # a job needs one of them
     from open_clip import CLIP
+    from transformers import (
+        CLIPSegForImageSegmentation,
+        CLIPSegProcessor,
+        SegformerForSemanticSegmentation,
+    )
 
 # pictures (B, 3, y, x) in [0, 1] to features (B, width)
 Features: TypeAlias = Callable[[Tensor], Tensor]
 
 
+@collector.paused()
 def load_clip(spec: dict) -> tuple[torch.nn.Module, Callable, Callable]:
     """An open_clip model, its preprocessing and its tokenizer, of {"folder"} or {"name", "tag"}."""
     if "folder" in spec:
@@ -37,16 +39,22 @@ def load_clip(spec: dict) -> tuple[torch.nn.Module, Callable, Callable]:
         return _frozen(model), preprocess, open_clip.get_tokenizer(name)
 
 
-def load_segmenter(spec: dict) -> tuple[SegformerForSemanticSegmentation, dict[int, str]]:
+@collector.paused()
+def load_segmenter(spec: dict) -> "tuple[SegformerForSemanticSegmentation, dict[int, str]]":
     """A segmenter of {"folder"} or {"repo", "revision"} and the names of its labels."""
+    from transformers import SegformerForSemanticSegmentation
+
     folder = Path(folder_of(spec))
     check_segmenter(folder, "segmenter")
     model = load_part(SegformerForSemanticSegmentation, folder, dtype=torch.float32)
     return _frozen(model), dict(model.config.id2label)
 
 
-def load_text_segmenter(spec: dict) -> tuple[CLIPSegForImageSegmentation, CLIPSegProcessor]:
+@collector.paused()
+def load_text_segmenter(spec: dict) -> "tuple[CLIPSegForImageSegmentation, CLIPSegProcessor]":
     """A CLIPSeg of {"folder"} or {"repo", "revision"}, and what prepares its inputs."""
+    from transformers import CLIPSegForImageSegmentation, CLIPSegProcessor
+
     folder = Path(folder_of(spec))
     check_segmenter(folder, "text_segmenter")
     model = load_part(CLIPSegForImageSegmentation, folder, dtype=torch.float32)

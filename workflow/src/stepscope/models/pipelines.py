@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 from diffusers import DiffusionPipeline
-from transformers import AutoTokenizer
 
+from stepscope import collector
 from stepscope.models import folders, processes
 from stepscope.models.devices import device
 from stepscope.models.families import registry
@@ -18,6 +18,7 @@ from stepscope.models.loading import class_of, load_part, load_parts, naming
 from stepscope.models.words import Text
 
 
+@collector.paused()  # it imports the classes of all parts
 def load(spec: dict[str, Any]) -> DiffusionPipeline:
     """Pipeline of {"folder"} or {"repo", "revision"}, on the device, for inference.
 
@@ -94,6 +95,8 @@ def read_family(spec: dict) -> tuple[type[Family], dict]:
 
 def load_texts(spec: dict) -> tuple[type[Family], tuple[Text, ...]]:
     """Family of a pipeline's spec and its tokenizers, in a moment."""
+    from transformers import AutoTokenizer  # here, since replay reads no prompt
+
     family, _ = read_family(spec)
     folder = Path(folder_of(spec))
     present: dict[str, Any] = {name: part for name, *part in folders.components(folder)}

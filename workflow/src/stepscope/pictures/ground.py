@@ -27,8 +27,8 @@ def fill(
 ) -> np.ndarray:
     """Masks (word, y, x) f4 of a prompt's words from those known by word index; NaN: has none.
 
-    The background is what no object covers, unknown while an object's own mask is; an attribute
-    covers what the next object or background word after it covers ("a big cat on a blue ...").
+    The background is what no object covers, unknown while an object's own mask is; an attribute or
+    a detail covers what the next object or background word after it covers ("a big cat on a ...").
     """
     masks = np.full((len(words), *size), np.nan, dtype=np.float32)
     things = [word for word in words if is_thing(word.text, word.role) and word.index in known]
@@ -41,7 +41,7 @@ def fill(
         mask = known.get(word.index)
         if mask is None and is_background(word.text, word.role):
             mask = outside
-        if mask is None and word.role == "attribute":
+        if mask is None and word.role in ("attribute", "detail"):
             mask = following
         if mask is not None:
             masks[word.index] = mask

@@ -2,8 +2,11 @@
 
 import numpy as np
 import xarray as xr
+from scipy.ndimage import binary_dilation
 
 from stepscope.language import OBJECTS, is_thing
+
+REGIONS = ("object", "background", "border")
 
 
 def onto(mask: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
@@ -33,3 +36,15 @@ def object_mask(masks: xr.DataArray) -> np.ndarray:
     chosen = np.where(named.any(axis=-1, keepdims=True), named, things)
     chosen = np.where(chosen[..., None, None], masks.to_numpy(), np.nan)
     return np.fmax.reduce(chosen, axis=-3)
+
+
+def split(mask: np.ndarray) -> np.ndarray:
+    """Object, background and border cells of the latent grid, (region, h, w) bool.
+
+    `mask` (h, w) is the objects' share of each cell. An object cell is covered by half or more; the
+    border is one cell (of the 8 around) outside. Each cell is in exactly one region; without a mask
+    (NaN) in none.
+    """
+    inside = mask >= 0.5
+    border = binary_dilation(inside, np.ones((3, 3))) & ~inside
+    return np.stack([inside, ~inside & ~border, border]) & np.isfinite(mask)

@@ -53,6 +53,17 @@ def auc_of_few(curves: np.ndarray) -> np.ndarray:
     return np.where(known, cubics.integrate(0, 1), np.nan)[()]  # of one curve a number
 
 
+def normalised(curves: np.ndarray, game: str) -> np.ndarray:
+    """Curves (..., move) of a game between the untouched state, 1, and the one wholly changed, 0.
+
+    So the scores of steps and samples, distances and cosines compare. NaN where the two are equal.
+    """
+    first, last = curves[..., :1], curves[..., -1:]
+    untouched, changed = (first, last) if game == "deletion" else (last, first)
+    apart = untouched - changed
+    return (curves - changed) / np.where(apart == 0, np.nan, apart)
+
+
 @torch.inference_mode()
 def play_steps(
     denoiser: Denoiser,
@@ -185,8 +196,13 @@ def play_batch(
                 )
                 curves_of_map = np.full_like(curves_of_map, np.nan)
             for row, column, curve in labelled(curves_of_map, key, games):
-                areas.append(row | dict.fromkeys(SCORES.values(), np.nan) | {column: area(curve)})
-                points += [row | {"move": move, "value": y} for move, y in enumerate(curve)]
+                shares = normalised(curve, row["game"])
+                found = {column: area(curve), "auc_normalised": area(shares)}
+                areas.append(row | dict.fromkeys(SCORES.values(), np.nan) | found)
+                points += [
+                    row | {"move": move, "value": value, "normalised": share}
+                    for move, (value, share) in enumerate(zip(curve, shares, strict=True))
+                ]
     return (
         tables.ordered(pd.DataFrame(areas, columns=TABLES["rq1_auc"].columns), "rq1_auc"),
         tables.ordered(pd.DataFrame(points, columns=TABLES["rq1_curves"].columns), "rq1_curves"),

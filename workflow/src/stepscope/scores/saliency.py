@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 import xarray as xr
+from scipy import linalg
 from scipy.stats import rankdata
 
 from stepscope.methods import baselines
@@ -33,31 +34,69 @@ def semantic_mass(maps: np.ndarray, objects: np.ndarray) -> np.ndarray:
     return np.where(has_both, inside, np.nan) / np.where(has_both, total * area, 1)
 
 
-def rank_correlation(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Spearman's correlation over the cells of maps (..., y, x), (...); NaN if one is constant."""
-    ranks = [
-        rankdata(maps.reshape(*maps.shape[:-2], -1), axis=-1, nan_policy="propagate")
-        for maps in (first, second)
-    ]
-    a, b = (ranks_of_maps - ranks_of_maps.mean(-1, keepdims=True) for ranks_of_maps in ranks)
+def rank_correlation(
+    first: np.ndarray, second: np.ndarray, given: np.ndarray | None = None
+) -> np.ndarray:
+    """Spearman's correlation over the cells of maps (..., y, x), (...); NaN if one is constant.
+
+    `given` (control, y, x) makes it partial: of what is left of the ranks when their regression on
+    the controls is taken out, NaN where nothing is.
+    """
+    a, b = (_residual(_ranks(maps), given) for maps in (first, second))
     scale = np.sqrt((a**2).sum(-1) * (b**2).sum(-1))
     return (a * b).sum(-1) / np.where(scale > 0, scale, np.nan)
 
 
-def scores(maps: xr.DataArray, objects: np.ndarray, edges: np.ndarray) -> xr.Dataset:
-    """semantic_mass and detail_correlation (sample, step) of maps (sample, step, y, x).
+def _ranks(maps: np.ndarray) -> np.ndarray:
+    """Ranks (..., cell) of the cells of each map (..., y, x), less their mean."""
+    ranks = rankdata(maps.reshape(*maps.shape[:-2], -1), axis=-1, nan_policy="propagate")
+    return ranks - ranks.mean(-1, keepdims=True)
 
-    A constant map scores NaN. objects and edges are (sample, y, x) on the latent grid.
+
+def _residual(ranks: np.ndarray, given: np.ndarray | None) -> np.ndarray:
+    """What the controls leave of ranks (..., cell); exactly 0 where that is rounding."""
+    if given is None:
+        return ranks
+    if not np.isfinite(given).all():  # no object has a mask
+        return np.full_like(ranks, np.nan)
+    controls = given.reshape(len(given), -1)
+    controls = controls - controls.mean(-1, keepdims=True)
+    basis = linalg.orth(controls.T)  # of regions that there are
+    left = ranks - ranks @ basis @ basis.T
+    rounding = 1e-9 * np.linalg.norm(ranks, axis=-1, keepdims=True)
+    return np.where(np.linalg.norm(left, axis=-1, keepdims=True) > rounding, left, 0)
+
+
+def controls(objects: np.ndarray) -> np.ndarray:
+    """What a map may follow of an object's place alone, (control, y, x), from its mask (y, x).
+
+    Whether a cell is an object's or on its border, and the ranks of its share: whatever a map does
+    between regions is no detail, since edges lie on objects too.
+    """
+    inside, _, border = regions.split(objects)
+    return np.stack([inside, border, rankdata(objects).reshape(objects.shape)]).astype(np.float64)
+
+
+def scores(maps: xr.DataArray, objects: np.ndarray, edges: np.ndarray) -> xr.Dataset:
+    """semantic_mass, detail_correlation and detail_partial (sample, step) of maps.
+
+    The last is the correlation with detail given where objects are (see `controls`). A constant
+    map scores NaN, and so does detail_partial for one that only tells regions apart. maps (sample,
+    step, y, x), objects and edges (sample, y, x) on the latent grid.
     """
     values = maps.transpose("sample", "step", "y", "x").to_numpy().astype(np.float64)
     empty = constant(values)
     mass = np.where(empty, np.nan, semantic_mass(values, objects[:, None]))
-    return xr.Dataset(
-        {
-            "semantic_mass": (("sample", "step"), mass),
-            "detail_correlation": (("sample", "step"), rank_correlation(values, edges[:, None])),
-        }
-    )
+    partial = [
+        rank_correlation(of_sample, edge, controls(mask))
+        for of_sample, edge, mask in zip(values, edges, objects, strict=True)
+    ]
+    scored = {
+        "semantic_mass": mass,
+        "detail_correlation": rank_correlation(values, edges[:, None]),
+        "detail_partial": np.array(partial),
+    }
+    return xr.Dataset({name: (("sample", "step"), array) for name, array in scored.items()})
 
 
 def saliency_table(

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from stepscope.statistics import findings_rq1, findings_rq2, findings_rq3, inference
-from stepscope.statistics.finding import Finding
+from stepscope.statistics.finding import REFERENCES, Finding
 from stepscope.store import tables
 from stepscope.table_registry import CLAIMS
 
@@ -21,10 +21,11 @@ STATEMENTS = {
     "R3b": "Early sampling lowers the subject's relevance and raises the object's; latter neither.",
 }
 LEVEL = 0.05  # of Holm's p-value
-PERMUTATIONS = 9999  # enough for Holm over some twenty findings, however few draws intervals have
+PERMUTATIONS = 9999  # enough for Holm over some forty findings, however few draws intervals have
 TESTED = (  # columns of a finding's row before its verdict
     *("claim", "statement", "statistic"),
     *("n", "noises", "estimate", "ci_low", "ci_high", "p_value", "reason", "expected"),
+    *(*REFERENCES, "lacking"),
 )
 
 
@@ -61,7 +62,7 @@ def _tested(finding: Finding, draws: int, confidence: float, seed: int) -> dict[
         "expected": finding.expected,
         "n": len(values),
         "noises": finding.noises,
-    }
+    } | finding.found_otherwise()
     if len(values) < 2:
         reason = "one prompt has no interval" if len(values) else finding.reason
         return row | {"p_value": np.nan, "reason": reason}
@@ -84,10 +85,12 @@ def claims_table(
     """claims.tsv: every claim by every statistic that the tables hold, per model and dataset.
 
     `measured` holds tables by name, `samplings` the kind of each sampling. All but R3b are tested
-    on the first sampling of kind uniform, or the study's first.
+    on the first sampling of even steps, of kind log_snr before uniform, or the study's first.
     """
-    uniform = [name for name, kind in samplings.items() if kind == "uniform"]
-    sampling, *_ = uniform or samplings
+    even = [
+        name for kind in ("log_snr", "uniform") for name in samplings if samplings[name] == kind
+    ]
+    sampling, *_ = even or samplings
     frames = []
     units = measured["rq1_recovery"][["model", "dataset"]].drop_duplicates()
     for model, dataset in units.itertuples(index=False):

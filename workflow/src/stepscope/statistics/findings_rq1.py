@@ -4,92 +4,141 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import pandas as pd
 
-from stepscope.statistics.finding import Finding
+from stepscope.statistics.finding import Finding, References, over_prompts
 
-BETTER = {"deletion": 1, "insertion": -1}  # sign of a better explanation's difference in distance
+BETTER = {"deletion": -1, "insertion": 1}  # sign of a better explanation's normalised area
+PREDICTIONS = ("e_u", "e_c", "guided")
+NULL = "gaussian"
+NO_MAPS: References = dict.fromkeys(
+    ("at_chance", "with_centre"), "read of the trace, without a map"
+)
+UNPLAYED = "no method is run on the Gaussian null"
 
 
-def slope(frame: pd.DataFrame, value: str) -> pd.Series:
-    """Least-squares slope of a value over log-SNR within each sample, by (prompt_id, seed)."""
+def trend(frame: pd.DataFrame, value: str) -> pd.Series:
+    """Rank correlation of a value with log-SNR over each sample's steps, by (prompt_id, seed).
+
+    Spearman's; NaN where a sample has one step, or the same value at all.
+    """
     frame = frame.dropna(subset=[value])
     keys = [frame["prompt_id"], frame["seed"]]
-    x, y = (
-        frame[name] - frame.groupby(keys)[name].transform("mean") for name in ("log_snr", value)
-    )
-    spread = (x * x).groupby(keys).sum()
-    return (x * y).groupby(keys).sum() / spread.where(spread > 0)
+    x, y = (frame.groupby(keys)[name].rank() for name in ("log_snr", value))
+    x, y = (ranks - ranks.groupby(keys).transform("mean") for ranks in (x, y))
+    size = ((x * x).groupby(keys).sum() * (y * y).groupby(keys).sum()) ** 0.5
+    return (x * y).groupby(keys).sum() / size.where(size > 0)
 
 
-def centre(frame: pd.DataFrame) -> pd.Series:
-    """Mean log-SNR of recovery by (prompt_id, seed): log-SNR weighted by max(recovered, 0)."""
-    weight = frame["recovered"].clip(lower=0)
-    keys = [frame["prompt_id"], frame["seed"]]
+def after_first(frame: pd.DataFrame) -> pd.DataFrame:
+    """Rows of each sample's steps after the first that was looked at."""
+    first = frame.groupby(["method", "prompt_id", "seed"])["step"].transform("min")
+    return frame[frame["step"] > first]
+
+
+def centres(frame: pd.DataFrame) -> pd.DataFrame:
+    """Mean log-SNR of recovery by (prompt_id, seed), a column a (prediction, region, band).
+
+    Of each step the log-SNR half-way from the step before, weighted by what it recovers, max(
+    recovered, 0) times the log-SNR between the two.
+    """
+    times = frame.groupby("step")["log_snr"].first()
+    width = frame["step"].map(times.diff())
+    weight = frame["recovered"].clip(lower=0) * width
+    keys = [frame[name] for name in ("prompt_id", "seed", "prediction", "region", "band")]
     total = weight.groupby(keys).sum()
-    return (weight * frame["log_snr"]).groupby(keys).sum() / total.where(total > 0)
+    means = (weight * (frame["log_snr"] - width / 2)).groupby(keys).sum() / total.where(total > 0)
+    columns = [(*PREDICTIONS, NULL), ("object", "background"), ("low", "high")]
+    wide = means.unstack(["prediction", "region", "band"])
+    return wide.reindex(columns=pd.MultiIndex.from_product(columns))
 
 
 def regions_and_detail(measured: Mapping[str, pd.DataFrame]) -> Iterator[Finding]:
-    """R1a: slopes of DF-RISE's scores over log-SNR, and the order of recovery in the trace."""
+    """R1a: courses of DF-RISE's scores, and the order of recovery beyond that of the null."""
     maps = measured["rq1_saliency"]
-    maps = maps[maps["method"] == "df_rise"]
     for value, name, expected in (
         ("semantic_mass", "mass inside objects", -1),
-        ("detail_correlation", "correlation with the final picture's edges", 1),
+        ("detail_partial", "correlation with the final picture's edges given the objects", 1),
     ):
-        slopes = slope(maps, value)
-        text = f"slope over log-SNR of DF-RISE's {name}"
-        reason = "no DF-RISE maps at two steps or more"
-        yield Finding.of_samples("R1a", text, expected, slopes, reason)
-    trace = measured["rq1_recovery"]
-    of_object = trace[trace["region"] == "object"]
-    for text, later, earlier in (
-        (
-            "log-SNR at which objects are recovered, high minus low frequencies",
-            of_object[of_object["band"] == "high"],
-            of_object[of_object["band"] == "low"],
-        ),
-        (
-            "log-SNR at which low frequencies are recovered, background minus object",
-            trace[(trace["region"] == "background") & (trace["band"] == "low")],
-            of_object[of_object["band"] == "low"],
-        ),
-    ):
-        apart = centre(later) - centre(earlier)
-        yield Finding.of_samples("R1a", text, 1, apart, "no region was recovered")
+        for rows, over in ((maps, ""), (after_first(maps), " after the first that has a map")):
+            trends = {method: trend(of, value) for method, of in rows.groupby("method")}
+            own = trends.get("df_rise", trend(rows.iloc[:0], value))
+            text = f"rank correlation with log-SNR of DF-RISE's {name}, over steps{over}"
+            reason = "no DF-RISE maps at two steps or more"
+            references: References = {
+                "without_objects": UNPLAYED,
+                "with_centre": "the same map at every step",
+            }
+            if "random" in trends:
+                references["at_chance"] = over_prompts(trends["random"]).mean()
+            yield Finding.of_samples("R1a", text, expected, own, reason, references)
+    when = centres(measured["rq1_recovery"])
+    for prediction in PREDICTIONS:
+        for name, later, earlier in (
+            ("objects are recovered, high minus low frequencies", "object high", "object low"),
+            (
+                "low frequencies are recovered, background minus object",
+                "background low",
+                "object low",
+            ),
+        ):
+            own, null = (
+                when[which, *later.split()] - when[which, *earlier.split()]
+                for which in (prediction, NULL)
+            )
+            text = f"log-SNR at which {name}, in x0({prediction}) beyond the Gaussian null"
+            references = {**NO_MAPS, "without_objects": over_prompts(null).mean()}
+            reason = f"x0({prediction}) or the null recovers none of the regions"
+            yield Finding.of_samples("R1a", text, 1, own - null, reason, references)
 
 
 def areas(measured: Mapping[str, pd.DataFrame]) -> Iterator[Finding]:
-    """R1b and R1c: DF-RISE's AUC minus a rival's, paired by prompt over the same steps."""
+    """R1b and R1c: DF-RISE's normalised AUC minus a rival's, paired by sample and step.
+
+    Of several scores the first distance counts. R1b is about DF-RISE as it is here and as it is
+    published (`paper`, `official`), where the study has these.
+    """
     frame = measured["rq1_auc"]
-    frame = frame.assign(rival=frame["method"].where(frame["similarity"].isin(["", "structure"])))
-    frame["rival"] = frame["rival"].fillna(frame["method"] + " with " + frame["similarity"])
-    yield from _rivals("R1b", frame, ["random", "lime"])
+    distances = frame[frame["auc_distance"].notna()]
+    scores = (distances if len(distances) else frame)["score"]
+    frame = frame[frame["score"].isin(scores.iloc[:1])]
+    similar = frame["method"] + " with " + frame["similarity"]
+    plain = frame["similarity"].isin(["", "structure"])
+    frame = frame.assign(rival=frame["method"].where(plain, similar))
+    names = list(dict.fromkeys(frame["rival"]))
+    published = [name for name in names if name in ("df_rise_paper", "df_rise_official")]
+    for own in ("df_rise", *published):
+        rivals = ["random", "centre", *(["lime"] if own == "df_rise" or "lime" in names else [])]
+        yield from _rivals("R1b", frame, own, rivals)
     others = [
         name
-        for name in dict.fromkeys(frame["rival"])
+        for name in names
         if name.startswith("df_rise") and " with " in name and "official" not in name
     ]
-    yield from _rivals("R1c", frame, others)
+    yield from _rivals("R1c", frame, "df_rise", others)
     if not others:
         reason = "the study has DF-RISE with one similarity only"
         yield Finding("R1c", "AUC, structure minus another similarity", reason=reason)
 
 
-def _rivals(claim: str, frame: pd.DataFrame, names: Sequence[str]) -> Iterator[Finding]:
+def _rivals(claim: str, frame: pd.DataFrame, own: str, names: Sequence[str]) -> Iterator[Finding]:
+    """Findings of a method against each rival and game, over all steps."""
     for name in names:
-        for game, sign in BETTER.items():
-            rows = frame[(frame["game"] == game) & frame["rival"].isin(["df_rise", name])]
-            only_similarity = (
-                rows["auc_similarity"].notna().any() and rows["auc_distance"].isna().all()
+        for game, expected in BETTER.items():
+            wide = (
+                frame[frame["game"] == game]
+                .pivot_table(
+                    index=["prompt_id", "seed", "step"], columns="rival", values="auc_normalised"
+                )
+                .reindex(columns=list(dict.fromkeys([own, name, "random", "centre"])))
             )
-            value = "auc_similarity" if only_similarity else "auc_distance"
-            wide = rows.pivot_table(
-                index=["prompt_id", "seed", "step", "score"], columns="rival", values=value
-            ).reindex(columns=["df_rise", name])
-            pairs = wide["df_rise"] - wide[name]
-            text = f"{game} {value}, df_rise minus {name}"
-            expected = sign if value == "auc_distance" else -sign
-            missing = [rival for rival in ("df_rise", name) if not (rows["rival"] == rival).any()]
+            paired = wide.dropna(subset=[own, name])
+            missing = [one for one in (own, name) if wide[one].isna().all()]
             lacking = f"the games have no {' and no '.join(missing)}"
+            references: References = {"without_objects": UNPLAYED}
+            for reference, baseline in (("at_chance", "random"), ("with_centre", "centre")):
+                rival = f"the rival is the {baseline} map"
+                instead = over_prompts(paired[baseline] - paired[name]).mean()
+                references[reference] = rival if name == baseline else instead
+            text = f"{game} AUC from wholly changed, 0, to untouched, 1, {own} minus {name}"
             reason = lacking if missing else "no step has games of both"
-            yield Finding.of_samples(claim, text, expected, pairs, reason)
+            pairs = paired[own] - paired[name]
+            yield Finding.of_samples(claim, text, expected, pairs, reason, references)

@@ -8,8 +8,10 @@ import numpy as np
 import pandas as pd
 
 from stepscope.statistics import inference
-from stepscope.statistics.finding import Finding, noises_of
+from stepscope.statistics.finding import Finding, References, noises_of
 from stepscope.store import tables
+
+NO_WORDS = "the Gaussian null has no words"
 
 
 def curves(frame: pd.DataFrame, value: str) -> dict[tuple[Hashable, ...], pd.DataFrame]:
@@ -100,10 +102,34 @@ def df_cam_follows_relevance(
     measured: Mapping[str, pd.DataFrame], draws: int, seed: int
 ) -> Iterator[Finding]:
     """R2b: the mass of a word's DF-CAM in its region against the word's share, over steps."""
+    of_seeds = _followed(measured, "df_cam_word")
+    text = (
+        "correlation over steps of the mass of a word's DF-CAM in its region with the word's share "
+        "of relevance minus with other words'"
+    )
+    reason = "needs df_cam_word and relevance at three steps or more, and two words with regions"
+    blocks = _over_seeds(of_seeds)
+    found = _matched("R2b", text, blocks, [1] * len(blocks), draws, seed, reason)
+    references: References = {
+        "without_objects": NO_WORDS,
+        "with_centre": "the same map at every step",
+    }
+    if by_chance := _over_seeds(_followed(measured, "random")):
+        effects = [inference.beyond_others(block).mean() for block in by_chance]
+        references["at_chance"] = float(np.mean(effects))
+    noises = len({*chain(*of_seeds)})
+    yield replace(found, noises=noises, references=references)
+
+
+def _followed(measured: Mapping[str, pd.DataFrame], method: str) -> list[dict]:
+    """Correlations over steps of the words' mass with their shares, a block a seed, of each prompt.
+
+    A prompt whose seeds have different words is left out.
+    """
     weights, regions = measured["rq2_relevance"], measured["rq2_grounding"]
     weights = weights[weights["method"] == "relevance"]
     shares = curves(weights.assign(share=tables.share(weights)), "share")
-    regions = regions[(regions["method"] == "df_cam_word") & (regions["role"] != "")]
+    regions = regions[(regions["method"] == method) & (regions["role"] != "")]
     by_prompt: dict[Hashable, dict[Hashable, np.ndarray]] = {}
     for (prompt, number), mass in curves(regions, "mass").items():
         share = shares.get((prompt, number), pd.DataFrame())
@@ -112,15 +138,12 @@ def df_cam_follows_relevance(
         if len(both) > 1 and len(steps) > 2:
             pair = (of_word.loc[both, steps].to_numpy() for of_word in (mass, share))
             by_prompt.setdefault(prompt, {})[number] = inference.correlations(*pair)
-    complete = [of for of in by_prompt.values() if len({*map(len, of.values())}) == 1]
-    means = [np.mean(list(by_seed.values()), axis=0) for by_seed in complete]
-    text = (
-        "correlation over steps of the mass of a word's DF-CAM in its region with the word's share "
-        "of relevance minus with other words'"
-    )
-    reason = "needs df_cam_word and relevance at three steps or more, and two words with regions"
-    found = _matched("R2b", text, means, [1] * len(means), draws, seed, reason)
-    yield replace(found, noises=len({*chain(*complete)}))
+    return [of for of in by_prompt.values() if len({*map(len, of.values())}) == 1]
+
+
+def _over_seeds(of_seeds: list[dict]) -> list[np.ndarray]:
+    """Each prompt's block, the mean of its seeds'."""
+    return [np.mean(list(by_seed.values()), axis=0) for by_seed in of_seeds]
 
 
 def _matched(
@@ -140,4 +163,9 @@ def _matched(
     values = (
         np.concatenate(effects) if by_curve else np.array([effect.mean() for effect in effects])
     )
-    return Finding(claim, text, 1, values, p_value, reason)
+    references: References = {
+        "without_objects": NO_WORDS,
+        "at_chance": "measured from chance, which is 0",
+        "with_centre": "read of relevance, without a map",
+    }
+    return Finding(claim, text, 1, values, p_value, reason, references=references)

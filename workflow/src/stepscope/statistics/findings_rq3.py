@@ -6,10 +6,12 @@ import numpy as np
 import pandas as pd
 
 from stepscope.scores import word_relevance
-from stepscope.statistics.finding import Finding, noises_of
+from stepscope.statistics.finding import Finding, References, noises_of
 
 SEMANTIC, DETAIL = ("object", "relation"), "texture"  # concept families by stage, by the paper
 KINDS = ["uniform", "early", "latter"]  # of samplings
+LACKING: References = {"without_objects": "the Gaussian null has no words and no concepts"}
+LACKING |= dict.fromkeys(("at_chance", "with_centre"), "measured without a map")
 
 
 def stages(measured: Mapping[str, pd.DataFrame]) -> Iterator[Finding]:
@@ -25,7 +27,9 @@ def stages(measured: Mapping[str, pd.DataFrame]) -> Iterator[Finding]:
         text = f"onset log-SNR in x0(e_u) as CLIP reads it, {DETAIL} minus {family}"
         reason = f"needs the families {family} and {DETAIL}"
         noises = noises_of(onsets, later.index)
-        yield Finding("R3a", text, 1, later.to_numpy(), reason=reason, noises=noises)
+        yield Finding(
+            "R3a", text, 1, later.to_numpy(), reason=reason, noises=noises, references=LACKING
+        )
     yield Finding(
         "R3a",
         "change of semantics under early and of detail under latter sampling",
@@ -73,13 +77,23 @@ def roles(measured: Mapping[str, pd.DataFrame]) -> Iterator[Finding]:
         ):
             of_role = change[change.index.get_level_values("role") == role].dropna()
             noises = noises_of(frame, of_role.index.get_level_values("prompt_id"))
-            yield Finding("R3b", text, expected, of_role.to_numpy(), reason=reason, noises=noises)
+            yield Finding(
+                "R3b",
+                text,
+                expected,
+                of_role.to_numpy(),
+                reason=reason,
+                noises=noises,
+                references=LACKING,
+            )
     apart = (means["early"] - means["latter"]).unstack("role")
     apart = apart.reindex(columns=["subject", "object"])
     wider = (apart["object"] - apart["subject"]).dropna()
     text = f"object's minus subject's share of relevance {over}, early minus latter"
     noises = noises_of(frame, wider.index)
-    yield Finding("R3b", text, 1, wider.to_numpy(), reason=reason, noises=noises)
+    yield Finding(
+        "R3b", text, 1, wider.to_numpy(), reason=reason, noises=noises, references=LACKING
+    )
 
 
 def _wide(numbers: Mapping[tuple, float]) -> pd.DataFrame:

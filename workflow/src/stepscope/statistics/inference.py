@@ -7,16 +7,22 @@ import pandas as pd
 from scipy import stats
 
 GROUPS_AT_ONCE = 64  # bounds the memory of a bootstrap: groups x draws x prompts numbers
+ROUNDING = 1e-12  # relative; values that differ by less are equal
+# A draw of few prompts, or of values that are nearly all equal, may have no spread of its own; its
+# standard error counts as a quarter of the prompts' at least, so that no interval is without end.
+LEAST_ERROR = 0.25
 
 
 def bootstrap(
     values: np.ndarray, draws: int, confidence: float, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Percentile interval of the mean over prompts, low and high (group,), of (group, prompt).
+    """Studentised interval of the mean over prompts, low and high (group,), of (group, prompt).
 
     `values` are float, NaN where a prompt has none. `scipy.stats.bootstrap` draws the prompts that
-    a group has; groups that lack the same prompts are drawn together, so that they stay paired. One
-    prompt alone has no interval: NaN.
+    a group has; groups that lack the same prompts are drawn together, so that they stay paired. The
+    distance of a draw's mean in its own standard errors stands for that of the mean from the truth
+    (Efron and Tibshirani 1993, chapter 12), which covers it more often than percentiles of the
+    means do where prompts are few or skewed. One prompt alone has no interval: NaN.
     """
     low, high = np.full((2, len(values)), np.nan)
     patterns, which = np.unique(np.isfinite(values), axis=0, return_inverse=True)
@@ -25,17 +31,37 @@ def bootstrap(
             continue
         rows = np.flatnonzero(which.ravel() == number)
         for block in np.array_split(rows, -(-len(rows) // GROUPS_AT_ONCE)):
-            interval = stats.bootstrap(
-                (values[block][:, pattern],),
-                np.mean,
-                axis=-1,
-                n_resamples=draws,
-                confidence_level=confidence,
-                method="percentile",
-                rng=np.random.default_rng(seed),
-            ).confidence_interval
-            low[block], high[block] = interval.low, interval.high
+            low[block], high[block] = _studentised(
+                values[block][:, pattern], draws, confidence, seed
+            )
     return low, high
+
+
+def _studentised(
+    values: np.ndarray, draws: int, confidence: float, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Interval, low and high (group,), of values (group, prompt) without gaps."""
+    mean, error = values.mean(-1), stats.sem(values, axis=-1)
+    error = np.where(error > ROUNDING * np.abs(values).max(-1), error, 0)
+    scale = np.where(error > 0, error, np.inf)  # values that are all equal have no width
+    distances = stats.bootstrap(
+        ((values - mean[:, None]) / scale[:, None],),
+        _standard_errors_away,
+        axis=-1,
+        n_resamples=draws,
+        confidence_level=confidence,
+        method="percentile",
+        vectorized=True,
+        rng=np.random.default_rng(seed),
+    ).confidence_interval
+    return mean - distances.high * error, mean - distances.low * error
+
+
+def _standard_errors_away(drawn: np.ndarray, axis: int) -> np.ndarray:
+    """Means of draws over their standard errors, of values whose own standard error is 1."""
+    count, mean = drawn.shape[axis], drawn.mean(axis)
+    variance = (np.square(drawn).mean(axis) - mean**2) / (count - 1)
+    return mean / np.sqrt(np.maximum(variance, LEAST_ERROR**2))
 
 
 def per_sample(frame: pd.DataFrame, by: Sequence[str], value: str) -> pd.Series:
@@ -97,13 +123,13 @@ def matching(
 ) -> tuple[list[np.ndarray], float]:
     """Do curves match their own partner better than another's? Effects (curve,) a block, p-value.
 
-    A block is a square matrix, [i, j] the correlation over steps of curve i with partner j. The
-    effect of curve i is [i, i] minus the mean of row and column i: 0 where partners do not matter.
+    A block is a square matrix, [i, j] the correlation over steps of curve i with partner j; effects
+    are those of `beyond_others`.
     The null of `scipy.stats.monte_carlo_test` swaps whole partner curves within a block: each
     keeps its trend and autocorrelation, which steps shuffled one by one would lose, and the curves
     of a block keep their dependence (shares sum to 1). Two-sided, on the mean of the diagonals.
     """
-    effects = [np.diag(block) - (block.mean(0) + block.mean(1)) / 2 for block in blocks]
+    effects = [beyond_others(block) for block in blocks]
     ends = np.cumsum([len(block) for block in blocks])
     rng = np.random.default_rng(seed)
 
@@ -123,6 +149,11 @@ def matching(
     own = np.concatenate([np.arange(len(block)) for block in blocks])
     result = stats.monte_carlo_test(own, swapped, statistic, vectorized=True, n_resamples=draws)
     return effects, float(result.pvalue)
+
+
+def beyond_others(block: np.ndarray) -> np.ndarray:
+    """[i, i] minus the mean of row and column i, (curve,): 0 where partners do not matter."""
+    return np.diag(block) - (block.mean(0) + block.mean(1)) / 2
 
 
 def correlations(first: np.ndarray, second: np.ndarray) -> np.ndarray:

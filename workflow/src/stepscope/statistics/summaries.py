@@ -4,7 +4,7 @@ import pandas as pd
 
 from stepscope.statistics.inference import per_sample, with_intervals
 from stepscope.store import tables
-from stepscope.table_registry import INTERVAL, KEYS, SAMPLE, TABLES
+from stepscope.table_registry import INTERVAL, KEYS, SAMPLE, STEP, TABLES
 
 BASELINES = ("random", "centre")
 
@@ -21,13 +21,30 @@ def against(values: pd.Series, baseline: str) -> pd.Series:
     return (pairs["left"] - pairs["right"]).set_axis(pd.MultiIndex.from_frame(pairs[names]))
 
 
+def over_step_before(values: pd.Series) -> pd.Series:
+    """Each step's value minus that of the step before it of the same sample; the first has none.
+
+    The steps are those that a sample has values of: the shape of a course, whose trend alone may
+    be that of its first step against all others.
+    """
+    of_sample = [name for name in values.index.names if name not in STEP]
+    known = values.dropna().sort_index(level="step", sort_remaining=False)
+    return known.groupby(level=of_sample, sort=False).diff().dropna()
+
+
+def pooled(values: pd.Series) -> pd.Series:
+    """Mean over each sample's steps, indexed without them."""
+    kept = [name for name in values.index.names if name not in STEP]
+    return values.groupby(level=kept, sort=True).mean()
+
+
 def summary(
     table: str, frame: pd.DataFrame, *, draws: int, confidence: float, seed: int
 ) -> pd.DataFrame:
     """Compute a table's summary: means over prompts, paired differences, their intervals.
 
     Columns: what a row is about, `quantity`, `compared`, n, noises, missing, estimate, ci_low,
-    ci_high.
+    ci_high. A row over all steps has none of its own.
     """
     about = TABLES[table]
     by = ["model", "dataset", "sampling", *about.groups]
@@ -41,12 +58,17 @@ def summary(
         compared = {"mean over prompts, seeds averaged": values}
         for baseline in BASELINES if about.paired else ():
             compared[f"minus {baseline}, paired by sample"] = against(values, baseline)
+        if quantity in about.pooled:
+            compared |= {f"{name}, over steps": pooled(of) for name, of in compared.items()}
+        if quantity in about.courses:
+            compared["minus the step before, paired by sample"] = over_step_before(values)
         for comparison, by_sample in compared.items():
             if len(by_sample):
                 estimates = with_intervals(by_sample, draws, confidence, seed).reset_index()
                 parts.append(estimates.assign(quantity=quantity, compared=comparison))
     columns = [*by, "quantity", "compared", *INTERVAL]
-    return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
+    whole = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+    return whole.reindex(columns=columns)
 
 
 def prepared(table: str, frame: pd.DataFrame) -> pd.DataFrame:

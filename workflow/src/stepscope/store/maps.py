@@ -31,7 +31,8 @@ def write_maps(
 ) -> None:
     """Write maps (sample, step, [word | layer], y, x) float32 with their trace's coordinates.
 
-    NaN where a method was not computed. `<name>_se` holds the standard errors of `<name>`.
+    NaN where a method was not computed. `<name>_se` holds the standard errors of `<name>`; numbers
+    of the steps (sample, step) lie beside.
     """
     described = {
         name: values.astype("f4").assign_attrs(units="1", long_name=_long_name(name, maps))
@@ -45,6 +46,8 @@ def _long_name(name: str, maps: Mapping[str, xr.DataArray]) -> str:
     """What a variable of a store of maps is, in words."""
     if _is_error(name, maps):
         return f"standard error of {name.removesuffix('_se')}"
+    if "y" not in maps[name].dims:
+        return f"{name.replace('_', ' ')} of the step"
     return f"saliency by {name}"
 
 
@@ -95,9 +98,13 @@ def write_previews(
 
 
 def read_maps(path: str) -> dict[str, xr.DataArray]:
-    """All maps of a store by name, float32, without their standard errors."""
+    """All maps of a store by name, float32, without their standard errors and numbers of steps."""
     variables = _variables(path)
-    return {name: maps for name, maps in variables.items() if not _is_error(name, variables)}
+    return {
+        name: values
+        for name, values in variables.items()
+        if "y" in values.dims and not _is_error(name, variables)
+    }
 
 
 def read_methods(paths: Iterable[str], beside: Iterable[str] = ()) -> dict[str, xr.DataArray]:

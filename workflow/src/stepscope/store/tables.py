@@ -11,14 +11,14 @@ import pandas as pd
 import xarray as xr
 
 from stepscope.store.coordinates import SHARED
-from stepscope.table_registry import CLAIMS, SAMPLE, TABLES, TEXT
+from stepscope.table_registry import SAMPLE, TABLES, TEXT, WHOLE
 
 REMEDY = "Delete the file; Snakemake then makes it again."
 
 
 def ordered(frame: pd.DataFrame, table: str) -> pd.DataFrame:
     """Put the columns of a table in their order; a missing one raises ValueError by its name."""
-    columns = CLAIMS if table == "claims" else TABLES[table].columns
+    columns = WHOLE[table] if table in WHOLE else TABLES[table].columns
     for column in columns:
         if column not in frame:
             raise ValueError(f"{table}: column {column} is missing.")

@@ -6,7 +6,7 @@ torch is imported only where tensors are asked for: tables and figures do withou
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -69,6 +69,24 @@ def predictions_and_finals(tree: xr.DataTree) -> Iterator[tuple[np.ndarray, np.n
             _array(tree, path).isel(sample=sample) for path in ("denoised/value", "latent/value")
         )
         yield denoised.to_numpy(), latents.isel(state=-1).to_numpy()
+
+
+class Recorded(NamedTuple):
+    """What a trace holds of a sample, as stored.
+
+    Latents (state, C, y, x), raw outputs (step, half, C, y, x), guided clean ones (step, C, y, x).
+    """
+
+    latents: np.ndarray
+    outputs: np.ndarray
+    denoised: np.ndarray
+
+
+def recorded_samples(tree: xr.DataTree) -> Iterator[Recorded]:
+    """What a trace holds of each sample, read one by one."""
+    paths = ("latent/value", "output/value", "denoised/value")
+    for sample in range(tree.sizes["sample"]):
+        yield Recorded(*(_array(tree, path).isel(sample=sample).to_numpy() for path in paths))
 
 
 def times_of(tree: xr.DataTree) -> dict[str, np.ndarray]:

@@ -63,6 +63,14 @@ def _check_entry(
     for key, parameter in parameters.items():
         if parameter.default is None and key not in entry:
             raise ValueError(f"{here}: {function.name} needs the key {key}.")
+    for key, values_that_fix in (_declared(function, "fixes") or {}).items():
+        chosen = _value(entry, key, function)
+        for other, value in values_that_fix.get(chosen, {}).items():
+            if (found := _value(entry, other, function)) != value:
+                raise ValueError(
+                    f"{here}/{other}: {found} does not go with {key}: {chosen}; set {other} to "
+                    f"{value}, or another {key}."
+                )
 
 
 def _check_names(explain: Mapping[str, dict[str, Any]], source: Source, where: str) -> None:

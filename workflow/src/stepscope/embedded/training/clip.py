@@ -12,18 +12,12 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional as F
 
-from stepscope.embedded import scenes
+from stepscope.embedded import captions, scenes
 from stepscope.embedded.training import judges, pipeline
 from stepscope.embedded.training.conversion import to_tensor
 from stepscope.embedded.training.loop import scene_pool, step_rng, write_card
 
-FAMILIES = {
-    "object": scenes.OBJECTS,
-    "colour": scenes.COLOURS,
-    "texture": scenes.TEXTURES,
-    "size": scenes.SIZES,
-    "relation": scenes.RELATIONS,
-}
+CONTEXT = 40  # tokens of open_clip for the longest caption
 # Several wordings of each family, so that a probe may choose its own.
 TEMPLATES = {
     "object": ("a {}", "{}", "a picture of a {}", "a picture with a {}"),
@@ -31,6 +25,10 @@ TEMPLATES = {
     "texture": ("a {} background", "on a {} background", "{}"),
     "size": ("a {} object", "{}", "a picture of a {} object"),
     "relation": ("one object {} another", "{}", "a picture of one object {} another"),
+    "frame": ("a {} frame", "with a {} frame", "{}"),
+    "tint": ("a {} mark", "with a {} mark", "{}"),
+    "mark": ("a {}", "with a {}", "{}"),
+    "seal": ("a {} seal", "with a {} seal", "{}"),
 }
 
 
@@ -45,7 +43,7 @@ def model_config(settings: dict[str, Any]) -> dict[str, Any]:
             "patch_size": None,
         },
         "text_cfg": {
-            "context_length": 32,
+            "context_length": CONTEXT,
             "vocab_size": 49408,
             "width": settings["text_width"],
             "heads": 2,
@@ -82,17 +80,10 @@ def save(model: open_clip.CLIP, folder: Path, settings: dict[str, Any], half: bo
 
 def targets(scene: scenes.Scene) -> dict[str, np.ndarray]:
     """Probability of each concept of each family; zeros where the family does not apply."""
-    shown = {
-        "object": scene.objects,
-        "colour": (scene.colour,),
-        "texture": (scene.texture,),
-        "size": (scene.size,) if scene.size else (),
-        "relation": (scene.relation,) if scene.relation else (),
-    }
     return {
-        family: np.array([concept in shown[family] for concept in concepts], np.float32)
-        / max(1, len(shown[family]))
-        for family, concepts in FAMILIES.items()
+        family: np.array([concept in scenes.concepts(scene.spec, family) for concept in every])
+        / np.float32(max(1, len(scenes.concepts(scene.spec, family))))
+        for family, every in scenes.FAMILIES.items()
     }
 
 
@@ -104,7 +95,7 @@ def phrases(rng: np.random.Generator | None = None) -> list[str]:
     }
     return [
         wordings[family].format(concept)
-        for family, concepts in FAMILIES.items()
+        for family, concepts in scenes.FAMILIES.items()
         for concept in concepts
     ]
 
@@ -112,25 +103,33 @@ def phrases(rng: np.random.Generator | None = None) -> list[str]:
 @torch.no_grad()
 def zero_shot(model: open_clip.CLIP, pictures: np.ndarray) -> dict[str, np.ndarray]:
     """Similarity of uint8 pictures (n, 64, 64, 3) to each concept, (n, concepts) per family."""
-    words = model.encode_text(open_clip.tokenize(phrases(), 32), normalize=True)
+    words = model.encode_text(open_clip.tokenize(phrases(), CONTEXT), normalize=True)
     parts = [
         model.encode_image(to_tensor(pictures[i : i + 64]), normalize=True) @ words.T
         for i in range(0, len(pictures), 64)
     ]
-    sizes = [len(concepts) for concepts in FAMILIES.values()]
+    sizes = [len(concepts) for concepts in scenes.FAMILIES.values()]
     split = torch.cat(parts).split(sizes, dim=1)
-    return {family: part.numpy() for family, part in zip(FAMILIES, split, strict=True)}
+    return {family: part.numpy() for family, part in zip(scenes.FAMILIES, split, strict=True)}
 
 
 def top_1(
-    model: open_clip.CLIP, pictures: np.ndarray, shown: list[scenes.Scene]
+    model: open_clip.CLIP,
+    pictures: np.ndarray,
+    shown: list[scenes.Scene],
+    named: bool = False,
 ) -> dict[str, float]:
-    """Zero-shot accuracy per family; objects on single ones, and whether the top two are a pair."""
+    """Zero-shot accuracy per family; objects on single ones, and whether the top two are a pair.
+
+    With `named`, only of the pictures whose caption names the family.
+    """
     similarity, truth = zero_shot(model, pictures), [targets(scene) for scene in shown]
     result = {}
-    for family in FAMILIES:
+    for family in scenes.FAMILIES:
         wanted = np.stack([target[family] for target in truth])
         rows = wanted.max(1) == 1
+        if named and family in captions.OPTIONAL:
+            rows &= [family in scene.named for scene in shown]
         best = similarity[family].argmax(1)
         if rows.any():
             result[family] = float(wanted[rows, best[rows]].mean())
@@ -159,7 +158,7 @@ def train(
     """
     folder, state = Path(folder), Path(state)
     model, denoising = build(settings, seed), pipeline.load(pipeline_folder)
-    sizes = [len(concepts) for concepts in FAMILIES.values()]
+    sizes = [len(concepts) for concepts in scenes.FAMILIES.values()]
 
     @lru_cache(maxsize=1)  # made when a phase has steps left
     def data(predicted: int) -> tuple[judges.Pictures, Tensor]:
@@ -173,10 +172,8 @@ def train(
         rows = shown.rows(rng, settings["batch"])
         pictures = judges.augment(to_tensor(shown.pictures[rows]), rng)
         image = model.encode_image(pictures, normalize=True)
-        captions = [
-            scenes.caption(shown.scenes[row].spec, scenes.ORDERS[rng.integers(2)]) for row in rows
-        ]
-        text = open_clip.tokenize(phrases(rng) + captions, 32)
+        texts = [scenes.random_caption(shown.scenes[row].spec, rng)[0] for row in rows]
+        text = open_clip.tokenize(phrases(rng) + texts, CONTEXT)
         words = model.encode_text(text, normalize=True)
         similarity = model.logit_scale.exp() * image @ words.T
         wanted = truth[torch.from_numpy(rows)].split(sizes, dim=1)

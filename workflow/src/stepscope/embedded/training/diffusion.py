@@ -3,10 +3,11 @@
 import json
 import shutil
 from collections.abc import Mapping
+from dataclasses import replace
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from diffusers import (
     AutoencoderKL,
@@ -18,12 +19,11 @@ from diffusers.models.attention_processor import AttnProcessor
 from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-from stepscope.embedded import scenes
-from stepscope.embedded.training import pipeline
-from stepscope.embedded.training.conversion import encode
-from stepscope.embedded.training.loop import fit, scene_pool, step_rng, write_card
+from stepscope.embedded import details, scenes
+from stepscope.embedded.training import examples, pipeline
+from stepscope.embedded.training.loop import fit, step_rng, write_card
 from stepscope.embedded.training.muon import optimizers_for
-from stepscope.embedded.training.tokenizer import MAX_TOKENS, build_tokenizer, tokens
+from stepscope.embedded.training.tokenizer import MAX_TOKENS, build_tokenizer
 from stepscope.models.loading import load_part
 
 TRAIN_STEPS = 1000
@@ -156,7 +156,9 @@ def train(
 
     `state` holds the checkpoints. `settings`: channels, only_cross_attention, text_width,
     text_layers, beta_schedule, beta_start, beta_end, steps, batch, learning_rate,
-    muon_learning_rate, empty_captions, snr_gamma, ema_decay, bfloat16. `quality`: prompts, steps,
+    muon_learning_rate, empty_captions, snr_gamma, detail_weight, ema_decay, bfloat16, and phases
+    that follow, `finetune`: steps, seal (its strength in the scenes), log_snr (the band of half of
+    the time steps), seal_weight, rate (share of the learning rates). `quality`: prompts, steps,
     guidance of the pictures that are read at last.
     """
     folder, state = Path(folder), Path(state)
@@ -165,46 +167,62 @@ def train(
     # on a CPU the fused attention's backward pass takes three times as long as the plain one's
     model.unet.set_attn_processor(AttnProcessor())
     vae = load_part(AutoencoderKL, Path(vae_folder)).to(memory_format=torch.channels_last)
-    composed = scene_pool(pool, seed + 1)
-    latents = encode(vae, np.stack([scene.picture for scene in composed]))
-    texts = [[scenes.caption(scene.spec, order) for scene in composed] for order in scenes.ORDERS]
-    empty = tokens(tokenizer, [""]).expand(pool, -1)
-    captions = torch.stack([*(tokens(tokenizer, text) for text in texts), empty])
     noising = scheduler(settings)
-    alphas_cumprod = noising.alphas_cumprod
+    alphas_cumprod, levels = noising.alphas_cumprod, pipeline.log_snr(noising)
     weights = min_snr_weights(alphas_cumprod, settings["snr_gamma"])
     batch = settings["batch"]
 
-    def loss(step: int) -> dict[str, Tensor]:
-        rng = step_rng(seed, step)
+    @lru_cache(maxsize=1)  # made when a phase has steps left
+    def data(seal: float) -> tuple[Tensor, Tensor]:
+        strength = replace(details.WORLD, seal=seal)
+        return examples.latents_and_captions(vae, tokenizer, pool, seed, strength)
+
+    def loss(phase: Mapping[str, Any], before: int, step: int) -> dict[str, Tensor]:
+        rng = step_rng(seed, before + step)
+        latents, captions = data(phase["seal"])
+        places = examples.place_weights(settings["detail_weight"], phase["seal_weight"])
         rows = torch.from_numpy(rng.integers(0, pool, batch))
-        order = rng.integers(0, len(texts), batch)
-        order[rng.random(batch) < settings["empty_captions"]] = len(texts)  # the empty caption
-        # one timestep from each of `batch` equal parts of the schedule
-        drawn = (np.arange(batch) + rng.random(batch)) * TRAIN_STEPS / batch
-        timesteps = torch.from_numpy(drawn.astype(np.int64))
+        text = rng.integers(0, examples.CAPTIONS, batch)
+        text[rng.random(batch) < settings["empty_captions"]] = (
+            examples.CAPTIONS
+        )  # the empty caption
+        timesteps = examples.drawn_timesteps(rng, batch, levels, phase["log_snr"])
         clean = latents[rows].contiguous(memory_format=torch.channels_last)
         noise = torch.randn_like(clean)
         alpha = alphas_cumprod[timesteps].sqrt()[:, None, None, None]
         sigma = (1 - alphas_cumprod[timesteps]).sqrt()[:, None, None, None]
         with torch.autocast("cpu", torch.bfloat16, enabled=settings["bfloat16"]):
-            words = model.text_encoder(captions[torch.from_numpy(order), rows])[0]
+            words = model.text_encoder(captions[torch.from_numpy(text), rows])[0]
             output = model.unet(alpha * clean + sigma * noise, timesteps, words).sample
-        error = (output.float() - noise).square().mean((1, 2, 3))
-        return {"loss": (weights[timesteps] * error).mean(), "mse": error.mean()}
+        error = (output.float() - noise).square()
+        weighted = (places * error).mean((1, 2, 3))
+        return {"loss": (weights[timesteps] * weighted).mean(), "mse": error.mean()}
 
-    rates = settings["muon_learning_rate"], settings["learning_rate"]
-    facts = fit(
-        state,
-        "unet",
-        model,
-        loss,
-        optimizers_for(model, *rates),
-        steps=settings["steps"],
-        seed=seed,
-        checkpoint_minutes=checkpoint_minutes,
-        ema_decay=settings["ema_decay"],
-    )
+    first = {
+        "steps": settings["steps"],
+        "seal": details.WORLD.seal,
+        "seal_weight": settings["detail_weight"],
+        "log_snr": None,
+        "rate": 1,
+    }
+    facts: dict[str, float] = {}
+    curves: list[Path] = []
+    for number, phase in enumerate([first, *settings["finetune"]]):
+        rates = (phase["rate"] * settings[key] for key in ("muon_learning_rate", "learning_rate"))
+        name = f"unet_finetune_{number}" if number else "unet"
+        of_phase = fit(
+            state,
+            name,
+            model,
+            partial(loss, phase, number * settings["steps"]),
+            optimizers_for(model, *rates),
+            steps=phase["steps"],
+            seed=seed,
+            checkpoint_minutes=checkpoint_minutes,
+            ema_decay=settings["ema_decay"],
+        )
+        facts |= {f"{name}: {fact}": value for fact, value in of_phase.items()}
+        curves.append(state / f"{name}.tsv")
     assemble(folder, vae, model, tokenizer, noising, half=True)
     for card in ("README.md", "card.json", "loss_vae.tsv"):
         shutil.copy(Path(vae_folder) / card, folder / "vae" / card)
@@ -213,7 +231,6 @@ def train(
     pictures = pipeline.generate(pipeline.load(folder), prompts, steps, guidance, seed)
     measured = {"prompts": len(prompts), "sampling steps": steps, "guidance": guidance}
     measured |= pipeline.read_by_untrained(pictures, prompts)
-    levels = pipeline.log_snr(noising)
     sections = {
         "Data": {"training scenes": pool, "batch": batch, "seed": seed},
         "Noise": {"first log-SNR": float(levels[-1]), "last log-SNR": float(levels[0])},
@@ -225,6 +242,6 @@ def train(
         "Text to OpenMoji scenes",
         "StableDiffusionPipeline, 64 x 64, float16 weights to be run in float32 on a CPU.",
         sections,
-        [state / "unet.tsv"],
+        curves,
     )
     return measured

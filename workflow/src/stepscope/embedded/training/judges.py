@@ -21,7 +21,7 @@ from stepscope.embedded.training.pipeline import log_snr, predictions
 GUIDANCES = (0.0, 1.0, 4.0)  # empty prompt, prompt, guided
 BAND = 2.0  # nats of log-SNR in which judges are scored together
 # Log-SNR below which a clean prediction shows too little of its scene for a judge to learn from.
-NOISIEST = -2.405
+NOISIEST = -2.4
 
 
 def learnt_from(levels: np.ndarray) -> int:

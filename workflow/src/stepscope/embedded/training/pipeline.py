@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from diffusers import SchedulerMixin, StableDiffusionPipeline
+from torch import Tensor
 from tqdm import tqdm
 
 from stepscope.embedded import scenes, untrained_readers
@@ -39,24 +40,40 @@ def predictions(
     """
     latents = encode(pipeline.vae, np.stack([scene.picture for scene in composed]))
     noise = torch.randn(latents.shape, generator=torch.Generator().manual_seed(seed))
+    captions = [scene.caption for scene in composed]
+    return clean(pipeline, latents, noise, captions, timesteps, guidances, batch)
+
+
+@torch.no_grad()
+def clean(
+    pipeline: StableDiffusionPipeline,
+    latents: Tensor,
+    noise: Tensor,
+    captions: list[str],
+    timesteps: np.ndarray,
+    guidances: np.ndarray,
+    batch: int = 64,
+) -> np.ndarray:
+    """Decoded clean predictions of latents (n, 4, 16, 16) with that noise, uint8 (n, 64, 64, 3).
+
+    Latent i is noised to `timesteps[i]` and predicted with guidance scale `guidances[i]`.
+    """
     t = torch.from_numpy(np.asarray(timesteps, np.int64))
     alphas_cumprod = pipeline.scheduler.alphas_cumprod[t][:, None, None, None]
     alpha, sigma = alphas_cumprod.sqrt(), (1 - alphas_cumprod).sqrt()
     noised = alpha * latents + sigma * noise
     scale = torch.from_numpy(np.asarray(guidances, np.float32))[:, None, None, None]
     empty = pipeline.text_encoder(tokens(pipeline.tokenizer, [""]))[0]
-    clean = []
-    for i in tqdm(range(0, len(composed), batch), desc="predict scenes", mininterval=5):
+    predicted = []
+    for i in tqdm(range(0, len(latents), batch), desc="predict scenes", mininterval=5):
         part = slice(i, i + batch)
-        words = pipeline.text_encoder(
-            tokens(pipeline.tokenizer, [scene.caption for scene in composed[part]])
-        )[0]
+        words = pipeline.text_encoder(tokens(pipeline.tokenizer, captions[part]))[0]
         both = torch.cat([empty.expand_as(words), words])
         output = pipeline.unet(noised[part].repeat(2, 1, 1, 1), t[part].repeat(2), both).sample
         without_prompt, with_prompt = output.chunk(2)
         guided = without_prompt + scale[part] * (with_prompt - without_prompt)
-        clean.append((noised[part] - sigma[part] * guided) / alpha[part])
-    return decode(pipeline.vae, torch.cat(clean))
+        predicted.append((noised[part] - sigma[part] * guided) / alpha[part])
+    return decode(pipeline.vae, torch.cat(predicted))
 
 
 def log_snr(scheduler: SchedulerMixin) -> np.ndarray:
@@ -65,7 +82,7 @@ def log_snr(scheduler: SchedulerMixin) -> np.ndarray:
 
 
 def held_out_prompts(count: int, seed: int) -> list[scenes.Scene]:
-    """Held-out scenes, half with one object and half with two, both word orders."""
+    """Held-out scenes, half with one object and half with two, in all word orders."""
     drawn: dict[int, list[scenes.Scene]] = {1: [], 2: []}
     number = 20_000_000 + seed * 1_000_000
     while sum(len(kept) for kept in drawn.values()) < count:
@@ -103,21 +120,30 @@ def generate(
 
 
 def read_by_untrained(pictures: np.ndarray, shown: list[scenes.Scene]) -> dict[str, float]:
-    """Shares of pictures whose objects, colour and texture the untrained readers find."""
+    """Shares of pictures in which the untrained readers find what the caption names."""
     single = np.array([len(scene.objects) == 1 for scene in shown])
-    right = np.array(
+    objects = np.array(
         [_objects_found(picture, scene) for picture, scene in zip(pictures, shown, strict=True)]
     )
     colours = untrained_readers.read_colour(pictures)
     backgrounds = untrained_readers.read_background(pictures)
-    colour = [read == scene.colour for read, scene in zip(colours, shown, strict=True)]
-    texture = [read == scene.texture for (_, read), scene in zip(backgrounds, shown, strict=True)]
-    shares = {"background colour (median)": colour, "texture (nearest backdrop)": texture}
-    if single.any():
-        shares = {"single object (sprites)": right[single]} | shares
-    if (~single).any():
-        shares = {"both objects (sprites)": right[~single]} | shares
-    return {name: float(np.mean(share)) for name, share in shares.items()}
+    right = {"single object (sprites)": objects[single], "both objects (sprites)": objects[~single]}
+    right |= {
+        name: np.array(
+            [
+                found == getattr(scene.spec, family)
+                for found, scene in zip(read, shown, strict=True)
+                if family in scene.named
+            ]
+        )
+        for name, family, read in (
+            ("background colour (median)", "colour", colours),
+            ("texture (nearest backdrop)", "texture", [texture for _, texture in backgrounds]),
+        )
+    }
+    details = untrained_readers.details_right(pictures, shown, named=True)
+    right |= {f"{family} (matching)": of_family for family, of_family in details.items()}
+    return {name: float(of_name.mean()) for name, of_name in right.items() if len(of_name)}
 
 
 def _objects_found(picture: np.ndarray, scene: scenes.Scene) -> bool:

@@ -1,15 +1,18 @@
 """How good the embedded model is: generated pictures, as judges and untrained readers see them."""
 
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import open_clip
+import pandas as pd
 from PIL import Image
 from transformers import SegformerForSemanticSegmentation
 
 from stepscope.embedded import scenes
-from stepscope.embedded.training import pipeline
-from stepscope.embedded.training.clip import top_1
+from stepscope.embedded.training import clock, pipeline
+from stepscope.embedded.training.clip import top_1, zero_shot
 from stepscope.embedded.training.loop import write_card
 from stepscope.embedded.training.segmenter import LABELS, segment
 from stepscope.models.loading import load_open_clip, load_part
@@ -49,7 +52,7 @@ def shares_right(
         if rows.any():
             result[f"{name} (segmenter)"] = float(right[rows].mean())
     names = {"object": "single object", "colour": "background colour"}
-    for family, share in top_1(clip, pictures, shown).items():
+    for family, share in top_1(clip, pictures, shown, named=True).items():
         result[f"{names.get(family, family)} (CLIP)"] = share
     return dict(sorted(result.items()))
 
@@ -63,6 +66,23 @@ def contact_sheet(path: Path, pictures: np.ndarray, columns: int = 16, zoom: int
     image.resize((image.width * zoom, image.height * zoom), Image.Resampling.NEAREST).save(path)
 
 
+def read_by_clip(clip: open_clip.CLIP, pictures: np.ndarray) -> dict[str, list[str]]:
+    """The concept of each family that pictures, uint8 (n, 64, 64, 3), are most similar to."""
+    return {
+        family: [scenes.FAMILIES[family][best] for best in similarity.argmax(1)]
+        for family, similarity in zero_shot(clip, pictures).items()
+    }
+
+
+def decided(families: pd.DataFrame) -> dict[str, str]:
+    """Lines of a card: log-SNR at which each family is decided, by reader, with its interval."""
+    return {
+        f"{row.family}, {row.reader}": f"{row.middle_log_snr:.1f} ({row.ci_low:.1f} to "
+        f"{row.ci_high:.1f})"
+        for row in families.itertuples()
+    }
+
+
 def assess(
     folder: str | Path,
     pipeline_folder: str | Path,
@@ -73,8 +93,12 @@ def assess(
     prompts: int,
     steps: int,
     guidance: float,
+    clock_of: dict[str, int],
 ) -> dict[str, float]:
-    """Judge pictures of held-out prompts; write a card and an uncurated contact sheet."""
+    """Judge pictures of held-out prompts; write a card and an uncurated contact sheet.
+
+    Beside them go the tables of the world's clock, `clock_of`: count, noises, draws, seed.
+    """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     drawing = pipeline.load(pipeline_folder)
@@ -89,10 +113,14 @@ def assess(
     contact_sheet(folder / "contact_sheet.png", pictures[chosen], columns=min(16, count))
     measured = shares_right(pictures, shown, clip, segmenter)
     real = shares_right(np.stack([scene.picture for scene in shown]), shown, clip, segmenter)
-    sections = {
+    tables = clock.of_models(drawing, partial(read_by_clip, clip), **clock_of)
+    for name, table in zip(("world_clock", "world_clock_families"), tables, strict=True):
+        table.to_csv(folder / f"{name}.tsv", sep="\t", index=False, float_format="%.8g")
+    sections: dict[str, dict[str, Any]] = {
         "Pictures": {"held-out prompts": len(shown), "steps": steps, "guidance": guidance},
         "Share right in generated pictures": measured,
         "The same judges on composed scenes": real,
+        "log-SNR at which a family is read in the middle between chance and 1": decided(tables[1]),
     }
     title = "Quality of the embedded models"
     write_card(folder, title, "Uncurated samples: contact_sheet.png.", sections)

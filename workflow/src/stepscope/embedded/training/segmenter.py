@@ -1,4 +1,4 @@
-"""Train the segmenter that finds objects in generated pictures (labels: background, objects)."""
+"""Train the segmenter that finds objects and details in generated pictures."""
 
 from functools import lru_cache, partial
 from pathlib import Path
@@ -15,7 +15,13 @@ from stepscope.embedded.training import judges, pipeline
 from stepscope.embedded.training.conversion import to_tensor
 from stepscope.embedded.training.loop import scene_pool, step_rng, write_card
 
-LABELS = ("background", *scenes.OBJECTS)
+# A detail has one label, with all the words that captions may have for it.
+DETAILS = {
+    "frame": ("frame",),
+    "mark": ("mark", *scenes.FAMILIES["mark"]),
+    "seal": ("seal", *scenes.FAMILIES["seal"]),
+}
+LABELS = ("background", *scenes.OBJECTS, *(", ".join(words) for words in DETAILS.values()))
 
 
 def build(hidden_sizes: list[int], seed: int) -> SegformerForSemanticSegmentation:
@@ -44,6 +50,8 @@ def label_map(scene: scenes.Scene) -> np.ndarray:
     labels = np.zeros((scenes.SIDE, scenes.SIDE), np.uint8)
     for name in scene.objects:
         labels[scene.masks[name]] = LABELS.index(name)
+    for detail, words in DETAILS.items():
+        labels[scene.masks[getattr(scene.spec, detail)]] = LABELS.index(", ".join(words))
     return labels
 
 

@@ -7,15 +7,16 @@ from torch import Tensor
 from transformers import CLIPTokenizer
 from transformers.convert_slow_tokenizer import bytes_to_unicode
 
-from stepscope.embedded import scenes
+from stepscope.embedded import captions, scenes
 
-MAX_TOKENS = 24
+MAX_TOKENS = 28
 
 
 def caption_words() -> list[str]:
     """Every word of a caption, in the order of their tokens."""
-    words = [*scenes.OBJECTS, *scenes.COLOURS, *scenes.TEXTURES, *scenes.SIZES]
-    words += [*" ".join(scenes.RELATIONS).split(), "a", "an", "on", "background", ","]
+    concepts = (name for family in scenes.FAMILIES.values() for name in family)
+    words = [word for concept in concepts for word in concept.split()]
+    words += captions.OTHER_WORDS
     return list(dict.fromkeys(words))
 
 
