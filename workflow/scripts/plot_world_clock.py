@@ -20,7 +20,7 @@ with joblog(snakemake.log[0]), written(snakemake.output, snakemake.input) as (pd
         tables.read(snakemake.input.clock),
         tables.read(snakemake.input.families),
         onsets[(onsets[list(studied)] == list(studied.values())).all(axis=1)],
-        read_curve(snakemake.input.error_left),
+        read_curve(*snakemake.input.error_left),
         " · ".join(studied.values()),
     )
     plotting.save(figure, pdf, png)
