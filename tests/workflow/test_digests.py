@@ -26,7 +26,7 @@ SCRIPTS = {
 
 @pytest.mark.parametrize("rule", SCRIPTS)
 def test_every_rule_has_the_digest_of_all_that_its_script_imports(rule):
-    codes = re.findall(r"code=(?:code\(([^()]*(?:\([^)]*\))?,?\s*)\)|(\w+))", RULES[rule])
+    codes = re.findall(r"code=(?:code\(([^()]*(?:\([^)]*\))?)\)|(\w+))", RULES[rule])
     assert codes, f"{rule} has no parameter code"
     arguments, function = codes[-1]  # the last is its own, the one before it is inherited
     names = FUNCTIONS.get(function) or re.findall(r'"([\w.]+)"', arguments.split("tables=")[0])

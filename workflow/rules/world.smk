@@ -2,6 +2,8 @@
 AUTOENCODER = "resources/models/pipeline/vae"
 # What is drawn beside it: the study's first model, dataset and sampling.
 STUDIED = {key: value for key, value in next(PLAN.units()).items() if key != "batch"}
+CLOCK = ("world_clock", "world_clock_families")
+DRAWN = (*CLOCK, "rq3_emergence")
 
 
 rule measure_world:
@@ -21,11 +23,7 @@ rule measure_world:
         folder=str(folder_at(AUTOENCODER)),
         fingerprint=lambda wildcards: digests.fingerprint(folder_at(AUTOENCODER)),
         settings=recipe("clock"),
-        code=code(
-            "embedded.training.clock",
-            "store.tables",
-            tables=("world_clock", "world_clock_families"),
-        ),
+        code=code("embedded.training.clock", "store.tables", tables=CLOCK),
     script:
         "../scripts/measure_world.py"
 
@@ -45,12 +43,7 @@ use rule plot_rq1_maps_over_time as plot_world_clock with:
     params:
         figure="world_clock",
         settings={"studied": STUDIED},
-        code=code(
-            "figures.world_clock",
-            "store.error_left",
-            "store.tables",
-            tables=("world_clock", "world_clock_families", "rq3_emergence"),
-        ),
+        code=code("figures.world_clock", "store.error_left", "store.tables", tables=DRAWN),
 
 
 rule world_clock:
