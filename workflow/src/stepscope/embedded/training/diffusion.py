@@ -183,9 +183,8 @@ def train(
         places = examples.place_weights(settings["detail_weight"], phase["seal_weight"])
         rows = torch.from_numpy(rng.integers(0, pool, batch))
         text = rng.integers(0, examples.CAPTIONS, batch)
-        text[rng.random(batch) < settings["empty_captions"]] = (
-            examples.CAPTIONS
-        )  # the empty caption
+        left_out = rng.random(batch) < settings["empty_captions"]
+        text[left_out] = examples.CAPTIONS  # the empty caption
         timesteps = examples.drawn_timesteps(rng, batch, levels, phase["log_snr"])
         clean = latents[rows].contiguous(memory_format=torch.channels_last)
         noise = torch.randn_like(clean)
