@@ -186,7 +186,7 @@ def test_height_or_width_alone_leaves_the_other_as_the_models_own(pipeline):
 
 
 def test_generate_seeds_each_sample(pipeline, request):
-    # from log-SNR -5.4, where Stable Diffusion begins, also on the shipped schedule, which begins at
+    # from log-SNR -5.4, where Stable Diffusion begins, also on the shipped schedule, that begins at
     # -10: there a clean latent has 160 times the rounding of what it is made of
     shipped = request.node.callspec.params["pipeline"] == "shipped"
     timesteps = [727 if shipped else 999, 500, 20]
