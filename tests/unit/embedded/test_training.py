@@ -87,6 +87,7 @@ def trained(tmp_path_factory):
         vision_layers=[1, 1, 1, 1],
         vision_width=8,
         text_width=16,
+        detail_weight=5.0,
     )
     segmenter.train(
         root / "segmenter",

@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional as F
 
-from stepscope.embedded import captions, scenes
+from stepscope.embedded import captions, details, scenes
 from stepscope.embedded.training import judges, pipeline
 from stepscope.embedded.training.conversion import to_tensor
 from stepscope.embedded.training.loop import scene_pool, step_rng, write_card
@@ -152,13 +152,17 @@ def train(
 ) -> dict[str, float]:
     """Train on raw, decoded and blurred pictures, then also on the U-Net's clean predictions.
 
-    `settings`: embed_dim, vision_layers, vision_width, text_width, pool, predicted, steps,
-    finetune_steps, batch, learning_rate, muon_learning_rate, finetune_rate (its share in the
-    second phase), test_scenes. Writes an open_clip folder with a card and returns the quality.
+    `settings`: embed_dim, vision_layers, vision_width, text_width, pool, predicted, detail_weight
+    (of the shapes of marks and seals in the loss), steps, finetune_steps, batch, learning_rate,
+    muon_learning_rate, finetune_rate (its share in the second phase), test_scenes. Writes an
+    open_clip folder with a card and returns the quality.
     """
     folder, state = Path(folder), Path(state)
     model, denoising = build(settings, seed), pipeline.load(pipeline_folder)
     sizes = [len(concepts) for concepts in scenes.FAMILIES.values()]
+    weights = [
+        settings["detail_weight"] if family in details.WINDOWS else 1 for family in scenes.FAMILIES
+    ]
 
     @lru_cache(maxsize=1)  # made when a phase has steps left
     def data(predicted: int) -> tuple[judges.Pictures, Tensor]:
@@ -180,8 +184,8 @@ def train(
         by_family = similarity[:, : sum(sizes)].split(sizes, dim=1)
         # a softmax within each family; rows of zeros add nothing
         concept = sum(
-            -(target * logits.log_softmax(1)).sum(1).mean()
-            for target, logits in zip(wanted, by_family, strict=True)
+            -weight * (target * logits.log_softmax(1)).sum(1).mean()
+            for weight, target, logits in zip(weights, wanted, by_family, strict=True)
         )
         same = torch.arange(len(rows))
         whole = similarity[:, sum(sizes) :]
