@@ -23,7 +23,7 @@ from stepscope.embedded.training import (
     vae,
 )
 from stepscope.embedded.training.conversion import encode
-from stepscope.embedded.training.judges import bands, by_log_snr, learnt_from
+from stepscope.embedded.training.judges import bands, by_log_snr, learnt_from, strengths
 from stepscope.embedded.training.muon import Muon, optimizers_for
 from stepscope.embedded.training.tokenizer import MAX_TOKENS, build_tokenizer, caption_words
 from support.workflow import ROOT
@@ -87,6 +87,7 @@ def trained(tmp_path_factory):
         vision_layers=[1, 1, 1, 1],
         vision_width=8,
         text_width=16,
+        seal=0.3,
         detail_weight=5.0,
     )
     segmenter.train(
@@ -269,6 +270,16 @@ def test_a_stronger_seal_changes_the_latents_where_seals_are_and_not_the_caption
     assert (texts == same).all()
     changed = (latents - other).square().sum(1)
     assert (changed[:, 12:, 12:].sum((1, 2)) > changed[:, :8, :8].sum((1, 2))).all()
+
+
+def test_seals_of_the_judges_pool_go_from_the_worlds_to_the_strongest():
+    own, *_, strongest, again = strengths(9, 0.3)
+    assert own == again == details.WORLD
+    assert strongest.seal == pytest.approx(0.3)
+    assert strongest.grain == own.grain
+    seals = [each.seal for each in strengths(8, 0.3)]
+    np.testing.assert_allclose(np.diff(np.log(seals)), np.log(0.3 / own.seal) / 7)
+    assert set(strengths(9, own.seal)) == {own}  # as the segmenter's pool
 
 
 def test_training_captions_name_other_families_of_the_same_scene(trained, tmp_path):

@@ -1,6 +1,7 @@
 """What the two judges, CLIP and segmenter, train on, how they train, and where they are scored."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -12,7 +13,7 @@ from diffusers import StableDiffusionPipeline
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from stepscope.embedded import scenes
+from stepscope.embedded import details, scenes
 from stepscope.embedded.training.conversion import decode, encode
 from stepscope.embedded.training.loop import fit, scene_pool
 from stepscope.embedded.training.muon import optimizers_for
@@ -83,8 +84,17 @@ def augment(pictures: Tensor, rng: np.random.Generator) -> Tensor:
     return out + 0.03 * float(rng.random()) * noise
 
 
+def strengths(count: int, seal: float) -> list[details.Strength]:
+    """The world's strengths with seals from its own to `seal`, in eight even ratios that repeat."""
+    own = details.WORLD.seal
+    return [replace(details.WORLD, seal=own * (seal / own) ** (i % 8 / 7)) for i in range(count)]
+
+
 class Pictures:
-    """Pictures for a judge with the scenes they show: raw and decoded, predicted if asked."""
+    """Pictures for a judge with the scenes they show: raw and decoded, predicted if asked.
+
+    `seal` is the strength of the strongest seals in what is not predicted.
+    """
 
     def __init__(
         self,
@@ -92,10 +102,14 @@ class Pictures:
         count: int,
         predicted: int,
         seed: int,
+        seal: float = details.WORLD.seal,
     ):
         rng = np.random.default_rng(seed)
         start = seed * 10_000_000
-        composed = [scenes.compose(start + i) for i in range(count)]
+        composed = [
+            scenes.compose(start + i, strength=strength)
+            for i, strength in enumerate(strengths(count, seal))
+        ]
         raw = np.stack([scene.picture for scene in composed])
         half = count // 2
         raw[:half] = decode(pipeline.vae, encode(pipeline.vae, raw[:half]))
