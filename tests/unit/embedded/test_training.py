@@ -87,8 +87,9 @@ def trained(tmp_path_factory):
         vision_layers=[1, 1, 1, 1],
         vision_width=8,
         text_width=16,
-        seal=0.3,
         detail_weight=5.0,
+        finetune_pool=8,
+        finetune_seal=0.3,
     )
     segmenter.train(
         root / "segmenter",

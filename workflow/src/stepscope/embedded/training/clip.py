@@ -152,11 +152,11 @@ def train(
 ) -> dict[str, float]:
     """Train on raw, decoded and blurred pictures, then also on the U-Net's clean predictions.
 
-    `settings`: embed_dim, vision_layers, vision_width, text_width, pool, predicted, seal (strength
-    of the strongest seals in the pool), detail_weight (of the shapes of marks and seals in the
-    loss), steps, finetune_steps, batch, learning_rate, muon_learning_rate, finetune_rate (its share
-    in the second phase), test_scenes. Writes an open_clip folder with a card and returns the
-    quality.
+    `settings`: embed_dim, vision_layers, vision_width, text_width, pool, predicted, detail_weight
+    (of the shapes of marks and seals in the loss), steps, of the second phase finetune_pool,
+    finetune_seal (strength of its strongest seals), finetune_steps and finetune_rate (share of the
+    learning rates), batch, learning_rate, muon_learning_rate, test_scenes. Writes an open_clip
+    folder with a card and returns the quality.
     """
     folder, state = Path(folder), Path(state)
     model, denoising = build(settings, seed), pipeline.load(pipeline_folder)
@@ -167,7 +167,10 @@ def train(
 
     @lru_cache(maxsize=1)  # made when a phase has steps left
     def data(predicted: int) -> tuple[judges.Pictures, Tensor]:
-        made = judges.Pictures(denoising, settings["pool"], predicted, seed + 5, settings["seal"])
+        # the first phase finds what is small among few scenes, the second learns it from many
+        pool = settings["finetune_pool" if predicted else "pool"]
+        seal = settings["finetune_seal"] if predicted else details.WORLD.seal
+        made = judges.Pictures(denoising, pool, predicted, seed + 5, seal)
         truth = np.stack([np.concatenate(list(targets(scene).values())) for scene in made.scenes])
         return made, torch.from_numpy(truth)
 
