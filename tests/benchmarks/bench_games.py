@@ -6,17 +6,19 @@ from numpy.typing import NDArray
 
 from stepscope.methods import baselines
 from stepscope.models import judges
-from stepscope.scores import games
+from stepscope.scores import areas, game_states, playing
+from stepscope.scores.game_scores import SCORES
 from support import timing
 
 FINE, MOVES = 64, (32, 16, 8, 4)
 STEPS, MAPS = 4, 2  # of two samples; random maps
 BATCH = 32
+SETTINGS = [(game, "signal") for game in game_states.GAMES]
 
 
-def errors(areas: NDArray[np.float64], fine: NDArray[np.float64]) -> NDArray[np.float64]:
+def errors(found: NDArray[np.float64], fine: NDArray[np.float64]) -> NDArray[np.float64]:
     """Root mean square (game, score) of areas' errors, in percent of the mean area."""
-    return 100 * np.sqrt(((areas - fine) ** 2).mean((0, 1))) / fine.mean((0, 1))
+    return 100 * np.sqrt(((found - fine) ** 2).mean((0, 1))) / fine.mean((0, 1))
 
 
 def main() -> None:
@@ -30,16 +32,18 @@ def main() -> None:
     ]
 
     def play(moves: int) -> NDArray[np.float64]:
-        played = zip(steps, maps, strict=True)
-        every = games.play_steps(denoiser, played, features_of, moves=moves, batch=BATCH)
-        return np.stack([*every])  # (step, map, game, score, move)
+        played = [playing.Play(*of, SETTINGS) for of in zip(steps, maps, strict=True)]
+        every = playing.play_steps(
+            denoiser, played, list(SCORES), features_of, moves=moves, batch=BATCH
+        )
+        return np.stack([*every]).swapaxes(1, 2)  # (step, map, game, score, move)
 
     curves = play(FINE)
-    fine = games.auc_of_few(curves)
-    names = [f"{game} {score}" for game in games.GAMES for score in games.SCORES]
+    fine = areas.auc_of_few(curves)
+    names = [f"{game} {score}" for game in game_states.GAMES for score in SCORES]
     print("error of an area, % of the mean  " + "  ".join(names))
     for moves in MOVES:
-        for rule in (games.auc, games.auc_of_few):
+        for rule in (areas.auc, areas.auc_of_few):
             found = errors(rule(curves[..., :: FINE // moves]), fine)
             cells = zip(found.flat, names, strict=True)
             print(
@@ -48,7 +52,7 @@ def main() -> None:
             )
 
     moves = 8
-    count = STEPS * (3 + 2 * MAPS * (moves - 1))
+    count = STEPS * (2 + 2 * MAPS * (moves - 1))
     latents = torch.stack([steps[0].latent] * BATCH)
 
     @torch.inference_mode()

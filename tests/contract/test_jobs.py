@@ -11,6 +11,7 @@ from stepscope.diffusion.denoiser import Denoiser
 from stepscope.methods.explain import explain
 from stepscope.methods.method import parameters_of
 from stepscope.models import pipelines
+from stepscope.scores import areas as areas_of
 from stepscope.scores import games
 from stepscope.store.maps import flat, open_dataset, read_errors, read_maps
 from stepscope.store.traces import open_trace, read_step, replay_settings
@@ -49,7 +50,7 @@ METHODS = {
     },
 }
 GAMES = {"steps": [2], "samples": 1, "deletion": "zero", "insertion": "blur", "moves": None}
-GAMES |= {"batch": 32}
+GAMES |= {"batch": 32, "others": None, "scores": ["clip_distance", "clip_cosine"], "draws": 2}
 KEYS = {"model": "tiny", "dataset": "made", "sampling": "uniform"}
 
 
@@ -142,10 +143,10 @@ def test_games_score_every_map_and_the_baselines(folder):
     )
     measured = ("move", "value", "normalised")
     keys = [name for name in TABLES["rq1_curves"].columns if name not in measured]
-    again = curves.groupby(keys)["value"].agg(lambda line: games.auc(line.to_numpy()))
+    again = curves.groupby(keys)["value"].agg(lambda line: areas_of.auc(line.to_numpy()))
     expected = areas.set_index(keys)[["auc_distance", "auc_similarity"]].max(axis=1)
     np.testing.assert_allclose(again, expected.reindex(again.index), rtol=1e-6)
-    shares = curves.groupby(keys)["normalised"].agg(lambda line: games.auc(line.to_numpy()))
+    shares = curves.groupby(keys)["normalised"].agg(lambda line: areas_of.auc(line.to_numpy()))
     normalised = areas.set_index(keys)["auc_normalised"].reindex(shares.index)
     np.testing.assert_allclose(shares, normalised, rtol=1e-5, atol=1e-6)
 
@@ -155,7 +156,7 @@ def test_a_number_of_moves_takes_the_area_of_few(folder, monkeypatch):
     areas, curves = played(folder)
     values = curves["value"].to_numpy().reshape(len(areas), 5)
     stored = areas[["auc_distance", "auc_similarity"]].max(axis=1)
-    np.testing.assert_allclose(games.auc_of_few(values), stored, rtol=1e-6)
+    np.testing.assert_allclose(areas_of.auc_of_few(values), stored, rtol=1e-6)
 
 
 def test_a_constant_map_is_reported_and_not_scored(folder, monkeypatch, capsys):

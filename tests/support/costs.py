@@ -21,7 +21,18 @@ CONFIG = {
             "variants": ["paper"],
         }
     },
-    "games": {"samplings": None, "steps": [2, 8], "samples": 3, "moves": None, "batch": 6},
+    "games": {
+        "samplings": None,
+        "steps": [2, 8],
+        "samples": 3,
+        "deletion": ["signal", "zero"],
+        "insertion": "blur",
+        "others": 1,
+        "scores": ["clip_distance", "latent_error"],
+        "draws": 1,
+        "moves": None,
+        "batch": 6,
+    },
     "convergence": {
         "samplings": None,
         "steps": [2, 8],

@@ -43,7 +43,7 @@ def test_what_a_study_names_is_no_markup_in_captions(path, name):
         **dict.fromkeys(("method", "map_method"), name),
         "families": {name: {"concepts": ["cat", "dog"]}},
         "samplings": {name: {"kind": "early", "steps": 4}},
-        "games": {"deletion": "zero", "insertion": "blur", "steps": [1]},
+        "games": {"steps": [1], "draws": 2},
         "studied": {"model": name, "dataset": name, "sampling": name},
         "convergence": {"correlation": 0.95, "error": 0.02, "masks": 8192, "trials": 2048},
         "bootstrap": statistics,

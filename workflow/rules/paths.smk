@@ -54,8 +54,8 @@ def parts_of(wildcards):
     if wildcards.table in ("rq1_auc", "rq1_curves"):
         pattern = "<results>/tables/parts/{table}/<batch>/{method}.tsv"
         return stores(pattern, PLAN.games(BASELINES), table=wildcards.table)
-    some = config["convergence"]["samplings"] if wildcards.table == "rq1_convergence" else None
-    return stores("<part>", PLAN.units(some), table=wildcards.table)
+    of = {"rq1_convergence": "convergence", "rq1_substrates": "games"}.get(wildcards.table)
+    return stores("<part>", PLAN.units(of and config[of]["samplings"]), table=wildcards.table)
 
 
 def foreign_stores():

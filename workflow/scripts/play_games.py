@@ -15,7 +15,7 @@ with (
     joblog(snakemake.log[0]),
     written(snakemake.output, snakemake.input, dict(snakemake.params)) as (auc, curves),
 ):
-    settings = ("steps", "samples", "deletion", "insertion", "moves", "batch")
+    settings = ("steps", "samples", "deletion", "insertion", "others", "scores", "draws")
     write_games(
         auc,
         curves,
@@ -24,7 +24,7 @@ with (
         error_left=snakemake.input.error_left or None,
         model=snakemake.params.model,
         clip=snakemake.params.clip,
-        games={name: snakemake.params[name] for name in settings},
+        games={name: snakemake.params[name] for name in (*settings, "moves", "batch")},
         keys={name: snakemake.wildcards[name] for name in ("model", "dataset", "sampling")},
         seed=snakemake.params.seed,
     )

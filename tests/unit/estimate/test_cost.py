@@ -5,6 +5,10 @@ import pytest
 from stepscope.estimate import cost, dry_runs
 from support.costs import CONFIG, HERE, IMPORTING, MODEL, PROMPTS
 
+# states of a step for two maps: with the games' first substrates, and with the other one too
+FIRST, OTHERS = 3 + 2 * 15 * 2, 4 + 3 * 15 * 2
+PLAYED = 2 * (OTHERS + 2 * FIRST)  # of three samples, of which one has the others
+
 
 def work(**wildcards):
     return cost.Work(CONFIG, PROMPTS, HERE | wildcards, MODEL)
@@ -15,11 +19,11 @@ def test_calls_of_each_kind_of_job():
     assert work(method="df_rise").needs("explain").calls == 2 * 3 * 501
     # DF-RISE and its variant, and the two baselines
     for method in ("df_rise", "baselines"):
-        assert work(method=method).needs("play_games").calls == 3 * 2 * (3 + 2 * 15 * 2)
-        assert work(method=method, batch="1").needs("play_games").calls == 1 * 2 * (3 + 2 * 15 * 2)
+        assert work(method=method).needs("play_games").calls == PLAYED
+        assert work(method=method, batch="1").needs("play_games").calls == 2 * OTHERS
     few = CONFIG | {"games": CONFIG["games"] | {"moves": 8}}
     played = cost.Work(few, PROMPTS, HERE | {"method": "df_rise"}, MODEL).needs("play_games")
-    assert played.calls == 3 * 2 * (3 + 2 * 7 * 2)
+    assert played.calls == 2 * ((4 + 3 * 7 * 2) + 2 * (3 + 2 * 7 * 2))
     inverted = CONFIG | {"datasets": {"scenes": {"trace": "invert"}}}
     assert cost.Work(inverted, PROMPTS, HERE, MODEL).needs("generate").calls == 4 * (20 * 6 + 2)
     assert work().needs("decode").calls == 0
@@ -32,7 +36,7 @@ def test_steps_named_by_the_error_left_are_counted():
     config["games"] = CONFIG["games"] | {"steps": left}
     work = cost.Work(config, PROMPTS, HERE | {"method": "df_rise"}, MODEL)
     assert work.needs("explain").calls == 2 * 4 * 501
-    assert work.needs("play_games").calls == 3 * 4 * (3 + 2 * 15 * 2)
+    assert work.needs("play_games").calls == 2 * PLAYED
 
 
 def test_a_job_of_all_batches_is_counted():
@@ -47,6 +51,17 @@ def test_pictures_of_each_kind_of_job():
     job = work(method="df_rise")
     assert job.needs("play_games").pictures == job.needs("play_games").calls > 0
     assert job.needs("explain").pictures == work().needs("generate").pictures == 0
+
+
+def test_games_by_latents_alone_decode_nothing():
+    games = CONFIG["games"] | {"scores": ["latent_error"], "draws": 2}
+    needs = cost.Work(CONFIG | {"games": games}, PROMPTS, HERE | {"method": "df_rise"}, MODEL)
+    found = needs.needs("play_games")
+    assert (found.calls, found.pictures) == (PLAYED, 0)
+    assert found.seconds == pytest.approx(PLAYED * MODEL["tracing"])
+    baselines = cost.Work(CONFIG | {"games": games}, PROMPTS, HERE | {"method": "none"}, MODEL)
+    more = 2 * (3 + 2 * 2) * 15  # another random order in three games, or in two
+    assert baselines.needs("play_games").calls == PLAYED + more
 
 
 def test_jobs_that_load_no_model_begin_sooner():

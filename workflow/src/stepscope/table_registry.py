@@ -10,6 +10,7 @@ STEP = ("step", "timestep", "log_snr")
 KEYS = (*SAMPLE, *STEP)
 WORD = ("word", "word_index", "role", "method")
 GAME = ("method", "similarity", "game", "substrate", "score")
+VARIANCES = ("variance_low", "variance_mid", "variance_high")
 INTERVAL = ("n", "noises", "missing", "estimate", "ci_low", "ci_high")
 
 
@@ -60,6 +61,12 @@ TABLES = {
         columns=(*KEYS, *GAME, "move", "value", "normalised"),
         groups=(*STEP, *GAME, "move"),
         quantities=("value",),
+    ),
+    "rq1_substrates": Table(
+        question="rq1",
+        columns=(*KEYS, "substrate", "changed", "norm", *VARIANCES),
+        groups=(*STEP, "substrate", "changed"),
+        quantities=("norm", *VARIANCES),
     ),
     "rq1_convergence": Table(
         question="rq1_convergence",
@@ -123,7 +130,7 @@ WHOLE = {
     "world_clock_families": WORLD_CLOCK_FAMILIES,
 }
 NUMBERS = {
-    *("seed", "word_index", "move", "normalised", "p_value", *STEP, *INTERVAL),
+    *("seed", "word_index", "move", "changed", "normalised", "p_value", *STEP, *INTERVAL),
     *("without_objects", "at_chance", "with_centre"),
     *("onset_step", "onset_timestep", "onset_log_snr", "relevance_minmax"),
     *(name for table in TABLES.values() for name in table.quantities),

@@ -107,6 +107,13 @@ class Schedule:
         """Log-SNR of a step's latent, by the step's number from 1."""
         return self._log_snr[number - 1]
 
+    def levels(self, step: Step) -> tuple[float, float]:
+        """Levels of signal and noise in a step's latent, in the scheduler's own scale."""
+        ratio = math.exp(-step.log_snr / 2)
+        scale = samplings.input_scale(self._scheduler, ratio)
+        signal, noise = prediction.levels(step.log_snr, self.prediction_type)
+        return signal / scale, noise / scale
+
     def slope(self, number: int) -> float:
         """Derivative of a step by its latent, the predicted noise (or flow) being held fixed."""
         if self.prediction_type == "flow" or not self._is_preserving:

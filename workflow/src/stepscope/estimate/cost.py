@@ -142,12 +142,21 @@ class Work:
         )
 
     def _play_games(self) -> Needs:
-        """A game's every call is decoded: three of its start and end, and those of each map."""
-        words, steps = self._restricted(self.config["games"])
-        _, height, _ = self.geometry.latent
-        inner = 2 * ((self.config["games"]["moves"] or height) - 1)
-        calls = len(words) * steps * (3 + inner * self._maps())
-        return Needs(calls=calls, pictures=calls, seconds=calls * self.model["playing"], loads=True)
+        """Every state of a game takes a call; they are decoded where a score is of pictures."""
+        from stepscope.scores.game_scores import SCORES
+        from stepscope.scores.game_states import settings_of, state_count
+
+        games, (_, height, _) = self.config["games"], self.geometry.latent
+        words, steps = self._restricted(games)
+        wide = len(words[: games["others"]])
+        moves, maps = games["moves"] or height, self._maps()
+        calls = steps * sum(
+            count * state_count(settings_of(games, every=every), maps, moves, games["draws"])
+            for every, count in ((True, wide), (False, len(words) - wide))
+        )
+        pictures = calls if any(SCORES[name].of != "latent" for name in games["scores"]) else 0
+        each = self.model["playing"] if pictures else self.model["tracing"]
+        return Needs(calls=calls, pictures=pictures, seconds=calls * each, loads=True)
 
     def _measure_convergence(self) -> Needs:
         settings = self.config["convergence"]
@@ -169,10 +178,13 @@ class Work:
         """Numbers of words of the samples, and the number of steps, that an entry asks for."""
         return self.words[: entry["samples"]], named_count(entry["steps"], self.sampling)
 
-    def _maps(self) -> int:
-        """Number of maps that a job plays: a method with its variants, or the two baselines."""
-        entry = self.config["explain"].get(self.wildcards["method"])
-        return 2 if entry is None else 1 + len(entry.get("variants", ()))
+    def _maps(self) -> tuple[str, ...]:
+        """Names of the maps that a job plays: a method with its variants, or the baselines."""
+        from stepscope.methods.baselines import NAMES
+
+        method = self.wildcards["method"]
+        entry = self.config["explain"].get(method)
+        return NAMES if entry is None else (method, *entry.get("variants", ()))
 
 
 def method_cost(entry: dict[str, Any]) -> tuple[Callable[[int], float], bool]:

@@ -16,7 +16,8 @@ from stepscope.methods import batches
 from stepscope.methods.explain import FORWARD_BATCH
 from stepscope.methods.method import parameters_of
 from stepscope.models import autoencoder, devices, judges, memory
-from stepscope.scores import concepts, games
+from stepscope.scores import concepts, playing
+from stepscope.scores.game_scores import SCORES
 from stepscope.tracing.call import trace_prompts
 from stepscope.tracing.trace import Trace, steps_of
 
@@ -113,7 +114,7 @@ def played(denoiser: Denoiser, trace: Trace, batch: int, clip: "CLIP", rough: fl
 
     @torch.inference_mode()
     def run() -> None:
-        games.results(denoiser, states, features_of).cpu()
+        playing.results(denoiser, states, SCORES, features_of)["features"].cpu()
 
     return refined(rough, batch, run)
 

@@ -6,13 +6,16 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 
 from stepscope.figures import plotting, text
+from stepscope.statistics.primary_games import primary
 
 KEYS = [*plotting.STEPS, "method", "similarity", "game", "substrate", "score"]
 CURVES = [*KEYS, "move", "normalised"]  # columns read of rq1_curves
-AREAS = [*KEYS, "auc_distance", "auc_normalised"]  # columns read of rq1_auc
+AREAS = [*KEYS, "auc_normalised"]  # columns read of rq1_auc
 SCORES = {
     "clip_distance": "squared CLIP feature distance",
     "clip_cosine": "CLIP feature cosine",
+    "latent_error": "squared error of the latent",
+    "ssim": "SSIM of the decoded picture",
 }
 GAMES = ("deletion", "insertion")
 BETTER = {"deletion": "← lower is better", "insertion": "higher is better →"}
@@ -26,16 +29,18 @@ def auc(
 ) -> Figure:
     """Draw AUC per method and step with intervals over prompts, and the curves behind it.
 
-    `curves` and `areas` are rq1_curves and rq1_auc; of several scores the first distance is drawn,
-    normalised between the untouched state and the one wholly changed.
+    `curves` and `areas` are rq1_curves and rq1_auc; of several substrates and scores those are
+    drawn that claims are judged by (`primary_games`), normalised between the untouched state and
+    the one wholly changed.
     Colours are steps; above, a row per method; below, a panel per method and game.
     """
     bootstrap = plotting.Bootstrap(draws=draws, confidence=confidence, seed=seed)
     if areas.empty:
         return plotting.stacked([])
-    distances = areas[areas["auc_distance"].notna()]
-    score = (distances if len(distances) else areas)["score"].iloc[0]
-    areas, curves = (_labelled(table[table["score"] == score]) for table in (areas, curves))
+    areas = primary(areas)
+    drawn = areas[["game", "substrate", "score"]].drop_duplicates()
+    areas, curves = (_labelled(table.merge(drawn)) for table in (areas, curves))
+    score = areas["score"].iloc[0]
     return plotting.stacked(
         [
             _part(title, plotting.of_group(curves, rows), rows, score, bootstrap)

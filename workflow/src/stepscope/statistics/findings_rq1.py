@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import pandas as pd
 
 from stepscope.statistics.finding import Finding, References, over_prompts
+from stepscope.statistics.primary_games import primary
 
 BETTER = {"deletion": -1, "insertion": 1}  # sign of a better explanation's normalised area
 PREDICTIONS = ("e_u", "e_c", "guided")
@@ -93,13 +94,11 @@ def regions_and_detail(measured: Mapping[str, pd.DataFrame]) -> Iterator[Finding
 def areas(measured: Mapping[str, pd.DataFrame]) -> Iterator[Finding]:
     """R1b and R1c: DF-RISE's normalised AUC minus a rival's, paired by sample and step.
 
-    Of several scores the first distance counts. R1b is about DF-RISE as it is here and as it is
-    published (`paper`, `official`), where the study has these.
+    Of several substrates and scores those count that no method uses itself (`primary_games`). R1b
+    is about DF-RISE as it is here and as it is published (`paper`, `official`), where the study has
+    these.
     """
-    frame = measured["rq1_auc"]
-    distances = frame[frame["auc_distance"].notna()]
-    scores = (distances if len(distances) else frame)["score"]
-    frame = frame[frame["score"].isin(scores.iloc[:1])]
+    frame = primary(measured["rq1_auc"])
     similar = frame["method"] + " with " + frame["similarity"]
     plain = frame["similarity"].isin(["", "structure"])
     frame = frame.assign(rival=frame["method"].where(plain, similar))
@@ -123,13 +122,11 @@ def _rivals(claim: str, frame: pd.DataFrame, own: str, names: Sequence[str]) -> 
     """Findings of a method against each rival and game, over all steps."""
     for name in names:
         for game, expected in BETTER.items():
-            wide = (
-                frame[frame["game"] == game]
-                .pivot_table(
-                    index=["prompt_id", "seed", "step"], columns="rival", values="auc_normalised"
-                )
-                .reindex(columns=list(dict.fromkeys([own, name, "random", "centre"])))
-            )
+            of_game = frame[frame["game"] == game]
+            played = ", ".join(of_game[["substrate", "score"]].iloc[:1].to_numpy().ravel())
+            wide = of_game.pivot_table(
+                index=["prompt_id", "seed", "step"], columns="rival", values="auc_normalised"
+            ).reindex(columns=list(dict.fromkeys([own, name, "random", "centre"])))
             paired = wide.dropna(subset=[own, name])
             missing = [one for one in (own, name) if wide[one].isna().all()]
             lacking = f"the games have no {' and no '.join(missing)}"
@@ -138,7 +135,8 @@ def _rivals(claim: str, frame: pd.DataFrame, own: str, names: Sequence[str]) -> 
                 rival = f"the rival is the {baseline} map"
                 instead = over_prompts(paired[baseline] - paired[name]).mean()
                 references[reference] = rival if name == baseline else instead
-            text = f"{game} AUC from wholly changed, 0, to untouched, 1, {own} minus {name}"
+            text = f"{game} AUC ({played or 'none'}) from wholly changed, 0, to untouched, 1, "
+            text += f"{own} minus {name}"
             reason = lacking if missing else "no step has games of both"
             pairs = paired[own] - paired[name]
             yield Finding.of_samples(claim, text, expected, pairs, reason, references)
