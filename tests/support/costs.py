@@ -22,6 +22,7 @@ CONFIG = {
         }
     },
     "games": {"samplings": None, "steps": [2, 8], "samples": 3, "moves": None, "batch": 6},
+    "controls": {"samplings": None, "steps": [2], "samples": 2, "kinds": ["cascade", "prompt"]},
     "convergence": {
         "samplings": None,
         "steps": [2, 8],
