@@ -58,10 +58,15 @@ def test_a_networks_own_weights_are_back_whatever_happens():
     found = family()
     before, layout = copied(found.network), found.network.conv_in.weight.stride()
     state = torch.get_rng_state()
-    with pytest.raises(RuntimeError, match="out of patience"), first_weights(found, 0) as draw:
-        draw(before)
-        draw(["conv_in.weight"])  # again
-        raise RuntimeError("out of patience")
+
+    def interrupted():
+        with first_weights(found, 0) as draw:
+            draw(before)
+            draw(["conv_in.weight"])  # again
+            raise RuntimeError("out of patience")
+
+    with pytest.raises(RuntimeError, match="out of patience"):
+        interrupted()
     assert not differing(found.network, before)
     assert found.network.conv_in.weight.stride() == layout
     assert torch.equal(torch.get_rng_state(), state)

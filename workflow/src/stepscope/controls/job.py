@@ -59,7 +59,8 @@ def shared_pairs(
     )
     if pairs := [pair for pair in asked if pair in set(explained)]:
         return pairs
-    raise ValueError("controls/steps: the method explains none of them.")
+    numbers = ", ".join(str(number) for number in sorted({number for _, number in asked}))
+    raise ValueError(f"steps: the method explains none of {numbers}.")
 
 
 def under_weights(

@@ -67,8 +67,9 @@ def controls_table(
             for values in (own[method], maps)
         )
         base, changed = pair
-        computed = np.isfinite(changed.to_numpy()).any((-2, -1))
-        frame = tables.tidy(compared(base, changed), keys)[computed.ravel()]
+        own_there = base.sel(sample=changed["sample"], step=changed["step"]).notnull()
+        computed = (changed.notnull() & own_there).any(("y", "x")).transpose(*changed.dims[:-2])
+        frame = tables.tidy(compared(base, changed), keys)[computed.to_numpy().ravel()]
         frame = frame[frame["kind"] != CEILING].assign(method=method)
         frame = frame.drop(columns="control").rename(columns={"kind": "control"})
         without = {"word": "", "role": "", "word_index": np.nan}

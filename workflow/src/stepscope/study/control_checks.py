@@ -38,9 +38,8 @@ def _check_shared(
     """Refuse a method that explains none of the samplings, or of the steps, of the controls."""
     for key in ("samplings", "steps"):
         asked, own = controls[key], entry[key]
-        if asked is None or own is None or bool(shares(asked)) != bool(shares(own)):
-            continue  # steps that are named in two ways may be the same
-        asked, own = (shares(each) or each for each in (asked, own))
+        if asked is None or own is None or shares(asked) or shares(own):
+            continue  # which steps leave a share is not known before there are traces
         if set(asked).isdisjoint(own):
             raise ValueError(
                 f"{where}: controls/{key}: explain/{name} has none of {', '.join(map(str, asked))};"
