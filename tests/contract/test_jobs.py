@@ -185,7 +185,7 @@ def test_a_method_without_maps_at_the_played_steps_has_no_rows(folder, monkeypat
 CONTROLS = {"steps": [1, 2], "samples": 2, "seed": 0}
 
 
-def controlled(folder, method, *kinds):
+def controlled(folder, method, *kinds, **restricted):
     """Rows of rq1_controls of a method, whose store they are read from."""
     path = str(folder / f"{method}_{'_'.join(kinds)}.zarr")
     write_controls(
@@ -195,17 +195,17 @@ def controlled(folder, method, *kinds):
         model={"folder": str(folder / "pipeline")},
         method=method,
         entry=METHODS[method],
-        controls=CONTROLS | {"kinds": kinds},
+        controls=CONTROLS | {"kinds": kinds} | restricted,
     )
     own = read_maps(str(folder / f"{method}.zarr"))
     return controls.controls_table(own, read_maps(path), KEYS), open_dataset(path).attrs
 
 
 def test_controls_of_words_are_compared_with_the_maps_of_the_store(folder):
-    table, attrs = controlled(folder, "cross_attention", "cascade", "weights", "prompt")
+    table, attrs = controlled(folder, "cross_attention", "cascade", "weights", "prompt", steps=[3])
     assert attrs["others"] == {"0": ["two", 0], "2": ["cat", 1]}
     assert set(table["control"]) == {"cascade", "weights", "prompt"}
-    first = table[(table["prompt_id"] == "cat") & (table["step"] == 1)]
+    first = table[(table["prompt_id"] == "cat") & (table["step"] == 3)]
     assert first[first["control"] == "weights"]["word"].tolist() == ["a", "red", "cat"]
     assert (table["ceiling"] == 1).all()
     assert table["other_sample"].between(-1, 1).all()
@@ -217,7 +217,7 @@ def test_controls_of_words_are_compared_with_the_maps_of_the_store(folder):
 
 
 def test_the_ceiling_of_a_seeded_method_is_itself_with_another_seed(folder):
-    table, attrs = controlled(folder, "df_rise", "latent")
+    table, attrs = controlled(folder, "df_rise", "latent", samples=1)
     assert attrs["parameters"]["seed"] == 1  # the controls have it too
     assert set(table["method"]) == {
         "df_rise",
