@@ -7,12 +7,13 @@ import pandas as pd
 import pytest
 import torch
 
+from stepscope.controls.job import write_controls
 from stepscope.diffusion.denoiser import Denoiser
 from stepscope.methods.explain import explain
 from stepscope.methods.method import parameters_of
 from stepscope.models import pipelines
 from stepscope.scores import areas as areas_of
-from stepscope.scores import games
+from stepscope.scores import controls, games
 from stepscope.store.maps import flat, open_dataset, read_errors, read_maps
 from stepscope.store.traces import open_trace, read_step, replay_settings
 from stepscope.table_registry import TABLES
@@ -180,6 +181,61 @@ def test_a_method_without_maps_at_the_played_steps_has_no_rows(folder, monkeypat
     areas, curves = played(folder, "df_rise")
     assert (len(areas), len(curves)) == (0, 0)
     assert list(areas) == list(TABLES["rq1_auc"].columns)
+
+
+CONTROLS = {"steps": [1, 2], "samples": 2, "seed": 0}
+
+
+def controlled(folder, method, *kinds, **restricted):
+    """Rows of rq1_controls of a method, whose store they are read from."""
+    path = str(folder / f"{method}_{'_'.join(kinds)}.zarr")
+    write_controls(
+        path,
+        code="",
+        traces=str(folder / "traces.zarr"),
+        model={"folder": str(folder / "pipeline")},
+        method=method,
+        entry=METHODS[method],
+        controls=CONTROLS | {"kinds": kinds} | restricted,
+    )
+    own = read_maps(str(folder / f"{method}.zarr"))
+    return controls.controls_table(own, read_maps(path), KEYS), open_dataset(path).attrs
+
+
+def test_controls_of_words_are_compared_with_the_maps_of_the_store(folder):
+    table, attrs = controlled(folder, "cross_attention", "cascade", "weights", "prompt", steps=[3])
+    assert attrs["others"] == {"0": ["two", 0], "2": ["cat", 1]}
+    assert set(table["control"]) == {"cascade", "weights", "prompt"}
+    first = table[(table["prompt_id"] == "cat") & (table["step"] == 3)]
+    assert first[first["control"] == "weights"]["word"].tolist() == ["a", "red", "cat"]
+    assert (table["ceiling"] == 1).all()
+    assert table["other_sample"].between(-1, 1).all()
+    # what stands behind the last attention has no part in it; all weights have, and the prompt
+    means = table.groupby(["control", "depth"])["correlation"].mean()
+    assert means["cascade", 1] == pytest.approx(1, abs=1e-3)  # stored in half precision
+    assert means["weights"].item() < 0.9
+    assert means["prompt"].item() < 0.9
+
+
+def test_the_ceiling_of_a_seeded_method_is_itself_with_another_seed(folder):
+    table, attrs = controlled(folder, "df_rise", "latent", samples=1)
+    assert attrs["parameters"]["seed"] == 1  # the controls have it too
+    assert set(table["method"]) == {
+        "df_rise",
+        *(f"df_rise_{v}" for v in ("paper", "official", "cosine")),
+    }
+    assert set(table["step"]) == {2}  # of those that were asked for, what the method explains
+    assert table["ceiling"].between(-1, 0.9999).all()
+    with pytest.raises(ValueError, match="controls/information: steps: .* explains none of 3"):
+        write_controls(
+            "",
+            code="",
+            traces=str(folder / "traces.zarr"),
+            model={"folder": "nowhere"},
+            method="information",
+            entry=METHODS["information"],
+            controls=CONTROLS | {"kinds": ["weights"], "steps": [3]},
+        )
 
 
 def test_a_stored_step_is_explained_like_one_in_memory(folder):

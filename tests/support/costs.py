@@ -33,6 +33,7 @@ CONFIG = {
         "moves": None,
         "batch": 6,
     },
+    "controls": {"samplings": None, "steps": [2], "samples": 2, "kinds": ["cascade", "prompt"]},
     "convergence": {
         "samplings": None,
         "steps": [2, 8],

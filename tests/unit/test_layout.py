@@ -23,6 +23,7 @@ ARROWS = {
     "diffusion": {"models"},
     "store": {"models", "diffusion"},
     "tracing": {"models", "diffusion", "store", "pictures"},
+    "controls": {"models", "diffusion", "store", "tracing", "methods"},
     "pictures": {"models", "diffusion", "store"},
     "methods": {"diffusion", "models", "pictures", "store"},
     "scores": {"store", "methods", "pictures", "models", "diffusion"},
@@ -158,7 +159,9 @@ LIBRARIES = {"torch", "diffusers", "transformers", "open_clip", "torchvision"}
 PIPELINES = {"torch", "diffusers", "transformers"}
 JUDGES = {"torch", "transformers"}
 LOADED = dict.fromkeys(("generate", "decode", "explain", "play_games"), PIPELINES)
-LOADED |= dict.fromkeys(("measure_convergence", "measure_substrates"), PIPELINES)
+LOADED |= dict.fromkeys(
+    ("measure_convergence", "measure_substrates", "explain_controls"), PIPELINES
+)
 LOADED |= dict.fromkeys(("fetch_model", "estimate"), PIPELINES)
 LOADED |= dict.fromkeys(("ground", "probe"), JUDGES)
 LOADED |= dict.fromkeys(

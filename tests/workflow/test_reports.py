@@ -45,6 +45,7 @@ def test_what_a_study_names_is_no_markup_in_captions(path, name):
         "samplings": {name: {"kind": "early", "steps": 4}},
         "games": {"steps": [1], "draws": 2},
         "studied": {"model": name, "dataset": name, "sampling": name},
+        "controls": {"kinds": ["weights", "prompt"], "seed": 0, "steps": [1]},
         "convergence": {"correlation": 0.95, "error": 0.02, "masks": 8192, "trials": 2048},
         "bootstrap": statistics,
     }
@@ -60,7 +61,7 @@ def test_what_a_study_names_is_no_markup_in_captions(path, name):
     assert "system-message" not in body
     shown = html.unescape(re.sub(r"<[^>]*>", "", body))
     assert shown.count(name) == text.count(name)
-    nothing = ("claims", "rq1_auc", "rq1_convergence", "rq1_recovery")
+    nothing = ("claims", "rq1_auc", "rq1_controls", "rq1_convergence", "rq1_recovery")
     assert name in text or path.stem in nothing  # these name nothing
 
 

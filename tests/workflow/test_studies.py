@@ -12,11 +12,14 @@ def test_study_file_of_a_user_runs_only_its_own(fresh):
     config = yaml.safe_load((fresh.folder / "config" / "config.yaml").read_text())
     config |= {"study": "mine", "datasets": {"own": {"prompts": "own.tsv"}}}
     config["samplings"] = {"uniform": {"kind": "uniform", "steps": 3}}
+    config["controls"] = {"methods": ["relevance", "df_rise"], "steps": [2], "kinds": ["cascade"]}
     (fresh.folder / "mine.yaml").write_text(yaml.safe_dump(config))
     (fresh.folder / "own.tsv").write_text("prompt_id\tprompt\tseed\none\ta cat\t0\n")
     mine = str(fresh.folder / "mine.yaml")
     printed = fresh.snakemake("--dry-run", "--configfile", mine, "--", "all")
-    assert planned(printed)["generate"] == 1
+    jobs = planned(printed)
+    assert jobs["generate"] == jobs["score_controls"] == jobs["plot_rq1_controls"] == 1
+    assert jobs["explain_controls"] == 2
     assert "dataset=own" in printed
     assert "results/mine/" in printed
     assert "pairs" not in printed
@@ -34,6 +37,7 @@ def test_the_papers_study_is_planned(fresh):
     assert jobs["generate"] == jobs["decode"] == jobs["ground"] == 4
     assert jobs["explain"] == 1 + 2 + 2 * 3
     assert jobs["play_games"] == 2  # DF-RISE with its variants, and the baselines
+    assert not any("controls" in rule for rule in jobs)  # which the study does not ask for
     # the two datasets that the authors used, once their files are there
     for name in ("coco", "triples"):
         assert text.count(f"\n  # {name}: ") == 1

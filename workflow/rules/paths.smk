@@ -54,14 +54,15 @@ def parts_of(wildcards):
     if wildcards.table in ("rq1_auc", "rq1_curves"):
         pattern = "<results>/tables/parts/{table}/<batch>/{method}.tsv"
         return stores(pattern, PLAN.games(BASELINES), table=wildcards.table)
-    of = {"rq1_convergence": "convergence", "rq1_substrates": "games"}.get(wildcards.table)
-    return stores("<part>", PLAN.units(of and config[of]["samplings"]), table=wildcards.table)
+    samplings = PLAN.measured_on(wildcards.table)
+    return stores("<part>", PLAN.units(samplings), table=wildcards.table)
 
 
 def foreign_stores():
     """What is in the places of stores and is none; Snakemake would delete it."""
     results = Path(PATHVARS.apply("<results>"))
     found = [*results.glob("*/*/*/*/*.zarr"), *results.glob("maps/*/*/*/*/*.zarr")]
+    found += results.glob("controls/*/*/*/*/*.zarr")
     return [path for path in found if not path.name.startswith(".") and is_foreign(path)]
 
 

@@ -6,6 +6,7 @@ import yaml
 ready(
     "models.checks",
     "study.config",
+    "study.control_checks",
     "study.method_checks",
     "study.model_files",
     "study.region_checks",
@@ -15,7 +16,7 @@ ready(
 
 from stepscope.models import checks as model_checks
 from stepscope.study import config as study_config
-from stepscope.study import method_checks, model_files, region_checks
+from stepscope.study import control_checks, method_checks, model_files, region_checks
 from stepscope.study.datasets import published
 from stepscope.study.plan import Plan
 
@@ -57,6 +58,7 @@ def checked_study():
     kept = f"results/{config['study']}/.datasets"
     prompts = published.read_all(config["datasets"], kept, code("study.datasets.published"))
     study_config.check_pictures(config, prompts, where)
+    control_checks.check_controls(config, prompts, where)
     region_checks.check_regions(config["ground"], prompts, folder_at, where)
     return where, prompts
 

@@ -27,6 +27,8 @@ def test_calls_of_each_kind_of_job():
     inverted = CONFIG | {"datasets": {"scenes": {"trace": "invert"}}}
     assert cost.Work(inverted, PROMPTS, HERE, MODEL).needs("generate").calls == 4 * (20 * 6 + 2)
     assert work().needs("decode").calls == 0
+    # with another seed, another prompt, and the blocks of a cascade; two samples, one step
+    assert work(method="df_rise").needs("explain_controls").calls == (2 + cost.BLOCKS) * 2 * 501
     assert work().needs("measure_convergence").calls == 1 * 2 * (8192 + 3 * 4096)
 
 

@@ -20,9 +20,9 @@ from stepscope.methods.df_rise import (
     block_scores,
     df_rise,
     finished,
-    merged,
     predictions,
 )
+from stepscope.methods.mask_runs import Run, extended, joined
 from support.replayed import SeesOnly, auroc, corner, replay
 
 FEW = {"masks": 60, "block": 20}
@@ -89,13 +89,16 @@ def test_blocks_computed_apart_give_the_same_bits(design):
             start: block_scores(denoiser, steps[1], plan, original, start, 20)
             for start in (40, 0, 20)
         }
-    again = finished(merged(parts[start] for start in sorted(parts)), plan)
+    begun, rest = Run(), extended(Run(), parts[40], 0.5, design)
+    for start in (0, 20):
+        begun = extended(begun, parts[start], 0.5, design)
+    again = finished(joined(begun, rest, 0.5, design), plan)
     for name in ("masks", *variants):
         np.testing.assert_array_equal(whole[name], again[name])
     np.testing.assert_array_equal(whole[""], again[""])
     # and a shorter run, extended by the last block
-    begun = merged(parts[start] for start in (0, 20))
-    np.testing.assert_array_equal(finished(merged([begun, parts[40]]), plan)[""], whole[""])
+    longer = extended(begun, parts[40], 0.5, design)
+    np.testing.assert_array_equal(finished(longer, plan)[""], whole[""])
     shorter = df_rise(denoiser, steps[1], design=design, **FEW | {"masks": 40})
     np.testing.assert_array_equal(finished(begun, plan)[""], shorter[""])
 

@@ -223,7 +223,7 @@ def test_references(entry, message):
         check_references(config, "mine.yaml")
 
 
-@pytest.mark.parametrize("key", ["games", "convergence"])
+@pytest.mark.parametrize("key", ["games", "convergence", "controls"])
 def test_references_beside_methods(key):
     for entry, message in (
         ({"samplings": ["latter"]}, f"{key}/samplings: there is no sampling 'latter'."),

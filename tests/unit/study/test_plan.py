@@ -120,6 +120,19 @@ def test_games_are_of_the_baselines_and_of_the_methods_that_have_maps_there():
     assert [game["method"] for game in elsewhere.games("none")] == ["none", "everywhere"]
 
 
+def test_controls_are_of_methods_on_the_samplings_that_they_explain():
+    every = {"methods": ["early_only"], "samplings": None}
+    small = plan(controls=every, convergence={"samplings": ["uniform"]})
+    assert small.controlled_on("uniform") == []
+    assert small.controlled_on("early") == ["early_only"]
+    assert small.measured_on("rq1_controls") == ["early"]
+    assert small.measured_on("rq1_convergence") == ["uniform"]
+    assert small.measured_on("rq1_saliency") is None
+    both = plan(controls={"methods": ["early_only", "everywhere"], "samplings": ["uniform"]})
+    assert both.controlled_on("uniform") == ["everywhere"]
+    assert both.controlled_on("early") == []
+
+
 def test_a_methods_entry_is_without_its_samplings():
     assert plan().method_entry("early_only") == {
         "function": "own:map",

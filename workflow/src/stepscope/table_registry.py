@@ -68,6 +68,16 @@ TABLES = {
         groups=(*STEP, "substrate", "changed"),
         quantities=("norm", *VARIANCES),
     ),
+    "rq1_controls": Table(
+        question="rq1_controls",  # a part of rq1, in studies that have controls
+        columns=(
+            *(*KEYS, *WORD, "control", "block", "depth"),
+            *("correlation", "ceiling", "other_sample"),
+        ),
+        groups=(*STEP, "method", "control", "block", "depth"),
+        quantities=("correlation", "ceiling", "other_sample"),
+        pooled=("correlation", "ceiling", "other_sample"),
+    ),
     "rq1_convergence": Table(
         question="rq1_convergence",
         columns=(*KEYS, "estimator", "score", "calls_to_correlation", "calls_to_error"),
@@ -130,7 +140,7 @@ WHOLE = {
     "world_clock_families": WORLD_CLOCK_FAMILIES,
 }
 NUMBERS = {
-    *("seed", "word_index", "move", "changed", "normalised", "p_value", *STEP, *INTERVAL),
+    *("seed", "word_index", "move", "changed", "depth", "normalised", "p_value", *STEP, *INTERVAL),
     *("without_objects", "at_chance", "with_centre"),
     *("onset_step", "onset_timestep", "onset_log_snr", "relevance_minmax"),
     *(name for table in TABLES.values() for name in table.quantities),

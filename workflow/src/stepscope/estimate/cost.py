@@ -14,6 +14,7 @@ if TYPE_CHECKING:  # it imports torch
 
 # Seconds on one CPU thread of a job that reads tables and stores, and of one that draws a figure.
 BARE, FIGURE = 2.0, 4.0
+BLOCKS = 9  # of a network, which a cascade draws anew one by one, as of Stable Diffusion 1 and 2
 OWN_FILES = 3  # of any job: the table or figure, its log, its benchmark
 
 
@@ -127,8 +128,8 @@ class Work:
             loads=True,
         )
 
-    def _explain(self) -> Needs:
-        entry = self.config["explain"][self.wildcards["method"]]
+    def _explain(self, restricted: Mapping[str, Any] | None = None) -> Needs:
+        entry = self.config["explain"][self.wildcards["method"]] | (restricted or {})
         words, steps = self._restricted(entry)
         (cost, replays), (_, height, width) = method_cost(entry), self.geometry.latent
         calls = sum(cost(count) for count in words) * steps
@@ -158,6 +159,14 @@ class Work:
         each = self.model["playing"] if pictures else self.model["tracing"]
         return Needs(calls=calls, pictures=pictures, seconds=calls * each, loads=True)
 
+    def _explain_controls(self) -> Needs:
+        """A method's maps again for each of the controls, and once with another seed."""
+        controls = self.config["controls"]
+        maps = 1 + sum(BLOCKS if kind == "cascade" else 1 for kind in controls["kinds"])
+        once = self._explain({name: controls[name] for name in ("steps", "samples")})
+        times = {name: maps * getattr(once, name) for name in ("calls", "size", "seconds")}
+        return once._replace(**times, loads=True)
+
     def _measure_convergence(self) -> Needs:
         settings = self.config["convergence"]
         words, steps = self._restricted(settings)
@@ -169,6 +178,7 @@ class Work:
         "decode": _decode,
         "ground": _ground,
         "explain": _explain,
+        "explain_controls": _explain_controls,
         "play_games": _play_games,
         "measure_convergence": _measure_convergence,
         "probe": _probe,

@@ -1,9 +1,9 @@
 """DF-RISE: which latent pixels a step's prediction depends on, from random masks."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Literal, NamedTuple, TypeAlias, get_args
+from typing import Annotated, Literal, TypeAlias, get_args
 
 import numpy as np
 import torch
@@ -12,7 +12,7 @@ from torch import Tensor
 from stepscope.diffusion.denoiser import Denoiser
 from stepscope.diffusion.step import Step
 from stepscope.methods import similarity as similarities
-from stepscope.methods.effects import main_effects
+from stepscope.methods.mask_runs import Run, Scores, chunk_of, extended, mean_error, of_all
 from stepscope.methods.masks import EVEN, Design, draw_masks
 from stepscope.methods.method import method
 from stepscope.methods.quantities import Quantities, Quantity, predictions
@@ -65,7 +65,8 @@ def df_rise(
     (RISE proper), or its mean over the objects' "region". `variants` adds maps from the same
     denoiser calls: "paper" (the equation, sum of mask x s), "official" (the authors' code) and
     further similarities, named as such. Results are bitwise the same for the same `block`,
-    device and threads. A wrong parameter, an unknown name and a missing region are ValueErrors.
+    device and threads, in one run or in parts (see `mask_runs`). A wrong parameter, an unknown
+    name and a missing region are ValueErrors.
     """
     plan = Plan.of(similarity, quantity, score, tuple(variants), design, keep, seed)
     if masks < 2 or block < 1 or not 0 < keep < 1:
@@ -76,15 +77,13 @@ def df_rise(
     if error is not None and not (math.isfinite(error) and error > 0):
         raise ValueError(f"error: {error}: a standard error to stop at is above 0.")
     original = predictions(denoiser, step.latent[None].to(denoiser.device), step)
-    found: Scores | None = None
-    for start in range(0, masks, block):
-        count = min(block, masks - start)
-        new = block_scores(denoiser, step, plan, original, start, count)
-        found = merged([found, new]) if found else new
-        if error is not None and mean_error(found, plan) < error:
+    run = Run()
+    for start, count in blocks_of(range(masks), block, keep):
+        found = block_scores(denoiser, step, plan, original, start, count)
+        run = extended(run, found, keep, plan.design)
+        if error is not None and mean_error(run, keep, plan.design) < error:
             break
-    assert found is not None
-    return finished(found, plan)
+    return finished(run, plan)
 
 
 @dataclass(frozen=True)
@@ -148,17 +147,16 @@ class Plan:
         return cls(tuple(comparisons), score, design, keep, seed)
 
 
-class Scores(NamedTuple):
-    """What masks found: all that maps are made of.
+def blocks_of(masks: range, block: int, keep: float) -> Iterator[tuple[int, int]]:
+    """(first mask, number of masks) of the blocks of a run, or a part of it; none is of two chunks.
 
-    `kept` (B, h, w) bool. `scores` (comparison, B, h, w) float32, or (comparison, B, 1, 1) float64,
-    are those of the comparisons that are estimated; of the others `sums` (comparison, h, w)
-    float64 has the sum of mask x score.
+    A part that begins at a multiple of `block` has the blocks that the whole run has there.
     """
-
-    kept: np.ndarray
-    scores: np.ndarray
-    sums: np.ndarray
+    start, chunk = masks.start, chunk_of(keep)
+    while start < masks.stop:
+        count = min(block, masks.stop - start, chunk - start % chunk)
+        yield start, count
+        start += count
 
 
 def block_scores(
@@ -205,37 +203,15 @@ def scored(similarity: Tensor, score: str, step: Step) -> np.ndarray:
     return (values * weights).sum((1, 2), keepdims=True) / weights.sum()
 
 
-def merged(blocks: Iterable[Scores]) -> Scores:
-    """All blocks in the order given; in index order, every run gives the same bits."""
-    kept, scores, sums = zip(*blocks, strict=True)
-    return Scores(np.concatenate(kept), np.concatenate(scores, axis=1), sum(sums[1:], sums[0]))
-
-
-def mean_error(found: Scores, plan: Plan) -> float:
-    """Mean standard error of the default map; infinite while masks have not tried all pixels."""
-    if not tried(found.kept):
-        return math.inf
-    _, error = main_effects(found.kept, found.scores[0], keep=plan.keep, design=plan.design)
-    return float(error.mean())
-
-
-def tried(kept: np.ndarray) -> bool:
-    """Whether masks (B, h, w) keep and hide each pixel at least once."""
-    return bool((kept.any(0) & ~kept.all(0)).all())
-
-
-def finished(found: Scores, plan: Plan) -> Maps:
+def finished(run: Run, plan: Plan) -> Maps:
     """Maps by variant, "" being the default with its standard error, and "masks" their number."""
-    kept = found.kept
-    if not tried(kept):
-        raise ValueError("masks: a pixel was never kept, or never hidden; draw more masks.")
-    maps: Maps = {"masks": len(kept)}
-    scores, sums = iter(found.scores), iter(found.sums)
+    found = of_all(run, plan.keep, plan.design)
+    maps: Maps = {"masks": found.masks}
+    estimates, sums = zip(found.effects, found.errors, strict=True), iter(found.sums)
     for name in (comparison.name for comparison in plan.comparisons):
         if name in SUMS:
             maps[name] = scaled(next(sums)).astype(np.float32)
             continue
-        estimated = main_effects(kept, next(scores), keep=plan.keep, design=plan.design)
-        effect, error = (values.astype(np.float32) for values in estimated)
+        effect, error = (values.astype(np.float32) for values in next(estimates))
         maps[name] = effect if name else (effect, error)
     return maps

@@ -1,7 +1,8 @@
 """The explain job: one method on the stored steps of a batch, gathered into maps."""
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from itertools import tee
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,17 +24,16 @@ from stepscope.store.traces import (
     latent_size,
     model_of,
     open_trace,
-    prompt_ids_of,
     read_pairs,
     read_step,
     replay_settings,
     sample_and_step_counts,
-    seeds_of,
     word_counts,
 )
 
 if TYPE_CHECKING:
     from stepscope.diffusion.denoiser import Denoiser
+    from stepscope.diffusion.step import Step
 
 FORWARD_BATCH = 8  # the config's default, for an entry that does not say
 
@@ -78,29 +78,59 @@ def explain_batch(
     denoiser = replaying(model, tree) if getattr(function, "replays", True) else None
     objects = object_masks(mask_path, tree) if mask_path else {}
     call, fitting = batches.Explaining(method, function, denoiser, parameters), memory.Fitting()
+    size = size_together(call, entry, tree, pairs, objects)
+    maps = maps_of(call, tree, pairs, read_pairs(tree, pairs, objects), size, fitting)
+    attrs = about(call, entry, tree) | {"forward_batch": min(size, fitting.limit or size)}
+    return maps, tree, attrs
+
+
+def size_together(
+    call: batches.Explaining,
+    entry: dict[str, Any],
+    tree: xr.DataTree,
+    pairs: Sequence[tuple[int, int]],
+    objects: dict[int, torch.Tensor],
+) -> int:
+    """How many steps of the (sample, step number) pairs a method takes at once, by its entry."""
     size = entry.get("forward_batch", FORWARD_BATCH) if call.together else 1
     if size == "auto":
         words = word_counts(tree)
         sample, number = max(pairs, key=lambda pair: words[pair[0]])
         longest = read_step(tree, sample, number, objects.get(sample))
-        size = call.fitting_size(longest, f"explain/{method}/forward_batch")
-    results = batches.results(call, read_pairs(tree, pairs, objects), size, fitting)
+        size = call.fitting_size(longest, f"explain/{call.name}/forward_batch")
+    return size
+
+
+def maps_of(
+    call: batches.Explaining,
+    tree: xr.DataTree,
+    pairs: Sequence[tuple[int, int]],
+    steps: "Iterable[Step]",
+    size: int,
+    fitting: memory.Fitting,
+) -> dict[str, xr.DataArray]:
+    """Maps of a method on the axes of a trace, from the step of each (sample, step number) pair."""
+    steps, keyed = tee(steps)
+    results = batches.results(call, steps, size, fitting)
     gathered = Gathered(tree)
-    for (sample, number), result in bar(zip(pairs, results, strict=True), method, len(pairs)):
-        prompt_id, seed = prompt_ids_of(tree)[sample], seeds_of(tree)[sample]
-        with told(f"explain/{method}: {prompt_id}, seed {seed}, step {number}"):
-            maps = checked(result, method, gathered.size, word_counts(tree)[sample])
-            gathered.put(sample, number, maps)
-    attrs = {
-        "method": method,
+    every = zip(pairs, keyed, results, strict=True)
+    for (sample, number), step, result in bar(every, call.name, len(pairs)):
+        with told(f"explain/{call.name}: {step.prompt_id}, seed {step.seed}, step {number}"):
+            gathered.put(sample, number, checked(result, call.name, gathered.size, len(step.words)))
+    return gathered.arrays()
+
+
+def about(call: batches.Explaining, entry: dict[str, Any], tree: xr.DataTree) -> dict[str, Any]:
+    """What a store of maps says of the method that made them."""
+    stated = {"target": inspect.getdoc(call.function) or "not stated"}
+    return {
+        "method": call.name,
         "function": entry["function"],
-        "parameters": parameters,
+        "parameters": call.parameters,
         "model": model_of(tree),
-        "forward_batch": min(size, fitting.limit or size),
-        "forward_limit": denoiser and denoiser.fitting_calls.limit,
-        **getattr(function, "about", {"target": inspect.getdoc(function) or "not stated"}),
+        "forward_limit": call.denoiser and call.denoiser.fitting_calls.limit,
+        **getattr(call.function, "about", stated),
     }
-    return gathered.arrays(), tree, attrs
 
 
 @collector.paused()

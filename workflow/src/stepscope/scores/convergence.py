@@ -8,9 +8,10 @@ import pandas as pd
 import torch
 
 from stepscope.joblog import bar
-from stepscope.methods.df_rise import Plan, block_scores, merged, scored
+from stepscope.methods.df_rise import Plan, block_scores, scored
 from stepscope.methods.effects import main_effects
 from stepscope.methods.explain import object_masks, replaying
+from stepscope.methods.mask_runs import merged
 from stepscope.methods.masks import ORDER, Design
 from stepscope.methods.quantities import predictions
 from stepscope.store import tables

@@ -61,10 +61,15 @@ def write_masks(path: str, mask: np.ndarray, tree: xr.DataTree, attrs: Mapping[s
 def _write_with_coordinates(
     path: str, dataset: xr.Dataset, tree: xr.DataTree, attrs: Mapping[str, Any]
 ) -> None:
-    """Write a Dataset with the coordinates of its trace along the axes that it has."""
+    """Write a Dataset with the coordinates of its trace along the axes that it has.
+
+    It may have some of the samples and steps alone, by their numbers.
+    """
+    every = xr.Dataset(coords=coordinates(tree))
+    some = every.sel({axis: dataset[axis] for axis in ("sample", "step") if axis in dataset.coords})
     fitting = {
-        name: coordinate
-        for name, coordinate in coordinates(tree).items()
+        name: coordinate.variable
+        for name, coordinate in some.coords.items()
         if set(coordinate.dims) <= set(dataset.dims)
     }
     dataset = dataset.assign_coords(fitting)

@@ -75,6 +75,20 @@ class Plan:
                 for unit in self.units([sampling]):
                     yield unit | {"method": method}
 
+    def controlled_on(self, sampling: str) -> list[str]:
+        """Methods whose negative controls are run on a sampling."""
+        controls = self.config["controls"]
+        if sampling not in (controls["samplings"] or self.config["samplings"]):
+            return []
+        return [name for name in self.used_on(sampling) if name in controls["methods"]]
+
+    def measured_on(self, table: str) -> list[str] | None:
+        """Samplings that a table is about; None for all."""
+        if table == "rq1_controls":
+            return [name for name in self.config["samplings"] if self.controlled_on(name)]
+        of = {"rq1_convergence": "convergence", "rq1_substrates": "games"}.get(table)
+        return self.config[of]["samplings"] if of else None
+
     def method_entry(self, method: str) -> dict[str, Any]:
         """A method's entry without where it is used: another sampling must not rerun this one."""
         entry = self.config["explain"][method]

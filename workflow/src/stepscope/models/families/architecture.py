@@ -46,6 +46,8 @@ class Architecture:
         SlicedAttnProcessor,
         XFormersAttnProcessor,
     )
+    # what stands behind the network's last block, by names of its parts
+    output: ClassVar[tuple[str, ...]] = ("norm_out", "proj_out", "scale_shift_table")
 
     def __init__(self, pipeline: DiffusionPipeline) -> None:
         self.pipeline = pipeline
@@ -116,6 +118,24 @@ class Architecture:
         network: Any = self.network
         blocks = network.transformer_blocks
         return {f"transformer_blocks.{i}": block for i, block in enumerate(blocks)}
+
+    def stages(self) -> list[str]:
+        """The network's blocks in forward order, by the names of its parts."""
+        return [*self.layers()]
+
+    def blocks(self) -> dict[str, list[str]]:
+        """Names of the network's parameters by block, from the output inward.
+
+        The first is the "output", the last the "input": whatever is of no block, such as what
+        embeds time steps and text.
+        """
+        parts = {"output": self.output, **{name: (name,) for name in reversed(self.stages())}}
+        of_part = {part: block for block, names in parts.items() for part in names}
+        blocks: dict[str, list[str]] = {block: [] for block in (*parts, "input")}
+        for name, _ in self.network.named_parameters():
+            part = next((part for part in of_part if f"{name}.".startswith(f"{part}.")), None)
+            blocks["input" if part is None else of_part[part]].append(name)
+        return {block: names for block, names in blocks.items() if names}
 
     def activation(self, output: Any) -> Tensor:
         """The image's part of what a layer returned."""

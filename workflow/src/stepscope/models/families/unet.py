@@ -14,6 +14,7 @@ class UNet(Family):
 
     pipelines = ("StableDiffusionPipeline",)
     attribute = "unet"
+    output = ("conv_norm_out", "conv_out")
     refused: ClassVar[tuple[str, ...]] = (
         "prompt_embeds",
         "clip_skip",
@@ -119,6 +120,15 @@ class UNet(Family):
                 for i, resnet in enumerate(unet.mid_block.resnets):
                     layers[f"mid_block.resnets.{i}"] = resnet
         return layers
+
+    def stages(self) -> list[str]:
+        """Levels down, the middle, levels up."""
+        unet: Any = self.network
+        return [
+            *(f"down_blocks.{i}" for i in range(len(unet.down_blocks))),
+            "mid_block",
+            *(f"up_blocks.{i}" for i in range(len(unet.up_blocks))),
+        ]
 
     def feature_map(self, activation: Tensor, size: Grid) -> Tensor:
         """The activation itself, (B, C, y, x)."""

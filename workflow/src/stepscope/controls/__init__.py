@@ -1,0 +1,1 @@
+"""Negative controls: maps of methods whose weights, prompt or latent are not their own."""
