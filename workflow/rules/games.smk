@@ -1,4 +1,4 @@
-# RQ1: deletion and insertion games, which score the maps of a method, or the two baselines.
+# RQ1: deletion and insertion games, which score the maps of a method, or the baselines.
 
 
 rule play_games:

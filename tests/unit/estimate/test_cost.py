@@ -13,10 +13,11 @@ def work(**wildcards):
 def test_calls_of_each_kind_of_job():
     assert work().needs("generate").calls == 4 * 20
     assert work(method="df_rise").needs("explain").calls == 2 * 3 * 501
-    # DF-RISE and its variant, and the two baselines
-    for method in ("df_rise", "baselines"):
-        assert work(method=method).needs("play_games").calls == 3 * 2 * (3 + 2 * 15 * 2)
-        assert work(method=method, batch="1").needs("play_games").calls == 1 * 2 * (3 + 2 * 15 * 2)
+    # DF-RISE and its variant, and the three baselines
+    for method, maps in (("df_rise", 2), ("baselines", 3)):
+        calls = 2 * (3 + 2 * 15 * maps)
+        assert work(method=method).needs("play_games").calls == 3 * calls
+        assert work(method=method, batch="1").needs("play_games").calls == 1 * calls
     few = CONFIG | {"games": CONFIG["games"] | {"moves": 8}}
     played = cost.Work(few, PROMPTS, HERE | {"method": "df_rise"}, MODEL).needs("play_games")
     assert played.calls == 3 * 2 * (3 + 2 * 7 * 2)

@@ -170,9 +170,11 @@ class Work:
         return self.words[: entry["samples"]], named_count(entry["steps"], self.sampling)
 
     def _maps(self) -> int:
-        """Number of maps that a job plays: a method with its variants, or the two baselines."""
+        """Number of maps that a job plays: a method with its variants, or the baselines."""
+        from stepscope.methods import baselines
+
         entry = self.config["explain"].get(self.wildcards["method"])
-        return 2 if entry is None else 1 + len(entry.get("variants", ()))
+        return len(baselines.NAMES) if entry is None else 1 + len(entry.get("variants", ()))
 
 
 def method_cost(entry: dict[str, Any]) -> tuple[Callable[[int], float], bool]:

@@ -19,12 +19,14 @@ from stepscope.joblog import bar
 from stepscope.methods import baselines
 from stepscope.methods import similarity as similarities
 from stepscope.models import judges, pipelines
+from stepscope.pictures.decode import pictures_of
 from stepscope.scores.game_states import ENDS, States, states_of
 from stepscope.store import tables
 from stepscope.store.error_left import named_steps
 from stepscope.store.maps import flat, open_dataset, read_maps
 from stepscope.store.traces import (
     chosen_steps,
+    final_latents,
     latent_size,
     open_trace,
     read_pairs,
@@ -166,7 +168,11 @@ def play_batch(
     contrast ranks nothing: its AUC is NaN.
     """
     tree = open_trace(traces)
-    maps_of_method = {} if maps else baselines.maps(tree, seed)
+    denoiser = Denoiser(pipelines.load(model), **replay_settings(tree))
+    maps_of_method = {}
+    if not maps:
+        pictures = pictures_of(denoiser, torch.from_numpy(final_latents(tree)))
+        maps_of_method = baselines.maps(tree, seed, pictures)
     similarity = dict.fromkeys(maps_of_method, "")
     for path in maps:
         stored, attrs = read_maps(path), open_dataset(path).attrs
@@ -178,7 +184,6 @@ def play_batch(
     area = auc_of_few if games["moves"] else auc
     calls = sum(ENDS + 2 * len(computed) * (moves - 1) for computed in played.values())
     print(f"Budget: {len(played)} steps, {calls:,} guided denoiser calls.", flush=True)
-    denoiser = Denoiser(pipelines.load(model), **replay_settings(tree))
     features_of = judges.clip_features(judges.load_clip(clip)[0])
     options = {name: games[name] for name in (*GAMES, "moves", "batch")} | {"seed": seed}
     areas: list[dict[str, Any]] = []
