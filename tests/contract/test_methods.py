@@ -10,6 +10,9 @@ from stepscope.diffusion.denoiser import Denoiser
 from stepscope.methods.cross_attention import cross_attention
 from stepscope.methods.df_cam import df_cam, df_cam_word
 from stepscope.methods.df_rise import df_rise
+from stepscope.methods.integrated_gradients import gradient_times_input, integrated_gradients
+from stepscope.methods.lime import lime
+from stepscope.methods.occlusion import occlusion
 from stepscope.methods.relevance import relevance
 from stepscope.methods.word_information import word_information
 from stepscope.tracing.call import trace_prompts
@@ -64,6 +67,22 @@ def test_df_rise_and_df_cam_are_finite(kind):
     assert layers.names == tuple(denoiser.family.layers())
     assert layers.maps.shape == (len(layers.names), 12, 18)
     assert np.isfinite(layers.maps).any((1, 2)).sum() >= len(layers.names) / 2
+
+
+@pytest.mark.parametrize("kind", PIPELINES)
+def test_maps_of_the_latent_are_finite(kind):
+    denoiser, step = replay(kind)
+    (map_, error), *others = (
+        lime(denoiser, step, masks=8, segments=6),
+        occlusion(denoiser, step, positions=2),
+        integrated_gradients(denoiser, step, points=2),
+        gradient_times_input(denoiser, step, target="norm"),
+    )
+    for found in (map_, error, *others):
+        assert found.dtype == np.float32
+        assert found.shape == (12, 18)
+        assert np.isfinite(found).all()
+    assert all(found.max() > found.min() for found in (map_, *others))
 
 
 @pytest.mark.parametrize("kind", PIPELINES)

@@ -67,7 +67,7 @@ with one_sentence():
     STUDY_FILE, PROMPTS = checked_study()
 PLAN = Plan(config, PROMPTS)
 METHODS = list(config["explain"])
-BASELINES = "baselines"  # stands for the random and the centre map, which need no store
+BASELINES = "baselines"  # stands for the maps of baselines, which need no store
 for name in FAMILIES.values():
     digests.closure([name.partition(":")[0]], own_file)  # what no script imports by itself
 

@@ -6,7 +6,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from skimage.metrics import structural_similarity
 
 from stepscope.diffusion.planted import (
     ConstantDenoiser,
@@ -14,67 +13,18 @@ from stepscope.diffusion.planted import (
     GatedDenoiser,
     GaussianDenoiser,
 )
-from stepscope.methods import baselines, similarity
+from stepscope.methods import baselines
 from stepscope.methods.df_rise import (
     Plan,
     block_scores,
     df_rise,
     finished,
-    predictions,
 )
 from stepscope.methods.mask_runs import Run, extended, joined
+from stepscope.methods.quantities import predictions
 from support.replayed import SeesOnly, auroc, corner, replay
 
 FEW = {"masks": 60, "block": 20}
-
-
-def images(seed, *shape):
-    return torch.rand(shape, generator=torch.Generator().manual_seed(seed))
-
-
-def test_the_terms_multiply_to_the_ssim_of_scikit_image():
-    a, b = images(0, 1, 40, 32), images(1, 1, 1, 40, 32)
-    b = 0.6 * a + 0.4 * b
-    window = similarity.gaussian_window(11)  # scikit-image's size for sigma 1.5
-    product = torch.ones(1, 40, 32)
-    for kind in ("luminance", "contrast", "structure"):
-        product = product * similarity.similarity(kind, a, b, window)
-    _, expected = structural_similarity(
-        a[0].numpy(),
-        b[0, 0].numpy(),
-        gaussian_weights=True,
-        sigma=1.5,
-        use_sample_covariance=False,
-        data_range=1.0,
-        full=True,
-    )
-    inner = np.s_[5:-5, 5:-5]  # the two pad differently
-    np.testing.assert_allclose(product[0].numpy()[inner], expected[inner], atol=2e-5)
-
-
-@pytest.mark.parametrize(("side", "size"), [(64, 15), (32, 15), (16, 7), (12, 5)])
-def test_the_window_fits_the_latent(side, size):
-    assert similarity.window_size(side, side + 8) == size
-    assert float(similarity.gaussian_window(size).sum()) == pytest.approx(1)
-
-
-def test_a_window_of_few_effective_pixels_is_refused():
-    with pytest.raises(ValueError, match=r"^window: 3 x 3 .* effective pixels, fewer than 9\.$"):
-        similarity.gaussian_window(3)
-
-
-@pytest.mark.parametrize("kind", ["structure", "luminance", "contrast", "cosine"])
-def test_a_prediction_is_most_similar_to_itself(kind):
-    a = images(2, 4, 16, 16)
-    same = similarity.similarity(kind, a, a[None], similarity.gaussian_window(7))
-    torch.testing.assert_close(same, torch.ones(1, 16, 16))
-
-
-def test_official_doubles_the_covariance_and_pads_with_zeros():
-    a = images(2, 4, 16, 16)
-    window = similarity.gaussian_window(7)
-    official = similarity.similarity("official", a, a[None], window)
-    assert float(official[0, 8, 8]) == pytest.approx(2, abs=0.02)
 
 
 @pytest.mark.parametrize("design", ["independent", "paired", "orthogonal"])
@@ -84,11 +34,9 @@ def test_blocks_computed_apart_give_the_same_bits(design):
     whole = df_rise(denoiser, steps[1], variants=variants, design=design, **FEW)
     plan = Plan.of("structure", "noise", "pixel", variants, design, 0.5, 0)
     with torch.inference_mode():
-        original = predictions(denoiser, steps[1].latent[None], steps[1])
-        parts = {
-            start: block_scores(denoiser, steps[1], plan, original, start, 20)
-            for start in (40, 0, 20)
-        }
+        parts = {}
+        for start in (40, 0, 20):
+            (parts[start],) = block_scores(denoiser, steps[1], plan, [range(start, start + 20)])
     begun, rest = Run(), extended(Run(), parts[40], 0.5, design)
     for start in (0, 20):
         begun = extended(begun, parts[start], 0.5, design)
@@ -197,8 +145,8 @@ def test_region_scores_need_a_mask_and_names_are_checked():
         df_rise(denoiser, nowhere, score="region", **FEW)
     with pytest.raises(ValueError, match="a pixel was never kept, or never hidden"):
         df_rise(denoiser, steps[0], masks=2)
-    with pytest.raises(ValueError, match="similarity: 'ssim' is none of structure"):
-        df_rise(denoiser, steps[0], similarity="ssim", **FEW)
+    with pytest.raises(ValueError, match="similarity: 'fid' is none of structure"):
+        df_rise(denoiser, steps[0], similarity="fid", **FEW)
     for design in ("paired", "orthogonal"):
         with pytest.raises(ValueError, match=f"keep: 0.3: masks of the design {design} keep 0.5"):
             df_rise(denoiser, steps[0], design=design, keep=0.3, **FEW)

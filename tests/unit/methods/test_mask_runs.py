@@ -33,12 +33,10 @@ FEW = 64  # a chunk of a quick run
 DESIGNS = ["independent", "paired", "orthogonal"]
 
 
-def block_scores(start, count, design):
+def block_scores(numbers, design):
     """A block of masks with scores of pixels that each pixel, its neighbour and noise make."""
-    kept = draw_masks(0, STEP, start, count, 0.5, SIZE, design)
-    noise = np.stack(
-        [np.random.default_rng(n).normal(size=SIZE) for n in range(start, start + count)]
-    )
+    kept = draw_masks(0, STEP, numbers.start, len(numbers), 0.5, SIZE, design)
+    noise = np.stack([np.random.default_rng(n).normal(size=SIZE) for n in numbers])
     values = (0.5 * kept + 0.3 * np.roll(kept, 1, axis=2) + 0.2 * noise).astype(np.float32)
     sums = np.where(kept, values, 0).sum(0, keepdims=True, dtype=np.float64)
     return Scores(kept, values[None], sums)
@@ -46,8 +44,8 @@ def block_scores(start, count, design):
 
 def run_of(masks, design, block=60):
     run = Run()
-    for start, count in blocks_of(masks, block, 0.5):
-        run = extended(run, block_scores(start, count, design), 0.5, design)
+    for numbers in blocks_of(masks, block, 0.5):
+        run = extended(run, block_scores(numbers, design), 0.5, design)
     return run
 
 
@@ -67,13 +65,13 @@ def test_a_run_is_the_same_bits_in_one_job_in_halves_and_after_a_kill(design, mo
     # killed within a chunk: what was kept of it on disk goes on
     blocks = list(blocks_of(range(masks), 60, 0.5))
     kept = pickle.dumps(Run())
-    for start, count in blocks[:5]:
-        run = extended(pickle.loads(kept), block_scores(start, count, design), 0.5, design)
+    for numbers in blocks[:5]:
+        run = extended(pickle.loads(kept), block_scores(numbers, design), 0.5, design)
         kept = pickle.dumps(run)
     resumed = pickle.loads(kept)
     assert resumed.closed
-    for start, count in blocks[5:]:
-        resumed = extended(resumed, block_scores(start, count, design), 0.5, design)
+    for numbers in blocks[5:]:
+        resumed = extended(resumed, block_scores(numbers, design), 0.5, design)
     assert_same(of_all(resumed, 0.5, design), whole)
 
 
@@ -83,9 +81,7 @@ def test_the_mean_of_chunks_is_as_good_as_the_estimate_by_all_masks(design):
     assert [part.masks for part in run.closed] == [CHUNK, CHUNK]
     found = of_all(run, 0.5, design)
     assert found.masks == MASKS
-    blocks = [
-        block_scores(start, count, design) for start, count in blocks_of(range(MASKS), 64, 0.5)
-    ]
+    blocks = [block_scores(numbers, design) for numbers in blocks_of(range(MASKS), 64, 0.5)]
     kept = np.concatenate([each.kept for each in blocks])
     values = np.concatenate([each.scores[0] for each in blocks])
     effect, error = main_effects(kept, values, design=design)
@@ -113,8 +109,8 @@ def test_a_part_begins_with_a_chunk_and_a_chunk_tries_what_few_masks_keep():
     assert chunk_of(0.5) == CHUNK
     assert chunk_of(0.1) == chunk_of(0.9) == 1472  # as many kept, or hidden, as of an even one
     assert not any(
-        start // CHUNK != (start + count - 1) // CHUNK
-        for start, count in blocks_of(range(CHUNK, MASKS), 100, 0.5)
+        numbers.start // CHUNK != (numbers.stop - 1) // CHUNK
+        for numbers in blocks_of(range(CHUNK, MASKS), 100, 0.5)
     )
 
 

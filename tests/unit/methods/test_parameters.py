@@ -7,6 +7,9 @@ import pytest
 from stepscope.methods import similarity
 from stepscope.methods.df_cam import df_cam
 from stepscope.methods.df_rise import df_rise
+from stepscope.methods.integrated_gradients import gradient_times_input, integrated_gradients
+from stepscope.methods.lime import lime
+from stepscope.methods.occlusion import occlusion
 from stepscope.store.coordinates import coordinates
 from stepscope.study.method_checks import LABELS, check_methods, smallest_latent
 from support import synthetic
@@ -19,6 +22,10 @@ PARAMETERS = [
     (df_rise, "error"),
     (df_rise, "design"),
     (df_cam, "target"),
+    *((lime, name) for name in ("masks", "segments", "width", "alpha", "score", "block")),
+    *((occlusion, name) for name in ("positions", "similarity", "quantity", "block")),
+    *((integrated_gradients, name) for name in ("points", "target")),
+    (gradient_times_input, "target"),
 ]
 
 
@@ -69,8 +76,9 @@ def test_every_name_that_a_method_knows_may_be_asked_for(method, name, allowed):
     assert all(is_taken(method, name, value) for value in allowed)
 
 
-def test_df_rise_says_how_small_a_latent_may_be():
-    least = smallest_latent("m", entry_of(df_rise), source, "c.yaml")
+@pytest.mark.parametrize("method", [df_rise, lime, occlusion])
+def test_a_method_says_how_small_a_latent_may_be(method):
+    least = smallest_latent("m", entry_of(method), source, "c.yaml")
     assert similarity.gaussian_window(similarity.window_size(least, 64)) is not None
     with pytest.raises(ValueError, match="effective pixels"):
         similarity.gaussian_window(similarity.window_size(least - 1, 64))

@@ -18,7 +18,7 @@ SAMPLINGS = {"uniform": "uniform", "dense": "early", "late": "latter"}
 SETTINGS = {"samplings": SAMPLINGS, "draws": 400, "confidence": 0.95, "seed": 0}
 PREDICTIONS = ["e_u", "e_c", "guided", "gaussian"]
 WORDS = (("cat", "subject"), ("above", "relation"), ("dog", "object"), ("blue", "background"))
-MEASURED = {"R1a": 10, "R1b": 4, "R2a": 2, "R2b": 1, "R3a": 2, "R3b": 5}  # rows with a test
+MEASURED = {"R1a": 10, "R1b": 12, "R2a": 2, "R2b": 1, "R3a": 2, "R3b": 5}  # rows with a test
 
 
 def crossed(columns, **axes):
@@ -220,7 +220,7 @@ def test_a_study_without_a_method_says_which_claims_need_it(table, method, untes
     assert set(lacking["claim"]) - {"R1c"} <= untested
     assert (lacking["verdict"] == "not_testable").all()
     tested = rows[rows["verdict"] == "supported"].groupby("claim").size().to_dict()
-    whole = {("rq1_saliency", "df_rise"): {"R1a": 6}, ("rq1_auc", "random"): {"R1b": 2}}.get(
+    whole = {("rq1_saliency", "df_rise"): {"R1a": 6}, ("rq1_auc", "random"): {"R1b": 6}}.get(
         (table, method), {}
     )  # rows that read the trace alone, or name another rival
     assert tested == {k: n for k, n in MEASURED.items() if k not in untested} | whole
@@ -287,10 +287,36 @@ def test_rivals_are_met_by_dfrise_as_it_is_here_and_as_published():
     assert verdicts_of["df_rise"] == {"supported", "not_testable"}  # there is no LIME
     assert verdicts_of["df_rise_official"] == {"contradicted"}
     assert not verdicts_of["df_rise_cosine"]
-    assert len(rows) == 2 * (3 + 2)
+    single = rows.index.str.contains(", at step ")
+    assert len(rows[~single]) == 2 * (3 + 2)
+    assert len(rows[single]) == 2 * 2 * (2 + 2)  # of steps 2 and 6
     tied = rows_of(measured, "R1c", "with cosine")
     assert tied["estimate"].tolist() == [0, 0]
     assert tied["verdict"].tolist() == ["undecided"] * 2
+
+
+def test_lime_is_a_rival_at_each_step_that_it_explains_and_adjusted_by_itself():
+    measured = study(1.0)
+    games = measured["rq1_auc"]
+    official = games[games["method"] == "df_rise"].assign(method="df_rise_official")
+    lime = games[(games["method"] == "random") & (games["step"] == 6)].assign(method="lime")
+    lime["auc_normalised"] += lime["game"].map({"deletion": -0.6, "insertion": 0.0})
+    before = rows_of(measured, "R1b", "random").set_index("statistic")
+    measured["rq1_auc"] = pd.concat([games, official, lime])
+    rows = rows_of(measured, "R1b", " minus lime").set_index("statistic")
+    for own in ("df_rise", "df_rise_official"):
+        of_own = rows[rows.index.str.contains(f", {own} minus")]
+        verdict = of_own.groupby(of_own.index.str.split().str[0])["verdict"].agg(list)
+        assert verdict["deletion"] == ["contradicted"] * 2  # over steps, which is one, and there
+        assert verdict["insertion"] == ["supported"] * 2
+        assert of_own.index.str.endswith("at step 6").sum() == 2
+    after = rows_of(measured, "R1b", "random").set_index("statistic").loc[before.index]
+    single = before.index.str.contains("at step")
+    ratio = after["p_value"] / before["p_value"]
+    assert (ratio > 1).all()  # Holm over more
+    pooled, of_steps = ratio[~single].max(), ratio[single].max()
+    assert pooled == pytest.approx(33 / 25, abs=0.2)
+    assert of_steps == pytest.approx(20 / 8, abs=0.2)
 
 
 def test_each_row_says_what_had_been_found_otherwise_or_why_not():

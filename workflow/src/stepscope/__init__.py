@@ -13,7 +13,10 @@ if TYPE_CHECKING:
     from stepscope.methods.cross_attention import cross_attention
     from stepscope.methods.df_cam import df_cam, df_cam_word
     from stepscope.methods.df_rise import df_rise
+    from stepscope.methods.integrated_gradients import gradient_times_input, integrated_gradients
+    from stepscope.methods.lime import lime
     from stepscope.methods.method import Layers, method
+    from stepscope.methods.occlusion import occlusion
     from stepscope.methods.relevance import relevance
     from stepscope.methods.word_information import word_information
     from stepscope.models.pipelines import load
@@ -31,8 +34,12 @@ __all__ = [
     "df_cam",
     "df_cam_word",
     "df_rise",
+    "gradient_times_input",
+    "integrated_gradients",
+    "lime",
     "load",
     "method",
+    "occlusion",
     "open_maps",
     "open_trace",
     "relevance",
@@ -48,8 +55,12 @@ _PLACES = {
     "df_cam": "stepscope.methods.df_cam:df_cam",
     "df_cam_word": "stepscope.methods.df_cam:df_cam_word",
     "df_rise": "stepscope.methods.df_rise:df_rise",
+    "gradient_times_input": "stepscope.methods.integrated_gradients:gradient_times_input",
+    "integrated_gradients": "stepscope.methods.integrated_gradients:integrated_gradients",
+    "lime": "stepscope.methods.lime:lime",
     "load": "stepscope.models.pipelines:load",
     "method": "stepscope.methods.method:method",
+    "occlusion": "stepscope.methods.occlusion:occlusion",
     "open_maps": "stepscope.store.maps:read_maps",
     "open_trace": "stepscope.store.traces:open_trace",
     "relevance": "stepscope.methods.relevance:relevance",

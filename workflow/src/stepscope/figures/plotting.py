@@ -34,8 +34,13 @@ METHODS = {
     "cross_attention": "cross-attention",
     "relevance": "relevance",
     "information": "word information",
+    "occlusion": "occlusion",
+    "integrated_gradients": "integrated gradients",
+    "gradient_times_input": "gradient times input",
+    "lime": "LIME",
     "random": "random map",
     "centre": "centre map",
+    "edge": "edge map",
 }
 PREDICTIONS = {"e_u": "empty prompt (e_u)", "e_c": "prompt (e_c)", "guided": "guided"}
 

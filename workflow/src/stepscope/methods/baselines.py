@@ -10,7 +10,7 @@ from stepscope.pictures import regions
 from stepscope.store.coordinates import sample_and_step_numbers
 from stepscope.store.traces import latent_size, prompt_ids_of, sample_and_step_counts, seeds_of
 
-NAMES = ("random", "centre")
+NAMES = ("random", "centre", "edge")
 
 
 def maps(
@@ -18,7 +18,7 @@ def maps(
 ) -> dict[str, xr.DataArray]:
     """Baseline maps {name: (sample, step, y, x) float32} on a trace's latent grid.
 
-    `pictures` (sample, y, x, rgb) u1 add the map "edge".
+    `pictures` (sample, y, x, rgb) u1, the final ones, add the map "edge", the same at every step.
     """
     size = latent_size(tree)
     shape = (*sample_and_step_counts(tree), *size)

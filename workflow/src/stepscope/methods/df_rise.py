@@ -1,25 +1,24 @@
 """DF-RISE: which latent pixels a step's prediction depends on, from random masks."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal, TypeAlias, get_args
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from stepscope.diffusion.denoiser import Denoiser
 from stepscope.diffusion.step import Step
-from stepscope.methods import similarity as similarities
+from stepscope.methods import perturbation
 from stepscope.methods.mask_runs import Run, Scores, chunk_of, extended, mean_error, of_all
 from stepscope.methods.masks import EVEN, Design, draw_masks
 from stepscope.methods.method import method
-from stepscope.methods.quantities import Quantities, Quantity, predictions
+from stepscope.methods.perturbation import Comparison, Score, scored
+from stepscope.methods.quantities import Quantity
 from stepscope.methods.scaling import scaled
 from stepscope.methods.similarity import Kind
 
-Score = Literal["pixel", "mean", "region"]
 Variant = Literal["paper", "official", Kind]
 # a map (h, w) by variant, or a pair of one and its standard error, and the number of masks
 Maps: TypeAlias = dict[str, np.ndarray | tuple[np.ndarray, np.ndarray] | int]
@@ -76,10 +75,8 @@ def df_rise(
         )
     if error is not None and not (math.isfinite(error) and error > 0):
         raise ValueError(f"error: {error}: a standard error to stop at is above 0.")
-    original = predictions(denoiser, step.latent[None].to(denoiser.device), step)
     run = Run()
-    for start, count in blocks_of(range(masks), block, keep):
-        found = block_scores(denoiser, step, plan, original, start, count)
+    for found in block_scores(denoiser, step, plan, blocks_of(range(masks), block, keep)):
         run = extended(run, found, keep, plan.design)
         if error is not None and mean_error(run, keep, plan.design) < error:
             break
@@ -87,23 +84,13 @@ def df_rise(
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """One map of a run: the variant's name, and which quantities are compared by which similarity.
+class Plan:
+    """What a DF-RISE run compares, by variant, and how it draws masks and scores them.
 
-    `reference` is a quantity of the whole latent, `test` one of the masked latents.
+    The default's comparison, "", is the first.
     """
 
-    name: str
-    similarity: str
-    reference: str
-    test: str
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a DF-RISE run compares, first the default, and how it draws masks and scores them."""
-
-    comparisons: tuple[Comparison, ...]
+    comparisons: dict[str, Comparison]
     score: str
     design: Design
     keep: float
@@ -121,10 +108,8 @@ class Plan:
         seed: int,
     ) -> "Plan":
         """The plan of checked names; a name that is unknown is a ValueError."""
+        perturbation.check(similarity, quantity, score)
         for key, value, allowed in (
-            ("similarity", similarity, similarities.KINDS),
-            ("quantity", quantity, get_args(Quantity)),
-            ("score", score, get_args(Score)),
             *([] if design is None else [("design", design, get_args(Design))]),
             *(("variants", name, get_args(Variant)) for name in variants),
         ):
@@ -137,70 +122,48 @@ class Plan:
                 f"keep: {keep}: masks of the design {design} keep {EVEN}; set keep to it, or the "
                 "design to independent."
             )
-        comparisons = [Comparison("", similarity, quantity, quantity)]
+        comparisons = {"": Comparison(similarity, quantity, quantity)}
         for name in variants:
             if name == "official":  # the latent after the step against predicted noise
-                comparisons.append(Comparison(name, "official", "next", "noise"))
+                comparisons[name] = Comparison("official", "next", "noise")
             else:
                 kind = "structure" if name == "paper" else name
-                comparisons.append(Comparison(name, kind, quantity, quantity))
-        return cls(tuple(comparisons), score, design, keep, seed)
+                comparisons[name] = Comparison(kind, quantity, quantity)
+        return cls(comparisons, score, design, keep, seed)
 
 
-def blocks_of(masks: range, block: int, keep: float) -> Iterator[tuple[int, int]]:
-    """(first mask, number of masks) of the blocks of a run, or a part of it; none is of two chunks.
+def blocks_of(masks: range, block: int, keep: float) -> Iterator[range]:
+    """Masks of the blocks of a run, or a part of it; none is of two chunks.
 
     A part that begins at a multiple of `block` has the blocks that the whole run has there.
     """
     start, chunk = masks.start, chunk_of(keep)
     while start < masks.stop:
-        count = min(block, masks.stop - start, chunk - start % chunk)
-        yield start, count
-        start += count
+        stop = min(start + block, masks.stop, start + chunk - start % chunk)
+        yield range(start, stop)
+        start = stop
 
 
 def block_scores(
-    denoiser: Denoiser, step: Step, plan: Plan, original: Quantities, start: int, count: int
-) -> Scores:
-    """Scores of one block of masks; blocks may be computed anywhere and in any order.
+    denoiser: Denoiser, step: Step, plan: Plan, blocks: Iterable[range]
+) -> Iterator[Scores]:
+    """Scores of blocks of numbered masks, as `perturbation.blocks` computes them."""
+    height, width = step.latent.shape[-2:]
 
-    `original` are the predictions (1, C, h, w) of the whole latent, the same for all blocks.
-    """
-    latent = step.latent.to(denoiser.device)
-    height, width = latent.shape[-2:]
-    kept = draw_masks(plan.seed, step, start, count, plan.keep, (height, width), plan.design)
-    tested = predictions(denoiser, latent * torch.from_numpy(kept).to(latent)[:, None], step)
-    window = similarities.gaussian_window(similarities.window_size(height, width)).to(latent.device)
-    scores, sums = [], [np.zeros((0, height, width))]
-    for comparison in plan.comparisons:
-        similarity = similarities.similarity(
-            comparison.similarity,
-            original(comparison.reference)[0],
-            tested(comparison.test),
-            window,
-        )
-        values = scored(similarity, plan.score, step)
-        if comparison.name in SUMS:
-            sums.append(np.where(kept, values, 0).sum(0, keepdims=True, dtype=np.float64))
-        else:
-            scores.append(values)
-    return Scores(kept, np.stack(scores), np.concatenate(sums))
+    def masks(block: range) -> np.ndarray:
+        first, count = block.start, len(block)
+        return draw_masks(plan.seed, step, first, count, plan.keep, (height, width), plan.design)
 
-
-def scored(similarity: Tensor, score: str, step: Step) -> np.ndarray:
-    """Scores of B masks from (B, h, w): as they are per pixel, otherwise (B, 1, 1) float64.
-
-    A region's score of a step without object masks is a ValueError.
-    """
-    if score == "pixel":
-        return similarity.cpu().numpy()
-    values = similarity.cpu().numpy().astype(np.float64)
-    if score == "mean":
-        return values.mean((1, 2), keepdims=True)
-    if step.mask is None or not step.mask.any():
-        raise ValueError(f"score: region needs object masks, and {step.prompt_id} has none.")
-    weights = np.asarray(step.mask, dtype=np.float64)
-    return (values * weights).sum((1, 2), keepdims=True) / weights.sum()
+    compared = list(plan.comparisons.values())
+    for kept, found in perturbation.blocks(denoiser, step, compared, masks, blocks):
+        scores, sums = [], [np.zeros((0, height, width))]
+        for name, similarity in zip(plan.comparisons, found, strict=True):
+            values = scored(similarity, plan.score, step)
+            if name in SUMS:
+                sums.append(np.where(kept, values, 0).sum(0, keepdims=True, dtype=np.float64))
+            else:
+                scores.append(values)
+        yield Scores(kept, np.stack(scores), np.concatenate(sums))
 
 
 def finished(run: Run, plan: Plan) -> Maps:
@@ -208,7 +171,7 @@ def finished(run: Run, plan: Plan) -> Maps:
     found = of_all(run, plan.keep, plan.design)
     maps: Maps = {"masks": found.masks}
     estimates, sums = zip(found.effects, found.errors, strict=True), iter(found.sums)
-    for name in (comparison.name for comparison in plan.comparisons):
+    for name in plan.comparisons:
         if name in SUMS:
             maps[name] = scaled(next(sums)).astype(np.float32)
             continue

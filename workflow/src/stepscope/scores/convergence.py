@@ -8,12 +8,12 @@ import pandas as pd
 import torch
 
 from stepscope.joblog import bar
-from stepscope.methods.df_rise import Plan, block_scores, scored
+from stepscope.methods.df_rise import Plan, block_scores, blocks_of
 from stepscope.methods.effects import main_effects
 from stepscope.methods.explain import object_masks, replaying
 from stepscope.methods.mask_runs import merged
 from stepscope.methods.masks import ORDER, Design
-from stepscope.methods.quantities import predictions
+from stepscope.methods.perturbation import scored
 from stepscope.store import tables
 from stepscope.store.error_left import named_steps
 from stepscope.store.traces import (
@@ -128,11 +128,7 @@ def similarities(
     """Masks of a step (masks, h, w) by their numbers, and DF-RISE's similarities by default."""
     plan = Plan.of("structure", "noise", "pixel", (), design, keep=0.5, seed=seed)
     with torch.inference_mode():
-        original = predictions(denoiser, step.latent[None].to(denoiser.device), step)
-        found = merged(
-            block_scores(denoiser, step, plan, original, part[0], len(part))
-            for part in (masks[start : start + block] for start in range(0, len(masks), block))
-        )
+        found = merged(block_scores(denoiser, step, plan, blocks_of(masks, block, plan.keep)))
     return Scored(found.kept, found.scores[0])
 
 

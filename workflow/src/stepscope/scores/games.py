@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 import xarray as xr
 
 from stepscope.diffusion.denoiser import Denoiser
@@ -17,6 +18,7 @@ from stepscope.joblog import bar
 from stepscope.methods import baselines
 from stepscope.methods import similarity as similarities
 from stepscope.models import judges, pipelines
+from stepscope.pictures.decode import pictures_of
 from stepscope.scores.areas import auc, auc_of_few, normalised
 from stepscope.scores.game_scores import SCORES
 from stepscope.scores.game_states import (
@@ -33,6 +35,7 @@ from stepscope.store.error_left import named_steps
 from stepscope.store.maps import flat, open_dataset, read_maps
 from stepscope.store.traces import (
     chosen_steps,
+    final_latents,
     latent_size,
     open_trace,
     read_pairs,
@@ -66,7 +69,11 @@ def play_batch(
     contrast ranks nothing: its AUC is NaN.
     """
     tree = open_trace(traces)
-    maps_of_method = {} if maps else baselines.maps(tree, seed)
+    denoiser = Denoiser(pipelines.load(model), **replay_settings(tree))
+    maps_of_method = {}
+    if not maps:
+        pictures = pictures_of(denoiser, torch.from_numpy(final_latents(tree)))
+        maps_of_method = baselines.maps(tree, seed, pictures)
     similarity = dict.fromkeys(maps_of_method, "")
     for path in maps:
         stored, attrs = read_maps(path), open_dataset(path).attrs
@@ -83,7 +90,6 @@ def play_batch(
         for pair, computed in played.items()
     )
     print(f"Budget: {len(played)} steps, at most {calls:,} guided denoiser calls.", flush=True)
-    denoiser = Denoiser(pipelines.load(model), **replay_settings(tree))
     judged = any(SCORES[name].of == "features" for name in games["scores"])
     features_of = judges.clip_features(judges.load_clip(clip)[0]) if judged else None
     steps, keyed = tee(read_pairs(tree, list(played)))

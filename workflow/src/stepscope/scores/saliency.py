@@ -134,9 +134,8 @@ def write_saliency(
     keys: dict[str, str],
     seed: int,
 ) -> None:
-    """Write a batch's part of rq1_saliency, over all methods' stores and the two baselines."""
-    tree = open_trace(traces)
-    maps_of_method = baselines.maps(tree, seed) | read_methods(maps, baselines.NAMES)
-    pictures = final_pictures(previews)
+    """Write a batch's part of rq1_saliency, over all methods' stores and the baselines."""
+    tree, pictures = open_trace(traces), final_pictures(previews)
+    maps_of_method = baselines.maps(tree, seed, pictures) | read_methods(maps, baselines.NAMES)
     frame = saliency_table(maps_of_method, tree, open_masks(masks), pictures, keys)
     tables.write(path, frame)

@@ -39,10 +39,11 @@ def verdict(expected: int, low: float, high: float, p_value: float) -> str:
 def with_verdicts(
     findings: Sequence[Finding], draws: int, confidence: float, seed: int
 ) -> pd.DataFrame:
-    """Rows of claims.tsv without model and dataset; p-values by Holm over all findings."""
+    """Rows of claims.tsv without model and dataset; p-values by Holm over findings of a family."""
     rows = [_tested(finding, draws, confidence, seed) for finding in findings]
     frame = pd.DataFrame(rows).reindex(columns=TESTED)
-    frame["p_value"] = inference.holm(frame["p_value"].to_numpy(float))
+    by_family = frame["p_value"].groupby([finding.family for finding in findings])
+    frame["p_value"] = by_family.transform(lambda values: inference.holm(values.to_numpy(float)))
     frame["verdict"] = [
         "not_testable" if np.isnan(p_value) else verdict(expected, low, high, p_value)
         for expected, low, high, p_value in zip(

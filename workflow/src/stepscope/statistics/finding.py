@@ -24,6 +24,7 @@ class Finding:
     reason: str = ""
     noises: int = 0  # distinct seeds behind the values
     references: References = field(default_factory=dict)
+    family: str = ""  # of findings whose p-values Holm adjusts together
 
     @classmethod
     def of_samples(
@@ -34,12 +35,13 @@ class Finding:
         values: pd.Series,
         reason: str,
         references: References | None = None,
+        family: str = "",
     ) -> "Finding":
         """The finding of values by (prompt_id, seed, ...), averaged over what a prompt has."""
         known = values.dropna()
         noises = known.index.get_level_values("seed").nunique()
         means, other = over_prompts(values).to_numpy(), references or {}
-        return cls(claim, statistic, expected, means, None, reason, noises, other)
+        return cls(claim, statistic, expected, means, None, reason, noises, other, family)
 
     def found_otherwise(self) -> References:
         """The `REFERENCES` that are numbers, NaN for others, and `lacking`: why these are not."""

@@ -96,7 +96,7 @@ def areas(measured: Mapping[str, pd.DataFrame]) -> Iterator[Finding]:
 
     Of several substrates and scores those count that no method uses itself (`primary_games`). R1b
     is about DF-RISE as it is here and as it is published (`paper`, `official`), where the study has
-    these.
+    these, over all steps and at each; p-values of single steps are adjusted by themselves.
     """
     frame = primary(measured["rq1_auc"])
     similar = frame["method"] + " with " + frame["similarity"]
@@ -119,7 +119,7 @@ def areas(measured: Mapping[str, pd.DataFrame]) -> Iterator[Finding]:
 
 
 def _rivals(claim: str, frame: pd.DataFrame, own: str, names: Sequence[str]) -> Iterator[Finding]:
-    """Findings of a method against each rival and game, over all steps."""
+    """Findings of a method against each rival and game, over all steps and, of R1b, at each."""
     for name in names:
         for game, expected in BETTER.items():
             of_game = frame[frame["game"] == game]
@@ -130,13 +130,20 @@ def _rivals(claim: str, frame: pd.DataFrame, own: str, names: Sequence[str]) -> 
             paired = wide.dropna(subset=[own, name])
             missing = [one for one in (own, name) if wide[one].isna().all()]
             lacking = f"the games have no {' and no '.join(missing)}"
-            references: References = {"without_objects": UNPLAYED}
-            for reference, baseline in (("at_chance", "random"), ("with_centre", "centre")):
-                rival = f"the rival is the {baseline} map"
-                instead = over_prompts(paired[baseline] - paired[name]).mean()
-                references[reference] = rival if name == baseline else instead
+            reason = lacking if missing else "no step has games of both"
             text = f"{game} AUC ({played or 'none'}) from wholly changed, 0, to untouched, 1, "
             text += f"{own} minus {name}"
-            reason = lacking if missing else "no step has games of both"
-            pairs = paired[own] - paired[name]
-            yield Finding.of_samples(claim, text, expected, pairs, reason, references)
+            found = {text: paired}
+            steps = paired.groupby(level="step") if claim == "R1b" else []
+            found |= {f"{text}, at step {step}": rows for step, rows in steps}
+            for statistic, rows in found.items():
+                references: References = {"without_objects": UNPLAYED}
+                for reference, baseline in (("at_chance", "random"), ("with_centre", "centre")):
+                    rival = f"the rival is the {baseline} map"
+                    instead = over_prompts(rows[baseline] - rows[name]).mean()
+                    references[reference] = rival if name == baseline else instead
+                pairs = rows[own] - rows[name]
+                family = "" if rows is paired else "single steps"
+                yield Finding.of_samples(
+                    claim, statistic, expected, pairs, reason, references, family
+                )

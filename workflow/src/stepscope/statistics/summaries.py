@@ -6,7 +6,7 @@ from stepscope.statistics.inference import per_sample, with_intervals
 from stepscope.store import tables
 from stepscope.table_registry import INTERVAL, KEYS, SAMPLE, STEP, TABLES
 
-BASELINES = ("random", "centre")
+BASELINES = ("random", "centre", "edge")
 
 
 def against(values: pd.Series, baseline: str) -> pd.Series:
