@@ -16,7 +16,7 @@ PACKAGE = SOURCE / "stepscope"
 FACE = PACKAGE / "__init__.py"  # names what is public, wherever it is
 # The folders, each with those it imports; a folder imports itself freely.
 ARROWS = {
-    "study": set(),
+    "study": {"embedded"},
     "progress": set(),
     "models": set(),
     "embedded": {"models"},

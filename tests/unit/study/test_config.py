@@ -142,6 +142,9 @@ def test_forward_batch_may_be_chosen():
         ({"datasets": {"d": {"prompts": "p.tsv", "coco": "c.json"}}}, "is not one source: prompts"),
         ({"datasets": {"d": {"visual_genome": "r.json", "split": "x"}}}, "is not one source"),
         ({"datasets": {"d": {"images": "i", "split": "train"}}}, "is not one source"),
+        ({"datasets": {"d": {"scenes": 0}}}, "datasets/d/scenes: 0 is less than"),
+        ({"datasets": {"d": {"scenes": 3, "images": "i"}}}, "is not one source"),
+        ({"datasets": {"d": {"prompts": "p.tsv", "seed": 1}}}, "is not one source"),
         (
             {"datasets": {"d": {"coco": "c.json", "limt": 3}}},
             "datasets/d/limt: the key is not known",
