@@ -49,5 +49,23 @@ def mask_files(wildcards):
     return COMPOSED if PLAN.is_exact(wildcards.dataset) else digests.masks(true_masks(wildcards))
 
 
+def samples_filmed(wildcards):
+    """Records of the samples that a film shows, as the figures show the first of each table."""
+    return [
+        record
+        for record in PLAN.pictured(4, [wildcards.sampling])
+        if (record["model"], record["dataset"]) == (wildcards.model, wildcards.dataset)
+    ]
+
+
+def filmed(pattern):
+    """A getter of the store of each sample that a film shows."""
+
+    def get(wildcards):
+        return stores(pattern, samples_filmed(wildcards), method=wildcards.method)
+
+    return get
+
+
 # Digest of the code that composes scenes: what their pictures and masks are, beside their names.
 COMPOSED = code("embedded.composed")

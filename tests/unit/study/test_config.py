@@ -5,7 +5,7 @@ import yaml
 
 from stepscope.models.noise_levels import check_samplings
 from stepscope.study.config import check, check_folders, check_pictures, check_references
-from stepscope.study.datasets import prompt_table
+from stepscope.study.datasets import prompt_table, published
 from stepscope.study.method_checks import check_methods
 from support.package import ROOT, source
 
@@ -86,6 +86,21 @@ def test_the_papers_study_is_valid():
     rows = prompt_table.read(str(ROOT / "config/paper_prompts.tsv"))
     assert len(rows) == 21
     assert all(row["roles"] for row in rows)
+
+
+def test_the_full_study_is_valid_and_as_large_as_it_says():
+    config = yaml.safe_load((ROOT / "config/full.yaml").read_text())
+    check(config, SCHEMA, "full.yaml")
+    check_references(config, "full.yaml")
+    check_methods(config["explain"], source, "full.yaml")
+    assert config["explain"]["df_rise"]["error"] < 0.01
+    for records in published.read_all(config["datasets"], "results/full/.datasets", "1").values():
+        assert len({record["prompt"] for record in records}) >= 64
+        assert len({tuple(record["seeds"]) for record in records}) >= 64
+    default = yaml.safe_load((ROOT / "config/config.yaml").read_text())
+    assert config["explain"].keys() <= default["explain"].keys()
+    for key in ("models", "samplings", "guidance"):
+        assert config[key] == default[key]
 
 
 @pytest.mark.parametrize("name", ["sd14", "sd21", "sdxl", "pixart", "sd3"])

@@ -136,6 +136,19 @@ class Plan:
             for sampling in samplings
         ]
 
+    def films(self) -> Iterator[dict[str, str]]:
+        """Wildcards of a film of each method on the first sampling that it is used on."""
+        for method in self.config["explain"]:
+            for sampling in self.first_sampling(method):
+                for model in self.config["models"]:
+                    for dataset in self.prompts:
+                        yield {
+                            "model": model,
+                            "dataset": dataset,
+                            "sampling": sampling,
+                            "method": method,
+                        }
+
     def preferred(self, *methods: str) -> str:
         """The first of these methods that the study has, otherwise its first method."""
         explain = self.config["explain"]
