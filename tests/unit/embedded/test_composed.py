@@ -23,7 +23,8 @@ def prompt(scene):
     """Words of a scene's caption with their roles, as a trace has them."""
     role_of = {word: role for role, text in scene.roles.items() for word in text.split()}
     return [
-        Word(i, text, role_of.get(text, ""), (i + 1,)) for i, text in enumerate(words(scene.caption))
+        Word(i, text, role_of.get(text, ""), (i + 1,))
+        for i, text in enumerate(words(scene.caption))
     ]
 
 

@@ -43,7 +43,9 @@ def test_scenes_are_of_what_training_never_shows_and_named_as_it_names():
 
 
 @pytest.mark.parametrize("kind", ["segmenter", "text_segmenter", "masks"])
-@pytest.mark.parametrize(("trace", "exact"), [("noise", True), ("invert", True), ("generate", False)])
+@pytest.mark.parametrize(
+    ("trace", "exact"), [("noise", True), ("invert", True), ("generate", False)]
+)
 def test_masks_are_exact_where_pictures_are_as_composed_whatever_ground_says(kind, trace, exact):
     found = records(trace=trace)
     config = {
@@ -57,4 +59,3 @@ def test_masks_are_exact_where_pictures_are_as_composed_whatever_ground_says(kin
     for name, record in found.items():
         assert record["image"] == (f"{places[name]}.png" if exact else "")
     check_regions(config["ground"], {}, lambda folder: None, "study.yaml")  # nothing is sought
-

@@ -32,7 +32,7 @@ def painted(scene: draws.Drawn) -> tuple[np.ndarray, dict[str, np.ndarray]]:
 
     A relation covers no pixels and has none.
     """
-    rng = np.random.default_rng([2, scene.seed, scene.number])  # 0 and 1 are training's and its tests'
+    rng = np.random.default_rng([2, scene.seed, scene.number])  # 0 and 1 are those of `scenes`
     picture, masks, _ = rendered(scene.spec, rng)
     nouns = {noun: masks[getattr(scene.spec, family)] for family, noun in NOUNS.items()}
     return picture, masks | nouns

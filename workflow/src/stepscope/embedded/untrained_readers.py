@@ -105,7 +105,10 @@ def read_colour(pictures: np.ndarray) -> list[str]:
     """
     tones = np.stack(
         [
-            [scenes.backdrop(colour, texture).reshape(-1, 3).mean(0) for texture in vocabulary.TEXTURES]
+            [
+                scenes.backdrop(colour, texture).reshape(-1, 3).mean(0)
+                for texture in vocabulary.TEXTURES
+            ]
             for colour in vocabulary.COLOURS
         ]
     )

@@ -202,8 +202,8 @@ def saliency_table(
 
     maps (sample, step, [word | layer], y, x) by method, and `errors` (sample, step, y, x), of those
     that have them, masks (sample, word, y, x). `keys` say among others which masks these are.
-    Detail is the edge strength of the *final* picture (sample, y, x, rgb) u1 at every step, so that only the
-    map changes with the step.
+    Detail is the edge strength of the *final* picture (sample, y, x, rgb) u1 at every step, so that
+    only the map changes with the step.
     """
     frames = []
     for method, values in flat(maps).items():
