@@ -3,7 +3,7 @@
 import numpy as np
 import xarray as xr
 
-KEYS = {"model": "tiny", "dataset": "made", "sampling": "uniform"}
+KEYS = {"model": "tiny", "dataset": "made", "sampling": "uniform", "masks": "exact"}
 PROMPT = (("a", ""), ("cat", "subject"), ("on", ""), ("blue", "background"))
 
 

@@ -22,7 +22,8 @@ from support.workflow import ROOT
 
 PACKAGE = ROOT / "workflow" / "src" / "stepscope"
 PAGES = ["README.md", "CONTRIBUTING.md", "config/README.md", "workflow/README.md"]
-CONFIGS = ["config/config.yaml", "config/paper.yaml", "tests/support/study/config/config.yaml"]
+CONFIGS = [f"config/{name}.yaml" for name in ("config", "full", "paper")]
+CONFIGS += ["tests/support/study/config/config.yaml"]
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 EXAMPLES = ("animals.tsv", "contrast")  # in names of files that only the examples make
 BOOTSTRAP = {"draws": 50, "confidence": 0.95, "seed": 0}

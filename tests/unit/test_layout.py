@@ -16,7 +16,7 @@ PACKAGE = SOURCE / "stepscope"
 FACE = PACKAGE / "__init__.py"  # names what is public, wherever it is
 # The folders, each with those it imports; a folder imports itself freely.
 ARROWS = {
-    "study": set(),
+    "study": {"embedded"},
     "progress": set(),
     "models": set(),
     "embedded": {"models"},
@@ -134,12 +134,13 @@ def test_folders_say_what_they_hold_and_nothing_else(path):
 
 
 def test_what_a_snakefile_imports_is_light():
-    parsed = [path for path in MODULES if part_of(dotted(path)) in ("study", "progress")]
-    used = {module for path in parsed for module in imported_modules(path)}
-    beside = {PACKAGE / f"{name}.py" for name in SHARED if f"stepscope.{name}" in used}
+    parsed = [dotted(path) for path in MODULES if part_of(dotted(path)) in ("study", "progress")]
+    # and all that they import: of the composed scenes only what is drawn before they are painted
+    with_theirs = {SOURCE / path for path in digests.closure(parsed, package_text)}
+    assert PACKAGE / "embedded" / "draws.py" in with_theirs
     # the Snakefile itself imports the registry of tables and what models are
     itself = {PACKAGE / "table_registry.py", PACKAGE / "models" / "processes.py"}
-    for path in {*parsed, *beside, *itself}:
+    for path in {*with_theirs, *itself} - {FACE}:
         assert third_party(path) <= LIGHT, path
     # and what checks models, which asks for the hub's cache in jobs alone
     checks = digests.closure(["stepscope.models.checks"], package_text)

@@ -57,7 +57,8 @@ def test_real_pictures_are_traced_explained_and_scored_on_other_families(fresh):
 
 def test_captioned_pictures_are_one_entry_and_refused_in_one_sentence(fresh):
     metadata = captioned(fresh.folder / "mine")
-    fresh.edit("config/config.yaml", "pairs: {prompts: config/prompts.tsv}", "mine: {images: mine}")
+    both = "mine: {images: mine}\n  drawn: {scenes: 3, seed: 1, trace: noise}"
+    fresh.edit("config/config.yaml", "pairs: {prompts: config/prompts.tsv}", both)
     metadata.write_text(metadata.read_text()[:-20])
     printed = fresh.snakemake("--dry-run", "all", fails=True)
     assert "mine/metadata.jsonl, row 2: the line is no JSON, or is cut off" in printed
@@ -65,10 +66,12 @@ def test_captioned_pictures_are_one_entry_and_refused_in_one_sentence(fresh):
     assert not (fresh.folder / "results").exists()
     shutil.rmtree(metadata.parent)
     metadata = captioned(metadata.parent)
-    assert fresh.planned("all")["generate"] == 3
+    planned = fresh.planned("all")
+    assert planned["generate"] == planned["ground"] == 6
+    assert planned["compose"] == 1  # for all samplings
     before = {path: path.stat().st_mtime_ns for path in (fresh.folder / "results").rglob("*")}
     assert fresh.folder / "results/tiny/.datasets/mine.json" in before
-    assert fresh.planned("all")["generate"] == 3  # from what was kept
+    assert fresh.planned("all")["generate"] == 6  # from what was kept
     metadata.write_text("[]\n")
     assert "the line is no mapping" in fresh.snakemake("--dry-run", "all", fails=True)
     after = {path: path.stat().st_mtime_ns for path in (fresh.folder / "results").rglob("*")}

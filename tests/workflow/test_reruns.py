@@ -11,7 +11,7 @@ TRACES = ("results/tiny/traces/tiny/pairs/uniform/0.zarr",)
 PREVIEWS = ("results/tiny/previews/tiny/pairs/uniform/0.zarr",)
 END = '"""\n'  # of a module's docstring
 ADDED = f"{END}\nADDED = 1\n"
-COLUMNS = 'columns=(*KEYS, "prediction", "region", "band", "recovered"'  # of rq1_recovery
+COLUMNS = 'columns=(*KEYS, "masks", "prediction", "region", "band", "recovered"'  # of rq1_recovery
 TRACED = {"generate": 1}
 FIGURED = {"recover": 3, "merge_table": 1, "summarise": 1, "test_claims": 1, "all": 1}
 FIGURED |= {"plot_rq1_recovery": 1}

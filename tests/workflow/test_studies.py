@@ -27,6 +27,14 @@ def test_study_file_of_a_user_runs_only_its_own(fresh):
     assert "measure_convergence" not in printed  # it is asked for by its own target
 
 
+def test_the_full_study_is_planned_with_its_films(fresh):
+    config = str(ROOT / "config" / "full.yaml")
+    jobs = planned(fresh.snakemake("--dry-run", "--configfile", config, "--", "all", "film"))
+    assert jobs["compose"] == 1  # for all samplings and batches
+    assert jobs["generate"] == jobs["ground"] == 2 * 2 * 4
+    assert jobs["draw_film"] == 2 * 6  # a dataset and method each, on its first sampling
+
+
 def test_the_papers_study_is_planned(fresh):
     shutil.copy(ROOT / "config" / "paper_prompts.tsv", fresh.folder / "config")
     text = (ROOT / "config" / "paper.yaml").read_text()

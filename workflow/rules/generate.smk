@@ -4,6 +4,7 @@
 rule generate:
     input:
         fetched("models", "{model}"),
+        scenes_of,
     output:
         directory("<traces>"),
     log:

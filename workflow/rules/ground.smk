@@ -6,6 +6,7 @@ rule ground:
         traces="<traces>",
         previews="<previews>",
         fetched=fetched("ground"),
+        scenes=scenes_of,
     output:
         directory("<masks>"),
     log:
@@ -20,9 +21,9 @@ rule ground:
         mem="4GB",
         runtime="1h",
     params:
-        ground=spec("ground"),
+        ground=ground_of,
         truth=true_masks,
-        files=lambda wildcards: digests.masks(true_masks(wildcards)),
+        files=mask_files,
         code=code("pictures.ground"),
     script:
         "../scripts/ground.py"

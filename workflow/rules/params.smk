@@ -48,31 +48,6 @@ def at_hand(wildcards):
     return {name: with_folder(entry) for name, entry in config["models"].items()}
 
 
-def prompts_in_batch(wildcards):
-    """What generation needs of a batch's prompts, with digests of the pictures they name."""
-    records = PLAN.prompts_in_batch(wildcards.dataset, wildcards.batch)
-    return [
-        record | {"picture": digests.picture(record["image"])} if "image" in record else record
-        for record in records
-    ]
-
-
-def generation_of(wildcards):
-    """Settings that a job's traces depend on."""
-    return PLAN.generation_of(wildcards.dataset, wildcards.sampling)
-
-
-def generation_code(wildcards):
-    """Digest of the code that traces a dataset: pictures take the denoiser, prompts do not."""
-    pictures = [] if PLAN.generates(wildcards.dataset) else ["tracing.real_pictures"]
-    return code("tracing.generate", "tracing.call", *pictures)
-
-
-def true_masks(wildcards):
-    """Folder of masks, or picture with boxes, of each prompt of a batch that has them."""
-    return PLAN.true_masks(wildcards.dataset, wildcards.batch)
-
-
 def method_entry(wildcards):
     """A method's entry without where it is used."""
     return PLAN.method_entry(wildcards.method)

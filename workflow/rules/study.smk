@@ -17,7 +17,7 @@ ready(
 from stepscope.models import checks as model_checks
 from stepscope.study import config as study_config
 from stepscope.study import control_checks, method_checks, model_files, region_checks
-from stepscope.study.datasets import published
+from stepscope.study.datasets import composed, published
 from stepscope.study.plan import Plan
 
 # The repository, for shipped models; of a remote module it is a URL, where no folder is found.
@@ -59,7 +59,12 @@ def checked_study():
     prompts = published.read_all(config["datasets"], kept, code("study.datasets.published"))
     study_config.check_pictures(config, prompts, where)
     control_checks.check_controls(config, prompts, where)
-    region_checks.check_regions(config["ground"], prompts, folder_at, where)
+    sought = {
+        name: records
+        for name, records in prompts.items()
+        if not composed.is_exact(config["datasets"][name])
+    }
+    region_checks.check_regions(config["ground"], sought, folder_at, where)
     return where, prompts
 
 

@@ -70,6 +70,7 @@ def test_samples_are_read_by_prompt_and_seed_and_left_out_without_a_map(rng, tmp
     assert sample["map"].sizes == {"step": 4, "word": 3, "map_y": 4, "map_x": 4}
     assert sample["mask"].mean() == 0.5  # the subject's half; a word without a role does not count
     assert np.array_equal(sample["image"], xr.open_zarr(paths["previews"])["image"][1])
+    assert "error" not in sample
     (flat,) = load_samples(records, *stores, "df_cam_word")
     assert flat["map"].sizes == {"step": 4, "map_y": 4, "map_x": 4}
 

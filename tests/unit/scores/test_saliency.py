@@ -39,13 +39,78 @@ def test_rank_correlation_is_spearmans(rng):
     assert np.isnan(saliency.rank_correlation(np.ones((SIDE, SIDE)), second[0]))
 
 
-def partial(map_, edges, objects=REGION):
-    found = saliency.scores(
-        xr.DataArray(map_[None, None], dims=("sample", "step", "y", "x")),
-        objects[None].astype(float),
-        edges[None],
+def scored(of_steps, edges, objects=REGION, errors=None):
+    """Scores by name (step,) of the maps (step, y, x) of one sample."""
+    stored, wrong = (
+        None if values is None else xr.DataArray(values[None], dims=("sample", "step", "y", "x"))
+        for values in (of_steps, errors)
     )
-    return found["detail_partial"].item()
+    found = saliency.scores(stored, objects[None].astype(float), edges[None], wrong)
+    return {str(name): values.to_numpy()[0] for name, values in found.items()}
+
+
+def partial(map_, edges, objects=REGION):
+    return scored(map_[None], edges, objects)["detail_partial"].item()
+
+
+def test_masses_of_the_three_regions_are_told_apart(rng):
+    regions = split(REGION.astype(float))
+    for region, name in zip(regions, ("semantic", "background", "border"), strict=True):
+        found = scored(region[None].astype(float), rng.random((8, 8)))
+        for other in ("semantic", "background", "border"):
+            expected = 1 / region.mean() if other == name else 0
+            assert found[f"{other}_mass"].item() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("side", "off", "found"),
+    [(8, 0, 1), (8, 1, 1), (8, 2, 0), (16, 1, 1), (16, 2, 0), (64, 4, 1), (64, 5, 0)],
+)
+def test_pointing_may_miss_by_fifteen_pixels_of_224(side, off, found, rng):
+    objects, map_ = np.zeros((2, side, side))
+    objects[2:4, 2:4] = 1
+    map_[2, 3 + off] = 1
+    score = scored(map_[None], rng.random((side, side)), objects)
+    assert score["pointing"].item() == found
+    assert score["tolerance"].item() == {8: 1, 16: 1, 64: 4}[side]
+
+
+@pytest.mark.parametrize("objects", [np.zeros((8, 8)), np.ones((8, 8)), np.full((8, 8), np.nan)])
+def test_nothing_is_pointed_at_where_no_object_is_or_nothing_else(objects, rng):
+    maps_ = rng.random((1, 8, 8))
+    assert np.isnan(scored(maps_, rng.random((8, 8)), objects)["pointing"].item())
+    assert np.isnan(scored(-maps_, rng.random((8, 8)))["pointing"].item())  # nothing is salient
+
+
+def test_a_corrected_correlation_is_that_of_the_map_without_its_error(rng):
+    objects = np.zeros((16, 16))
+    objects[2:10, 3:12] = 1
+    detail, own = rng.normal(size=(2, 16, 16))
+    truth = 3 * objects + detail + own
+    error = rng.uniform(0.5, 1.5, (16, 16))
+    errors = np.broadcast_to(error, (400, 16, 16))
+    halves = [truth + np.sqrt(2) * error * rng.normal(size=errors.shape) for _ in range(2)]
+    found = scored((halves[0] + halves[1]) / 2, detail, objects, errors)
+    assert found["detail_partial"].mean() < 0.85 * partial(truth, detail, objects)
+    assert found["detail_corrected"].mean() == pytest.approx(
+        partial(truth, detail, objects), rel=0.03
+    )
+    # Spearman and Brown's, of the two halves
+    given = saliency.controls(objects)
+    left = [saliency._residual(h.reshape(400, -1) - h.mean((1, 2))[:, None], given) for h in halves]
+    of_halves = np.mean([np.corrcoef(*pair)[0, 1] for pair in zip(*left, strict=True)])
+    expected = 2 * of_halves / (1 + of_halves)
+    assert found["detail_reliability"].mean() == pytest.approx(expected, rel=0.02)
+
+
+def test_what_is_mostly_error_or_has_none_stated_is_not_corrected(rng):
+    map_, edges = rng.normal(size=(2, 8, 8))
+    assert np.isnan(scored(map_[None], edges)["detail_corrected"].item())
+    noisy = scored(map_[None], edges, errors=np.full((1, 8, 8), 2.0))
+    assert noisy["detail_reliability"].item() < 0
+    assert np.isnan(noisy["detail_corrected"].item())
+    exact = scored(map_[None], edges, errors=np.zeros((1, 8, 8)))
+    assert exact["detail_corrected"].item() == exact["detail_partial"].item()
 
 
 def test_detail_given_the_objects_is_no_mass_on_objects(rng):
@@ -93,7 +158,7 @@ def test_maps_without_any_mask_have_no_detail_given_the_objects(rng):
 
 def test_random_maps_have_no_detail_given_the_objects(rng):
     edges = REGION + rng.normal(size=(8, 8))
-    found = [partial(rng.normal(size=(8, 8)), edges) for _ in range(200)]
+    found = scored(rng.normal(size=(200, 8, 8)), edges)["detail_partial"]
     assert abs(np.mean(found)) < 3 / np.sqrt(200 * 60)
 
 
@@ -109,6 +174,5 @@ def test_saliency_table_scores_constant_maps_as_nan_and_skips_what_has_no_map(rn
     assert tuple(frame.columns) == TABLES["rq1_saliency"].columns
     assert len(frame) == 7
     of_constant = frame[(frame["seed"] == 0) & (frame["step"] == 1)]
-    scored = ["semantic_mass", "detail_correlation", "detail_partial"]
-    assert of_constant[scored].isna().all(axis=None)
+    assert of_constant[list(TABLES["rq1_saliency"].quantities)].isna().all(axis=None)
     assert frame.drop(of_constant.index)["semantic_mass"].notna().all()

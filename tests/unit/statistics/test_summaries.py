@@ -21,7 +21,7 @@ def saliency(prompts=10, seeds=2):
         for p in range(prompts) for s in range(seeds) for k in (1, 2)
         for method, level in (("df_rise", 2.0), ("random", 1.0), ("centre", 2.5))
     ]  # fmt: skip
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows).reindex(columns=TABLES["rq1_saliency"].columns)
 
 
 def test_seeds_are_averaged_first_and_methods_paired_by_prompt():

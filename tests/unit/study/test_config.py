@@ -5,7 +5,7 @@ import yaml
 
 from stepscope.models.noise_levels import check_samplings
 from stepscope.study.config import check, check_folders, check_pictures, check_references
-from stepscope.study.datasets import prompt_table
+from stepscope.study.datasets import prompt_table, published
 from stepscope.study.method_checks import check_methods
 from support.package import ROOT, source
 
@@ -88,6 +88,21 @@ def test_the_papers_study_is_valid():
     assert all(row["roles"] for row in rows)
 
 
+def test_the_full_study_is_valid_and_as_large_as_it_says():
+    config = yaml.safe_load((ROOT / "config/full.yaml").read_text())
+    check(config, SCHEMA, "full.yaml")
+    check_references(config, "full.yaml")
+    check_methods(config["explain"], source, "full.yaml")
+    assert config["explain"]["df_rise"]["error"] < 0.01
+    for records in published.read_all(config["datasets"], "results/full/.datasets", "1").values():
+        assert len({record["prompt"] for record in records}) >= 64
+        assert len({tuple(record["seeds"]) for record in records}) >= 64
+    default = yaml.safe_load((ROOT / "config/config.yaml").read_text())
+    assert config["explain"].keys() <= default["explain"].keys()
+    for key in ("models", "samplings", "guidance"):
+        assert config[key] == default[key]
+
+
 @pytest.mark.parametrize("name", ["sd14", "sd21", "sdxl", "pixart", "sd3"])
 def test_every_preset_is_a_valid_entry_of_models(name):
     presets = yaml.safe_load((ROOT / "config/presets.yaml").read_text())
@@ -142,6 +157,9 @@ def test_forward_batch_may_be_chosen():
         ({"datasets": {"d": {"prompts": "p.tsv", "coco": "c.json"}}}, "is not one source: prompts"),
         ({"datasets": {"d": {"visual_genome": "r.json", "split": "x"}}}, "is not one source"),
         ({"datasets": {"d": {"images": "i", "split": "train"}}}, "is not one source"),
+        ({"datasets": {"d": {"scenes": 0}}}, "datasets/d/scenes: 0 is less than"),
+        ({"datasets": {"d": {"scenes": 3, "images": "i"}}}, "is not one source"),
+        ({"datasets": {"d": {"prompts": "p.tsv", "seed": 1}}}, "is not one source"),
         (
             {"datasets": {"d": {"coco": "c.json", "limt": 3}}},
             "datasets/d/limt: the key is not known",

@@ -94,8 +94,9 @@ def _is_at(path: Path, descriptor: int) -> bool:
 
 def _key(inputs: Sequence[str], made_from: Mapping[str, Any]) -> str:
     """Digest of a job's values and of the state of its inputs."""
-    files = [Path(path) for path in inputs]
-    states = [(path / "zarr.json" if path.is_dir() else path).stat() for path in files]
+    stores = [Path(path, "zarr.json") for path in inputs]
+    files = [store if store.is_file() else store.parent for store in stores]
+    states = [path.stat() for path in files]
     read = [(path, at.st_size, at.st_mtime_ns) for path, at in zip(inputs, states, strict=True)]
     text = json.dumps([read, made_from], sort_keys=True, default=repr)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

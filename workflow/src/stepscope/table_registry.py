@@ -11,6 +11,10 @@ KEYS = (*SAMPLE, *STEP)
 WORD = ("word", "word_index", "role", "method")
 GAME = ("method", "similarity", "game", "substrate", "score")
 VARIANCES = ("variance_low", "variance_mid", "variance_high")
+SALIENCY = (
+    *("semantic_mass", "background_mass", "border_mass", "pointing"),
+    *("detail_correlation", "detail_partial", "detail_reliability", "detail_corrected"),
+)
 INTERVAL = ("n", "noises", "missing", "estimate", "ci_low", "ci_high")
 
 
@@ -19,9 +23,10 @@ class Table:
     """A table of measurements.
 
     `question` is the target that makes it. A row of its summary is about model, dataset, sampling
-    and `groups`; `quantities` are the numbers that are summarised, `paired` says whether
-    methods are also compared with the baselines, `courses` which quantities are also compared
-    with the step before, and `pooled` which are also averaged over steps.
+    and `groups`; `quantities` are the numbers that are summarised, `paired` says whether methods
+    are also compared with the baselines, `courses` which quantities are also compared with the step
+    before, `pooled` which are also averaged over steps, and `null` names the prediction with which
+    the others are compared.
     """
 
     question: str
@@ -31,20 +36,22 @@ class Table:
     paired: bool = False
     courses: tuple[str, ...] = ()
     pooled: tuple[str, ...] = ()
+    null: str = ""
 
 
 TABLES = {
     "rq1_recovery": Table(
         question="rq1",
-        columns=(*KEYS, "prediction", "region", "band", "recovered"),
-        groups=(*STEP, "prediction", "region", "band"),
+        columns=(*KEYS, "masks", "prediction", "region", "band", "recovered"),
+        groups=(*STEP, "masks", "prediction", "region", "band"),
         quantities=("recovered",),
+        null="gaussian",
     ),
     "rq1_saliency": Table(
         question="rq1",
-        columns=(*KEYS, "method", "semantic_mass", "detail_correlation", "detail_partial"),
-        groups=(*STEP, "method"),
-        quantities=("semantic_mass", "detail_correlation", "detail_partial"),
+        columns=(*KEYS, "masks", "method", "tolerance", *SALIENCY),
+        groups=(*STEP, "masks", "method"),
+        quantities=SALIENCY,
         paired=True,
         courses=("semantic_mass", "detail_partial"),
     ),
@@ -92,8 +99,8 @@ TABLES = {
     ),
     "rq2_grounding": Table(
         question="rq2",
-        columns=(*KEYS, *WORD, "pointing", "iou", "average_precision", "mass"),
-        groups=(*STEP, "role", "method"),
+        columns=(*KEYS, "masks", *WORD, "pointing", "iou", "average_precision", "mass"),
+        groups=(*STEP, "masks", "role", "method"),
         quantities=("pointing", "iou", "average_precision", "mass"),
         paired=True,
     ),
@@ -141,6 +148,7 @@ WHOLE = {
 }
 NUMBERS = {
     *("seed", "word_index", "move", "changed", "depth", "normalised", "p_value", *STEP, *INTERVAL),
+    "tolerance",
     *("without_objects", "at_chance", "with_centre"),
     *("onset_step", "onset_timestep", "onset_log_snr", "relevance_minmax"),
     *(name for table in TABLES.values() for name in table.quantities),

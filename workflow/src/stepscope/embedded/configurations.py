@@ -60,7 +60,7 @@ class Space:
             same = rows[:, self.parts.index("object")] == rows[:, self.parts.index(SECOND)]
             return np.where(same, -np.inf, 0.0)
         size = rows[:, self.parts.index("size")]
-        jitter = np.array([scenes.JITTERS[name] for name in scenes.SIZES])[size]
+        jitter = np.array([scenes.JITTERS[name] for name in scenes.FAMILIES["size"]])[size]
         places = rows[:, [self.parts.index(part) for part in ("0 row", "0 column")]] - MOST
         inside = (abs(places) <= jitter[:, None]).all(1)
         return np.where(inside, -2 * np.log(2.0 * jitter + 1), -np.inf)

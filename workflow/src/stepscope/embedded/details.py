@@ -9,23 +9,9 @@ from functools import cache
 import numpy as np
 
 from stepscope.embedded.spec import Spec
+from stepscope.embedded.vocabulary import FRAMES, MARKS, TINTS
 
 SIDE = 64  # of a scene, in pixels
-FRAMES = {
-    "white": (250, 250, 250),
-    "black": (40, 40, 44),
-    "brown": (128, 84, 52),
-    "silver": (196, 200, 208),
-}
-TINTS = {
-    "golden": (214, 170, 40),
-    "teal": (20, 130, 130),
-    "crimson": (170, 20, 50),
-    "ivory": (252, 248, 226),
-}
-MARKS = ("ring", "cross", "dot", "square")
-SEALS = ("bar", "arrow", "zigzag", "triangle")
-
 FRAME_WIDTH = 2  # pixels, as all sizes and places
 MARK_SIDE, MARK_PLACE = 9, 3
 SEAL_SIDE, SEAL_PLACE = 10, 51

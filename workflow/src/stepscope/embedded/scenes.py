@@ -1,6 +1,5 @@
 """Composed scenes whose truth is known: picture, caption, roles and an exact mask per word."""
 
-import zlib
 from dataclasses import dataclass
 from functools import cache
 
@@ -8,46 +7,14 @@ import numpy as np
 
 from stepscope.embedded import captions, details
 from stepscope.embedded.spec import Spec
-from stepscope.embedded.sprites import CODEPOINTS, sprite
+from stepscope.embedded.sprites import sprite
+from stepscope.embedded.vocabulary import DETAILS, FAMILIES, OBJECTS, PALETTE, held_out
 
 SIDE = details.SIDE
-OBJECTS = tuple(CODEPOINTS)
-# Background colours: clear, softer than the artwork, and far from each other.
-PALETTE = {
-    "red": (226, 92, 92),
-    "orange": (242, 160, 78),
-    "yellow": (246, 226, 112),
-    "green": (120, 194, 112),
-    "blue": (96, 150, 232),
-    "purple": (160, 112, 206),
-    "pink": (250, 174, 206),
-    "gray": (160, 162, 166),
-}
-COLOURS = tuple(PALETTE)
-TEXTURES = ("plain", "striped", "dotted", "checkered")
-SIZES = ("big", "small")
-RELATIONS = ("above", "next to")
-
 BIG, SMALL, PAIRED = 42, 26, 29  # longer side of a sprite in pixels
 JITTERS = {"big": 3, "small": 4, None: 1}  # pixels by which sprites move
 TINGE = 0.012  # standard deviation of a shift of the background's colour, of values in 0..1
 PERIOD = 16  # pixels of the textures: four latent cells
-HELD_OUT = 8  # one combination in so many never occurs in training
-
-
-# Concepts of every family, in the order of the families' scale in a picture.
-FAMILIES: dict[str, tuple[str, ...]] = {
-    "relation": RELATIONS,
-    "size": SIZES,
-    "object": OBJECTS,
-    "colour": COLOURS,
-    "texture": TEXTURES,
-    "frame": tuple(details.FRAMES),
-    "tint": tuple(details.TINTS),
-    "mark": details.MARKS,
-    "seal": details.SEALS,
-}
-DETAILS = ("frame", "tint", "mark", "seal")
 
 
 def concepts(spec: Spec, family: str) -> tuple[str, ...]:
@@ -77,17 +44,6 @@ class Scene:
     def objects(self) -> tuple[str, ...]:
         """Names of the objects, the subject first."""
         return self.spec.objects
-
-
-def _drawn(*parts: str) -> bool:
-    return zlib.crc32("|".join(parts).encode()) % HELD_OUT == 0
-
-
-def held_out(spec: Spec) -> bool:
-    """Whether the scene holds a combination that training never shows."""
-    if len(spec.objects) == 2 and _drawn(*sorted(spec.objects)):
-        return True
-    return any(_drawn(name, spec.colour, spec.texture) for name in spec.objects)
 
 
 def random_spec(rng: np.random.Generator) -> Spec:
@@ -190,6 +146,17 @@ def compose(
     rng = _generator(seed, split)
     spec = spec or draw(rng, split)
     caption, named = random_caption(spec, rng)
+    picture, masks, boxes = rendered(spec, rng, strength)
+    return Scene(picture, caption, captions.roles(spec, named), masks, spec, named, boxes)
+
+
+def rendered(
+    spec: Spec, rng: np.random.Generator, strength: details.Strength = details.WORLD
+) -> tuple[np.ndarray, dict[str, np.ndarray], tuple]:
+    """Picture uint8 (64, 64, 3) of a specification at places, tinge and grain drawn from `rng`.
+
+    Also the exact mask (64, 64) bool of each concept that covers pixels, and the sprites' boxes.
+    """
     tinge = rng.normal(0, TINGE, 3)
     picture, coverage, boxes = paint(spec, moves(spec, rng), tinge)
     picture = picture + details.grain(rng, strength.grain)
@@ -201,12 +168,4 @@ def compose(
     masks[spec.texture] = masks[spec.colour] = ~shapes.any(0)
     masks[spec.frame], masks[spec.seal] = covered["frame"] >= 0.5, covered["seal"] >= 0.5
     masks[spec.tint] = masks[spec.mark] = covered["mark"] >= 0.5
-    return Scene(
-        (picture.clip(0, 1) * 255).round().astype(np.uint8),
-        caption,
-        captions.roles(spec, named),
-        masks,
-        spec,
-        named,
-        boxes,
-    )
+    return (picture.clip(0, 1) * 255).round().astype(np.uint8), masks, boxes

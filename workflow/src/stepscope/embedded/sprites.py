@@ -8,33 +8,8 @@ import numpy as np
 import resvg_py
 from PIL import Image, ImageFilter
 
-# Objects that differ in silhouette and, where the palette allows, in main colour.
-CODEPOINTS = {
-    "heart": "2764",
-    "mushroom": "1F344",
-    "book": "1F4D5",
-    "gift": "1F381",
-    "ball": "1F3C0",
-    "pumpkin": "1F383",
-    "fox": "1F98A",
-    "star": "2B50",
-    "sun": "2600",
-    "moon": "1F319",
-    "crown": "1F451",
-    "tree": "1F333",
-    "frog": "1F438",
-    "cactus": "1F335",
-    "drop": "1F4A7",
-    "diamond": "1F48E",
-    "shirt": "1F455",
-    "grape": "1F347",
-    "umbrella": "2602",
-    "pig": "1F437",
-    "panda": "1F43C",
-    "bear": "1F43B",
-    "hat": "1F3A9",
-    "ghost": "1F47B",
-}
+from stepscope.embedded.vocabulary import CODEPOINTS
+
 SUPERSAMPLE = 8
 OUTLINE = 1.0  # pixels of white around a sprite, so that it stands out from every background
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from stepscope.embedded import details, scenes
+from stepscope.embedded import details, scenes, vocabulary
 from stepscope.embedded.sprites import sprite
 
 
@@ -79,7 +79,7 @@ def _best_objects(picture: np.ndarray, sides: Sequence[int], count: int) -> tupl
 @cache
 def _backdrops() -> tuple[list[tuple[str, str]], np.ndarray]:
     """Colour and texture of every backdrop, and the backdrops (n, 64, 64, 3)."""
-    names = [(colour, texture) for colour in scenes.COLOURS for texture in scenes.TEXTURES]
+    names = [(colour, texture) for colour in vocabulary.COLOURS for texture in vocabulary.TEXTURES]
     return names, np.stack([scenes.backdrop(*pair) for pair in names])
 
 
@@ -105,15 +105,18 @@ def read_colour(pictures: np.ndarray) -> list[str]:
     """
     tones = np.stack(
         [
-            [scenes.backdrop(colour, texture).reshape(-1, 3).mean(0) for texture in scenes.TEXTURES]
-            for colour in scenes.COLOURS
+            [
+                scenes.backdrop(colour, texture).reshape(-1, 3).mean(0)
+                for texture in vocabulary.TEXTURES
+            ]
+            for colour in vocabulary.COLOURS
         ]
     )
     border = details.frame_coverage() == 0
     border[6:-6, 6:-6] = False
     medians = np.median(np.asarray(pictures, np.float32)[:, border] / 255, axis=1)
     distance = np.square(medians[:, None, None] - tones).sum(-1).min(-1)
-    return [scenes.COLOURS[i] for i in distance.argmin(1)]
+    return [vocabulary.COLOURS[i] for i in distance.argmin(1)]
 
 
 def read_details(pictures: np.ndarray) -> dict[str, list[str]]:

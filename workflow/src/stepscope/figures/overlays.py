@@ -19,6 +19,7 @@ def overlay_colours() -> ListedColormap:
 
 
 OVERLAY, SIGNED = overlay_colours(), Normalize(-1, 1)
+QUANTILE = 0.98  # of a map's magnitudes, which stands for the strongest colour
 
 
 def picture(axes: Axes, image: np.ndarray) -> None:
@@ -28,13 +29,36 @@ def picture(axes: Axes, image: np.ndarray) -> None:
     axes.spines[:].set_visible(False)
 
 
-def overlaid(axes: Axes, image: np.ndarray, saliency: np.ndarray, mask: np.ndarray) -> None:
-    """Show a picture in grey, over it a map (y, x) divided by its largest magnitude, an outline."""
+def greyed(image: np.ndarray) -> np.ndarray:
+    """Make a picture (y, x, rgb) u1 grey, f8 in 0..1, so light that a map's colours carry."""
     # ITU-R BT.601, in integers: the last bits of a product of floats depend on how memory lies
     grey = image.astype(np.int64) @ [299, 587, 114] / 255_000
-    grey = 0.5 + 0.5 * grey  # lightened, so that the map's colours carry
-    picture(axes, np.repeat(grey[..., None], 3, axis=-1))
-    scaled = saliency / max(np.nanmax(np.abs(saliency)), np.finfo(np.float32).tiny)
+    return np.repeat((0.5 + 0.5 * grey)[..., None], 3, axis=-1)
+
+
+def magnitude(saliency: np.ndarray) -> float:
+    """Compute what a map (y, x) is divided by: a quantile of its magnitudes, which no pixel sets.
+
+    The largest one where so few cells are not zero that the quantile is.
+    """
+    values = np.abs(saliency[np.isfinite(saliency)])
+    robust = np.quantile(values, QUANTILE) if values.size else 0
+    return robust or max(values.max(initial=0), np.finfo(np.float32).tiny)
+
+
+def overlaid(
+    axes: Axes,
+    image: np.ndarray,
+    saliency: np.ndarray,
+    mask: np.ndarray,
+    scale: float | None = None,
+) -> None:
+    """Show a picture in grey, over it a map (y, x) divided by `scale`, and an outline.
+
+    Without a scale it is the map's own `magnitude`; beyond it the colour is that of 1.
+    """
+    picture(axes, greyed(image))
+    scaled = saliency / (scale or magnitude(saliency))
     axes.imshow(scaled, extent=(0, 1, 1, 0), cmap=OVERLAY, norm=SIGNED, interpolation="bilinear")
     outlined(axes, mask)
 
@@ -53,10 +77,16 @@ def map_bar(method: str, width: float) -> plotting.Part:
     def draw(figure: SubFigure) -> None:
         axes = figure.subplots()
         name = plotting.METHODS.get(method, method)
-        label = f"{name} map divided by its largest magnitude (white line: the objects' outline)"
+        scale = f"the {100 * QUANTILE:.0f}th percentile of its magnitudes"
+        label = f"{name} map divided by {scale} (white line: the objects' outline)"
         mappable = mpl.cm.ScalarMappable(SIGNED, OVERLAY)
         bar = figure.colorbar(
-            mappable, cax=axes, orientation="horizontal", label=label, ticks=[-1, -0.5, 0, 0.5, 1]
+            mappable,
+            cax=axes,
+            orientation="horizontal",
+            label=label,
+            ticks=[-1, -0.5, 0, 0.5, 1],
+            extend="both",
         )
         axes.set_facecolor("0.85")
         axes.set_box_aspect(0.025)

@@ -14,6 +14,7 @@ from stepscope.figures.samples import steps_with_map
 RECOVERY = [*plotting.STEPS, "prediction", "region", "band", "recovered"]  # of rq1_recovery
 BANDS = {"low": "low frequencies", "mid": "middle frequencies", "high": "high frequencies"}
 NULL = "gaussian"  # the prediction that knows no objects
+ROWS = ("guided\nprediction", "map over it", "its standard\nerror")  # of maps over time
 LINEAR = 1e-3  # a nat; smaller shares are drawn on a linear scale, larger ones on a logarithmic
 REGIONS = {"object": "object", "border": "border (one latent cell)", "background": "background"}
 
@@ -22,8 +23,9 @@ REGIONS = {"object": "object", "border": "border (one latent cell)", "background
 def maps_over_time(samples: Sequence[xr.Dataset], method: str, columns: int = 6) -> Figure:
     """Draw guided predictions at increasing steps, the method's maps over them and the outline.
 
-    A sample (see `samples.load_samples`) has two rows: predictions above, maps below, its final
-    picture at the right; at most `columns` steps with a map are shown, evenly chosen.
+    A sample (see `samples.load_samples`) has two rows, predictions above maps, and below them one
+    of the maps' standard errors where it has any, in the same colours and on each map's scale; its
+    final picture is at the right. At most `columns` steps with a map are shown, evenly chosen.
     """
     if not samples:
         return plotting.stacked([])
@@ -38,10 +40,12 @@ def maps_over_time(samples: Sequence[xr.Dataset], method: str, columns: int = 6)
             title = f"{text.caption(sample, samples)} (seed {sample.attrs['seed']})"
             title = text.wrapped(title, 14 * shown)
             block.suptitle(title, x=0.02, ha="left", fontsize=8)
-            _strip(block.subplots(2, shown), sample, steps)
+            _strip(block.subplots(lines, shown), sample, steps)
 
+    lines = 3 if any("error" in sample for sample in samples) else 2
     rows = [slice(start, start + abreast) for start in range(0, len(samples), abreast)]
-    parts = [plotting.Part("", partial(draw, row), width, 2.75) for row in rows]
+    height = 0.6 + 1.075 * lines
+    parts = [plotting.Part("", partial(draw, row), width, height) for row in rows]
     return plotting.stacked([*parts, overlays.map_bar(method, width)])
 
 
@@ -53,22 +57,28 @@ def _steps(sample: xr.Dataset, columns: int) -> np.ndarray:
 
 
 def _strip(grid: np.ndarray, sample: xr.Dataset, steps: np.ndarray) -> None:
-    """Draw one sample into two rows of axes."""
+    """Draw one sample into two or three rows of axes."""
     mask, final = sample["mask"].to_numpy(), sample["image"].to_numpy()
-    for (above, below), step in zip(grid.T, steps, strict=False):
+    for (above, below, *lowest), step in zip(grid.T, steps, strict=False):
         at_step = sample.sel(step=step)
         image = at_step["preview"].sel(prediction="guided").to_numpy()
+        saliency = at_step["map"].to_numpy()
         overlays.picture(above, image)
         above.set_title(f"step {step}\nlog-SNR {float(at_step['log_snr']):+.1f}")
-        overlays.overlaid(below, image, at_step["map"].to_numpy(), mask)
+        overlays.overlaid(below, image, saliency, mask)
+        if "error" in sample:
+            scale = overlays.magnitude(saliency)
+            overlays.overlaid(*lowest, image, at_step["error"].to_numpy(), mask, scale)
     for axes in grid[:, len(steps) : -1].flat:
         axes.set_visible(False)
-    for axes in grid[:, -1]:
+    for axes in grid[2:, -1]:
+        axes.set_visible(False)
+    for axes in grid[:2, -1]:
         overlays.picture(axes, final)
     overlays.outlined(grid[1, -1], mask)
     grid[0, -1].set_title("final picture")
-    grid[0, 0].set_ylabel("guided\nprediction")
-    grid[1, 0].set_ylabel("map over it")
+    for axes, label in zip(grid[:, 0], ROWS, strict=False):
+        axes.set_ylabel(label)
 
 
 @plotting.styled
@@ -92,8 +102,9 @@ def recovery(table: pd.DataFrame, draws: int, confidence: float, seed: int) -> F
             counts.append(means)
         for axes, band in zip(grid[0], BANDS, strict=True):
             axes.set_title(BANDS[band], fontweight="bold")
-        for axes in grid[-1]:
+        for axes in grid.flat:  # the rows are too many for one axis at their end
             plotting.log_snr_axis(axes)
+            axes.tick_params(labelbottom=True)
         figure.supylabel("share of the picture recovered per nat of log-SNR", fontsize=8)
         count = text.counted(pd.concat(counts))
         figure.legend(
@@ -106,7 +117,7 @@ def recovery(table: pd.DataFrame, draws: int, confidence: float, seed: int) -> F
 
     return plotting.stacked(
         [
-            plotting.Part(title, partial(draw, rows), 7.2, 1.75 * len(_shown(rows)) + 0.9)
+            plotting.Part(title, partial(draw, rows), 7.2, 2.1 * len(_shown(rows)) + 0.7)
             for title, rows in plotting.groups(plotting.compact(table))
         ]
     )

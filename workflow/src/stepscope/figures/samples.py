@@ -25,7 +25,8 @@ def load_samples(
 
     preview (step, prediction, y, x, rgb) u1; image (image_y, image_x, rgb) u1; mask (mask_y,
     mask_x) in [0, 1], the union of the subject and the objects; map (step, map_y, map_x), reduced
-    as `maps.flat` does, or (step, word, map_y, map_x) of a map `per_word`; attrs are the record's.
+    as `maps.flat` does, or (step, word, map_y, map_x) of a map `per_word`; error, the standard
+    error of a map that has one and is not reduced; attrs are the record's.
     """
     samples = []
     for record, *paths in zip(records, previews, masks, maps, strict=True):
@@ -42,6 +43,9 @@ def load_samples(
                 map=values.drop_vars(["word_text", "word_role"], errors="ignore"),
                 mask=(("mask_y", "mask_x"), np.nan_to_num(objects)),
             )
+            error = saliency.get(f"{method}_se")
+            if error is not None and error.dims == saliency[method].dims == ("step", "y", "x"):
+                sample["error"] = error.rename(y="map_y", x="map_x")
             samples.append(sample.assign_attrs({key: record[key] for key in KEYS}))
     return samples
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import xarray as xr
-from scipy.ndimage import binary_dilation
+from scipy.ndimage import binary_dilation, distance_transform_edt
 
 from stepscope.language import OBJECTS, is_thing
 
@@ -48,3 +48,8 @@ def split(mask: np.ndarray) -> np.ndarray:
     inside = mask >= 0.5
     border = binary_dilation(inside, np.ones((3, 3))) & ~inside
     return np.stack([inside, ~inside & ~border, border]) & np.isfinite(mask)
+
+
+def within(inside: np.ndarray, cells: float) -> np.ndarray:
+    """Cells (h, w) bool at most so far from one that is inside (h, w), centre to centre."""
+    return inside.any() & (distance_transform_edt(~inside) <= cells)

@@ -14,7 +14,7 @@ from stepscope.pictures import regions
 from stepscope.scores import saliency
 from stepscope.store import tables
 from stepscope.store.coordinates import word_coordinates
-from stepscope.store.maps import flat, open_masks, read_methods
+from stepscope.store.maps import flat, ground_of, open_masks, read_methods
 from stepscope.store.traces import open_trace
 
 BINS = 256  # of the histogram behind Otsu's threshold, as scikit-image has them
@@ -164,7 +164,7 @@ def write_grounding(
 
     A method without words has one map a step, which is held against every word's region.
     """
-    tree = open_trace(traces)
+    tree, keys = open_trace(traces), keys | {"masks": ground_of(masks)}
     stored = read_methods(maps, baselines.NAMES)
     of_words = {name: values for name, values in stored.items() if "word" in values.dims}
     maps_of_method = baselines.maps(tree, seed) | flat(stored) | of_words

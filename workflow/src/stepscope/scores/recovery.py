@@ -11,7 +11,7 @@ from stepscope.diffusion.levels import levels
 from stepscope.pictures.regions import REGIONS, object_mask, onto, split
 from stepscope.scores import gaussian_null
 from stepscope.store import tables
-from stepscope.store.maps import open_masks
+from stepscope.store.maps import ground_of, open_masks
 from stepscope.store.moments import read_moments
 from stepscope.store.traces import (
     Recorded,
@@ -154,5 +154,5 @@ def write_recovery(
     path: str, *, traces: str, masks: str, moments: str, keys: dict[str, str]
 ) -> None:
     """Write a batch's part of rq1_recovery."""
-    tree = open_trace(traces)
+    tree, keys = open_trace(traces), keys | {"masks": ground_of(masks)}
     tables.write(path, recovery_table(tree, open_masks(masks), read_moments(moments), keys))

@@ -9,13 +9,16 @@ from stepscope.table_registry import INTERVAL, KEYS, SAMPLE, STEP, TABLES
 BASELINES = ("random", "centre", "edge")
 
 
-def against(values: pd.Series, baseline: str) -> pd.Series:
-    """Each method's values minus a baseline's of the same sample and step; the index as it was."""
+def against(values: pd.Series, baseline: str, level: str = "method") -> pd.Series:
+    """Each method's values minus a baseline's of the same sample and step; the index as it was.
+
+    Or at another `level`, such as each prediction's minus the null's.
+    """
     names = list(values.index.names)
-    others = [name for name in names if name not in ("method", "similarity")]
+    others = [name for name in names if name not in (level, "similarity")]
     frame = values.rename("left").reset_index()
-    of_baseline = frame[frame["method"] == baseline].rename(columns={"left": "right"})
-    pairs = frame[~frame["method"].isin(BASELINES)].merge(
+    of_baseline = frame[frame[level] == baseline].rename(columns={"left": "right"})
+    pairs = frame[~frame[level].isin({*BASELINES, baseline})].merge(
         of_baseline[[*others, "right"]], on=others
     )
     return (pairs["left"] - pairs["right"]).set_axis(pd.MultiIndex.from_frame(pairs[names]))
@@ -58,6 +61,9 @@ def summary(
         compared = {"mean over prompts, seeds averaged": values}
         for baseline in BASELINES if about.paired else ():
             compared[f"minus {baseline}, paired by sample"] = against(values, baseline)
+        if about.null:
+            beyond = against(values, about.null, "prediction")
+            compared["minus the Gaussian null, paired by sample"] = beyond
         if quantity in about.pooled:
             compared |= {f"{name}, over steps": pooled(of) for name, of in compared.items()}
         if quantity in about.courses:

@@ -174,6 +174,11 @@ def open_masks(path: str) -> xr.DataArray:
     return open_dataset(path)["mask"]
 
 
+def ground_of(path: str) -> str:
+    """Where the masks of a store are from: exact, segmenter, text_segmenter or masks."""
+    return open_dataset(path).attrs["ground"]
+
+
 def open_previews(path: str) -> xr.Dataset:
     """Pictures u1: preview (sample, step, prediction, y, x, rgb), image (sample, y, x, rgb)."""
     return open_dataset(path)

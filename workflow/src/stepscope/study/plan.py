@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
+from stepscope.study.datasets import composed
 from stepscope.study.datasets.row import Record
 from stepscope.timesteps import shares
 
@@ -108,9 +109,13 @@ class Plan:
         """Whether a dataset's pictures are made from its prompts, not given."""
         return self.config["datasets"][dataset]["trace"] == "generate"
 
+    def is_exact(self, dataset: str) -> bool:
+        """Whether a dataset's pictures are composed scenes as they are, so that masks are exact."""
+        return composed.is_exact(self.config["datasets"][dataset])
+
     def true_masks(self, dataset: str, batch: str) -> dict[str, str | dict[str, Any]]:
         """Folder of masks, or picture with boxes, of each prompt of a batch that has them."""
-        if self.config["ground"]["kind"] != "masks":
+        if self.config["ground"]["kind"] != "masks" and not self.is_exact(dataset):
             return {}
         records = self.in_batch[dataset][batch]
         return {record["prompt_id"]: record["masks"] for record in records if record["masks"]}
@@ -144,6 +149,19 @@ class Plan:
             for record in records[:prompts]
             for sampling in samplings
         ]
+
+    def films(self) -> Iterator[dict[str, str]]:
+        """Wildcards of a film of each method on the first sampling that it is used on."""
+        for method in self.config["explain"]:
+            for sampling in self.first_sampling(method):
+                for model in self.config["models"]:
+                    for dataset in self.prompts:
+                        yield {
+                            "model": model,
+                            "dataset": dataset,
+                            "sampling": sampling,
+                            "method": method,
+                        }
 
     def preferred(self, *methods: str) -> str:
         """The first of these methods that the study has, otherwise its first method."""

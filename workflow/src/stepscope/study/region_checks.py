@@ -26,6 +26,8 @@ def check_regions(
     the hub has none before it is fetched. The ValueError begins with the file `where`.
     """
     records = [record for of_dataset in prompts.values() for record in of_dataset]
+    if not records:  # all datasets bring masks that are exact
+        return
     advice = (
         "so that no word has a region; name another segmenter, or do without regions by "
         "{kind: masks} where the datasets give none"

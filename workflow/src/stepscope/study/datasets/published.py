@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from stepscope.study.datasets import coco, image_folder, prompt_table, visual_genome
+from stepscope.study.datasets import coco, composed, image_folder, prompt_table, visual_genome
 from stepscope.study.datasets.files import check_picture, readable
 from stepscope.study.datasets.row import Record, Row, batch_of, drawn, once
 from stepscope.study.datasets.seeds import of_prompts, shared
@@ -20,6 +20,7 @@ SOURCES: dict[str, Callable[[Entry], Iterator[Row]]] = {
     "coco": coco.rows,
     "visual_genome": visual_genome.rows,
     "images": image_folder.rows,
+    "scenes": composed.rows,
 }
 
 
@@ -37,6 +38,9 @@ def read_all(entries: Mapping[str, Entry], folder: str, version: str) -> dict[st
             keys = ("batches", "seeds", "limit", "subset_seed")
             options = {key: entry[key] for key in keys if key in entry}
             by_dataset[name] = prompt_table.read(entry["prompts"], **options)
+            continue
+        if "scenes" in entry:
+            by_dataset[name] = composed.placed(read(entry), entry, Path(folder).parent, name)
             continue
         path, made_from = Path(folder, f"{name}.json"), _made_from(entry, version)
         records = _kept(path, made_from)
@@ -70,7 +74,7 @@ def read(entry: Entry) -> list[Record]:
     identifiers: set[str] = set()
     for row in chosen:
         once(row.prompt_id, identifiers, row.where)
-    seeds = of_prompts(identifiers, entry.get("seeds", [0]))
+    seeds = of_prompts(identifiers, entry.get("seeds", 1 if "scenes" in entry else [0]))
     return [_record(row, entry, seeds[row.prompt_id]) for row in chosen]
 
 
@@ -111,6 +115,8 @@ def _file(entry: Entry) -> str:
     if "prompts" in entry:
         return entry["prompts"]
     source = _source(entry)
+    if source == "scenes":
+        return "scenes"  # which are drawn, not read
     return str(image_folder.metadata(entry["images"])) if source == "images" else entry[source]
 
 
