@@ -44,3 +44,19 @@ rule score_grounding:
         code=code("scores.grounding", tables=("rq2_grounding",)),
     script:
         "../scripts/score_grounding.py"
+
+
+COMPARED = ["rq2_agreement", "rq2_order", "rq2_regions", "rq2_interactions"]
+
+
+# Do methods agree on words, in which order do these come, and what do two of them do together?
+use rule score_grounding as compare_words with:
+    output:
+        **{name: f"<results>/tables/parts/{name}/<batch>.tsv" for name in COMPARED},
+    log:
+        "<logs>/compare_words/<batch>.log",
+    benchmark:
+        "<benchmarks>/compare_words/<batch>.jsonl"
+    params:
+        seed=None,
+        code=code("scores.word_comparison", tables=("rq2_relevance", *COMPARED)),

@@ -34,6 +34,10 @@ METHODS = {
     "cross_attention": "cross-attention",
     "relevance": "relevance",
     "information": "word information",
+    "word_removal": "word removal",
+    "word_removal_along": "word removal, along",
+    "word_values": "Shapley values",
+    "word_values_banzhaf": "Banzhaf values",
     "random": "random map",
     "centre": "centre map",
 }

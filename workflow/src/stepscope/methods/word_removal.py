@@ -1,7 +1,7 @@
 """Word removal, the causal reference: what a step's output loses without a word."""
 
 from collections.abc import Mapping, Sequence
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -18,8 +18,13 @@ from stepscope.models.words import Word
 Kind = Literal["prompt", "embedding", "replace"]
 
 
+def calls_of(words: int, parameters: dict[str, Any]) -> float:
+    """Guided calls of one step, half a one a row; half the words are taken to have a role."""
+    return ((words + 1) // 2 if parameters["words"] == "roles" else words) / 2 + 1
+
+
 @method(
-    calls=lambda words, p: (words + 2) / 2,
+    calls=calls_of,
     target="the change of the step's conditional output without the word",
     features="words, left out of the prompt, of its encoding, or replaced",
     held_fixed="time step, latent, all other words",

@@ -15,10 +15,11 @@ from stepscope.models.words import Word
 
 
 def calls_of(words: int, parameters: dict[str, Any]) -> float:
-    """Guided calls of one step: half a coalition each, if all words are players."""
-    if words <= coalitions.MOST:
-        return 2**words / 2
-    return 2 * parameters["draws"] * (words + 1 + words - 1) / 2
+    """Guided calls of one step, half a one a coalition; half the words are taken to have a role."""
+    players = (words + 1) // 2 + 1 if parameters["words"] == "roles" else words
+    if players <= coalitions.MOST:
+        return 2**players / 2
+    return 2 * parameters["draws"] * players
 
 
 @method(
