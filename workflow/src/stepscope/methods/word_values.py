@@ -95,9 +95,8 @@ class _Worth:
             [word for player in np.flatnonzero(~row) for word in self.players[player]]
             for row in kept
         ]
-        given = iter(
-            removals.without_words(self.denoiser, [(self.step, words) for words in removed if words])
-        )
+        changes = [(self.step, words) for words in removed if words]
+        given = iter(removals.without_words(self.denoiser, changes))
         conditionings = [next(given) if words else self.step.conditioning for words in removed]
         return removals.outputs_of(self.denoiser, [self.step] * len(kept), conditionings)
 

@@ -1,4 +1,4 @@
-"""RQ2: do two methods say the same of words, steps and cells? Spearman's correlations, with nulls."""
+"""RQ2: whether two methods say the same of words, steps and cells, by Spearman, with nulls."""
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from itertools import combinations

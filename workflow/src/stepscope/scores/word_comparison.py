@@ -19,8 +19,6 @@ def write_comparisons(
     tables.write(paths["rq2_agreement"], agreement_table(of_methods, tree, keys))
     relevance = relevance_table(of_methods, tree, keys)
     tables.write(paths["rq2_order"], order_table(relevance, tree))
-    tables.write(
-        paths["rq2_regions"], region_table(of_methods, tree, open_masks(masks), keys)
-    )
+    tables.write(paths["rq2_regions"], region_table(of_methods, tree, open_masks(masks), keys))
     interactions = interaction_table(read_interactions(maps), tree, keys)
     tables.write(paths["rq2_interactions"], interactions)

@@ -1,4 +1,4 @@
-"""RQ2: is a word's map on the word's region more than other words' maps are?"""
+"""RQ2: how much more a word's map is on the word's region than other words' maps are."""
 
 from collections.abc import Mapping
 
@@ -37,7 +37,7 @@ def overlaps(inside: np.ndarray) -> np.ndarray:
 
 
 def own_and_others(maps: np.ndarray, inside: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Density in each word's region of its own map, and the mean of other words' maps, (step, word).
+    """Density of own and (mean) of other words' maps in each word's region, (step, word) each.
 
     Others are the words whose regions are another place: an attribute shares its noun's. NaN
     where there is none.
@@ -90,9 +90,9 @@ def interaction_table(
     for name, values in numbers.items():
         array = values.transpose("sample", "step", "word", "other_word").to_numpy()
         upper = np.triu(np.ones(array.shape[-2:], bool), 1)
-        scored = xr.Dataset(
-            {"interaction": (("sample", "step", "word", "other_word"), np.where(upper, array, np.nan))}
-        ).assign_coords(coords | {"other_word": np.arange(array.shape[-1])})
+        axes = ("sample", "step", "word", "other_word")
+        scored = xr.Dataset({"interaction": (axes, np.where(upper, array, np.nan))})
+        scored = scored.assign_coords(coords | {"other_word": np.arange(array.shape[-1])})
         frame = tables.tidy(scored, keys).rename(columns={"other_word": "other_index"})
         frame = frame[frame["interaction"].notna()].assign(method=name)
         other = frame["sample"], frame["other_index"]

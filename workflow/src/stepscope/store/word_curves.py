@@ -33,9 +33,7 @@ def tops(low: np.ndarray, mean: np.ndarray, high: np.ndarray) -> np.ndarray:
     return np.where((least > 0) & (least >= (1 + LEAD) * most), top, -1)
 
 
-def reigns(
-    low: np.ndarray, mean: np.ndarray, high: np.ndarray, log_snr: np.ndarray
-) -> list[Reign]:
+def reigns(low: np.ndarray, mean: np.ndarray, high: np.ndarray, log_snr: np.ndarray) -> list[Reign]:
     """Reigns of the top word, from curves (word, step): mean over seeds, with their range.
 
     A reign begins at the first step at which its word leads (see `tops`) and lasts until another
