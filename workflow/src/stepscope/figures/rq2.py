@@ -24,7 +24,7 @@ COLOURS = dict(zip(ROLES, plotting.PALETTE, strict=False))
 OF = {"attribute of object": 1, "attribute of background": 2}  # attribute of subject is 0
 DASHES = ["-", (0, (4, 1.5)), (0, (1, 1)), (0, (4, 1, 1, 1)), (0, (6, 2)), (0, (2, 2)), (0, (1, 3))]
 WIDTH = 7.4  # inches
-BANDS = {1: "n = 1 seed, no band", 2: "mean; band: from one\nof the n = 2 seeds to the other"}
+BANDS = {1: "n = 1 seed, no band", 2: "mean; band: the n = 2 seeds"}
 
 
 @dataclass(frozen=True)
@@ -127,9 +127,8 @@ def _part(
         title = f"{of}\n{BANDS.get(n, f'mean and range, n = {n} seeds')}"
         labels = [word.label for word in names.values()]  # one that begins with _ is one too
         above.legend(lines, labels, loc="outside right center", title=title)
-        below.supylabel(
-            f"{plotting.METHODS.get(map_method, map_method)}\nof the new top word", fontsize="small"
-        )
+        maps_of = plotting.METHODS.get(map_method, map_method)
+        below.supylabel(f"{maps_of} map\nof the word on top", fontsize="small")
         _maps(below, sample, mapped, names, columns)
 
     return plotting.Part(title, draw, WIDTH, 3.45)

@@ -6,12 +6,13 @@ from itertools import chain
 
 import numpy as np
 import pandas as pd
+from scipy.stats import rankdata
 
 from stepscope.statistics import inference, word_courses
 from stepscope.statistics.finding import Finding, noises_of
 from stepscope.statistics.word_courses import SOURCES, curves, matched
 
-MOST_WORDS = 3  # fewer have no order to speak of
+LEAST_WORDS = 3  # fewer have no order to speak of
 
 
 def words(measured: Mapping[str, pd.DataFrame], draws: int, seed: int) -> Iterator[Finding]:
@@ -60,9 +61,10 @@ def _orders(
     pairs = {}
     for prompt, (own, *others) in by_prompt.items():
         if others:
-            both = pd.concat([own, pd.concat(others).groupby(level=0).mean()], axis=1).dropna()
-            if len(both) >= MOST_WORDS:
-                pairs[prompt] = both.iloc[:, 0], both.iloc[:, 1]
+            other = others[0] if len(others) == 1 else pd.concat(others).groupby(level=0).mean()
+            both = own.index.intersection(other.index)
+            if len(both) >= LEAST_WORDS:
+                pairs[prompt] = own[both], other[both]
     blocks = [
         len(first) * np.outer(_unit(first.to_numpy()), _unit(second.to_numpy()))
         for first, second in pairs.values()
@@ -73,8 +75,9 @@ def _orders(
     found = matched("R2a", text, blocks, list(pairs), draws, seed, needs)
     yield replace(found, noises=noises_of(frame, pairs))
     blocks, prompts = [], []
-    for group in word_courses.same_order(pairs, frame):
-        block = _between(group, pairs, word_courses.placed(frame))
+    places = word_courses.placed(frame)
+    for group in word_courses.same_order(pairs, places):
+        block = _between(group, pairs, places)
         if np.isfinite(block).all():
             blocks.append(block)
             prompts.append(group)
@@ -88,15 +91,20 @@ def _between(
     pairs: Mapping[Hashable, tuple[pd.Series, pd.Series]],
     places: Mapping[Hashable, tuple[str, dict[int, str]]],
 ) -> np.ndarray:
-    """[p, q]: Spearman's correlation of p's ranks with q's under another seed, slot by slot."""
+    """[p, q]: Spearman's correlation of p's ranks with q's under another seed, slot by slot.
+
+    NaN where two prompts share fewer than three slots.
+    """
+    first, second = (
+        pd.DataFrame({prompt: pairs[prompt][half].rename(places[prompt][1]) for prompt in group})
+        for half in (0, 1)
+    )
     block = np.full((len(group), len(group)), np.nan)
-    named = [[of.rename(places[p][1]) for of in pairs[p]] for p in group]
-    for i, (own, _) in enumerate(named):
-        for j, (_, other) in enumerate(named):
-            both = pd.concat([own, other], axis=1).dropna()
-            if len(both) >= MOST_WORDS:
-                first, second = (_unit(both.iloc[:, k].rank().to_numpy()) for k in (0, 1))
-                block[i, j] = first @ second
+    for i, own in enumerate(first.to_numpy().T):
+        for j, other in enumerate(second.loc[first.index].to_numpy().T):
+            both = np.isfinite(own + other)
+            if both.sum() >= LEAST_WORDS:
+                block[i, j] = _unit(rankdata(own[both])) @ _unit(rankdata(other[both]))
     return block
 
 

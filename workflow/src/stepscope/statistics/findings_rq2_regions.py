@@ -9,7 +9,7 @@ import pandas as pd
 
 from stepscope.statistics import inference
 from stepscope.statistics.finding import Finding, References
-from stepscope.statistics.word_courses import NO_WORDS, SOURCES, curves, matched, shares_of
+from stepscope.statistics.word_courses import NO_WORDS, SOURCES, Curves, curves, matched, shares_of
 
 
 def df_cam_follows_relevance(
@@ -19,27 +19,35 @@ def df_cam_follows_relevance(
 
     By relevance, and by what a step loses without the word.
     """
+    grounding, gains = measured["rq2_grounding"], measured["rq2_regions"]
+    grounding = grounding[grounding["role"] != ""]
+    mass, chance = (
+        curves(grounding[grounding["method"] == method], "mass")
+        for method in ("df_cam_word", "random")
+    )
+    gain = curves(gains[gains["method"] == "df_cam_word"], "gain")
     for source, name in SOURCES.items():
-        yield _covaries(measured, source, name, draws, seed)
-        yield from _lights(measured, source, name, draws, seed)
+        shares = curves(shares_of(measured["rq2_relevance"], source), "share")
+        reason = f"needs df_cam_word and {source} at three steps, and two words with regions"
+        yield _covaries(mass, chance, shares, name, draws, seed, reason)
+        yield from _lights(gain, shares, name, draws, seed, reason)
 
 
 def _covaries(
-    measured: Mapping[str, pd.DataFrame], source: str, name: str, draws: int, seed: int
+    mass: Curves, chance: Curves, shares: Curves, name: str, draws: int, seed: int, reason: str
 ) -> Finding:
     """Whether the mass of a word's map in its region goes with its share over steps."""
-    of_seeds = _followed(measured, "df_cam_word", source)
+    of_seeds = _followed(mass, shares)
     text = (
         "correlation over steps of the mass of a word's DF-CAM in its region with the word's share "
         f"of {name} minus with other words'"
     )
-    reason = f"needs df_cam_word and {source} at three steps or more, and two words with regions"
     found = matched("R2b", text, _over_seeds(of_seeds), list(of_seeds), draws, seed, reason)
     references: References = {
         "without_objects": NO_WORDS,
         "with_centre": "the same map at every step",
     }
-    if by_chance := _over_seeds(_followed(measured, "random", source)):
+    if by_chance := _over_seeds(_followed(chance, shares)):
         effects = [inference.beyond_others(block).mean() for block in by_chance]
         references["at_chance"] = float(np.mean(effects))
     noises = len({*chain(*of_seeds.values())})
@@ -47,15 +55,12 @@ def _covaries(
 
 
 def _lights(
-    measured: Mapping[str, pd.DataFrame], source: str, name: str, draws: int, seed: int
+    gains: Curves, shares: Curves, name: str, draws: int, seed: int, reason: str
 ) -> Iterator[Finding]:
     """Whether a word's map is on its region more than others' are, where its share is high."""
-    gains = measured["rq2_regions"]
-    gains = gains[gains["method"] == "df_cam_word"].dropna(subset=["gain"])
-    shares = curves(shares_of(measured["rq2_relevance"], source), "share")
     high: dict[tuple[Hashable, ...], float] = {}
     blocks: dict[Hashable, dict[Hashable, np.ndarray]] = {}
-    for (prompt, number), gain in curves(gains, "gain").items():
+    for (prompt, number), gain in gains.items():
         both = _shared(gain, shares.get((prompt, number)))
         if both is not None:
             contrast, at_high = _by_share(*both)
@@ -66,7 +71,6 @@ def _lights(
         "at_chance": "measured from chance, which is 0",
         "with_centre": "the same map for every word",
     }
-    reason = f"needs df_cam_word and {source} at three steps or more, and two words with regions"
     text = (
         "how much denser a word's DF-CAM is in its region than other words' are, at the half of "
         f"the steps where its share of {name} is high"
@@ -108,15 +112,10 @@ def _shared(
     return value.loc[both, steps].to_numpy(), share.loc[both, steps].to_numpy()
 
 
-def _followed(
-    measured: Mapping[str, pd.DataFrame], method: str, source: str
-) -> dict[Hashable, dict[Hashable, np.ndarray]]:
+def _followed(masses: Curves, shares: Curves) -> dict[Hashable, dict[Hashable, np.ndarray]]:
     """Correlations over steps of words' mass with their shares: a block a prompt and seed."""
-    regions = measured["rq2_grounding"]
-    regions = regions[(regions["method"] == method) & (regions["role"] != "")]
-    shares = curves(shares_of(measured["rq2_relevance"], source), "share")
     by_prompt: dict[Hashable, dict[Hashable, np.ndarray]] = {}
-    for (prompt, number), mass in curves(regions, "mass").items():
+    for (prompt, number), mass in masses.items():
         if (pair := _shared(mass, shares.get((prompt, number)))) is not None:
             by_prompt.setdefault(prompt, {})[number] = inference.correlations(*pair)
     return _same_words(by_prompt)

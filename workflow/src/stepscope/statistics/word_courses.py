@@ -13,6 +13,7 @@ from stepscope.store import tables
 NO_WORDS = "the Gaussian null has no words"
 # What words' scores say, by the method that has them: also by what a step loses without the word.
 SOURCES = {"relevance": "relevance", "word_removal": "word removal"}
+Curves = dict[tuple[Hashable, ...], pd.DataFrame]  # word_index by step, by (prompt_id, seed)
 Pairs = dict[Hashable, tuple[pd.DataFrame, pd.DataFrame]]
 
 
@@ -22,7 +23,7 @@ def shares_of(frame: pd.DataFrame, source: str) -> pd.DataFrame:
     return frame.assign(share=tables.share(frame))
 
 
-def curves(frame: pd.DataFrame, value: str) -> dict[tuple[Hashable, ...], pd.DataFrame]:
+def curves(frame: pd.DataFrame, value: str) -> Curves:
     """Curves (word_index by step) of each (prompt_id, seed).
 
     Words without any value are left out, then steps at which a word has none.
@@ -30,13 +31,16 @@ def curves(frame: pd.DataFrame, value: str) -> dict[tuple[Hashable, ...], pd.Dat
     wide = frame.pivot_table(
         index=["prompt_id", "seed", "word_index"], columns="step", values=value
     )
-    return {
-        key: rows.droplevel([0, 1]).dropna(how="all").dropna(axis="columns")
-        for key, rows in wide.groupby(level=[0, 1])
-    }
+    words, values = wide.index.get_level_values("word_index"), wide.to_numpy(float)
+    found = {}
+    for key, rows in wide.groupby(level=[0, 1]).indices.items():
+        rows = rows[np.isfinite(values[rows]).any(1)]
+        steps = np.isfinite(values[rows]).all(0)
+        found[key] = pd.DataFrame(values[rows][:, steps], words[rows], wide.columns[steps])
+    return found
 
 
-def seed_pairs(by_sample: Mapping[tuple[Hashable, ...], pd.DataFrame]) -> Pairs:
+def seed_pairs(by_sample: Curves) -> Pairs:
     """Curves (word_index by step) of each prompt under its first seed, and averaged over others.
 
     A prompt is left out where fewer than two words or two steps are in both.
@@ -47,7 +51,8 @@ def seed_pairs(by_sample: Mapping[tuple[Hashable, ...], pd.DataFrame]) -> Pairs:
     pairs = {}
     for prompt, (own, *others) in by_prompt.items():
         if others:
-            first, second = own.align(pd.concat(others).groupby(level=0).mean(), join="inner")
+            other = others[0] if len(others) == 1 else pd.concat(others).groupby(level=0).mean()
+            first, second = own.align(other, join="inner")
             complete = first.notna().all() & second.notna().all()
             if min(first.loc[:, complete].shape) > 1:
                 pairs[prompt] = first.loc[:, complete], second.loc[:, complete]
@@ -70,11 +75,13 @@ def placed(frame: pd.DataFrame) -> dict[Hashable, tuple[str, dict[int, str]]]:
     return found
 
 
-def same_order(prompts: Iterable[Hashable], frame: pd.DataFrame) -> list[list[Hashable]]:
-    """Groups of two prompts or more with the same order of words."""
-    orders, groups = placed(frame), {}  # type: ignore[var-annotated]
+def same_order(
+    prompts: Iterable[Hashable], places: Mapping[Hashable, tuple[str, dict[int, str]]]
+) -> list[list[Hashable]]:
+    """Groups of two prompts or more with the same order of words; `places` are `placed`."""
+    groups: dict[str, list[Hashable]] = {}
     for prompt in prompts:
-        groups.setdefault(orders[prompt][0], []).append(prompt)
+        groups.setdefault(places[prompt][0], []).append(prompt)
     return [group for group in groups.values() if len(group) > 1]
 
 
