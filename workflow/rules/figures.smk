@@ -90,6 +90,21 @@ use rule plot_rq1_maps_over_time as plot_rq2_words with:
         code=code("figures.rq2", "figures.samples", "store.tables", tables=("rq2_relevance",)),
 
 
+use rule plot_rq1_maps_over_time as plot_rq2_agreement with:
+    input:
+        table("rq2_agreement"),
+    output:
+        **figure("rq2_agreement", "agreement of methods on words"),
+    log:
+        "<logs>/plot_rq2_agreement.log",
+    benchmark:
+        "<benchmarks>/plot_rq2_agreement.jsonl"
+    params:
+        figure="rq2_agreement",
+        settings={"bootstrap": config["statistics"]},
+        code=code("figures.rq2_agreement", "store.tables", tables=("rq2_agreement",)),
+
+
 use rule plot_rq1_maps_over_time as plot_rq3_emergence with:
     input:
         concepts=table("rq3_concepts"),

@@ -44,3 +44,30 @@ rule score_grounding:
         code=code("scores.grounding", tables=("rq2_grounding",)),
     script:
         "../scripts/score_grounding.py"
+
+
+COMPARED = ["rq2_agreement", "rq2_order", "rq2_regions", "rq2_interactions"]
+
+
+# Do methods agree on words, in which order do these come, and what do two of them do together?
+rule compare_words:
+    input:
+        traces="<traces>",
+        masks="<masks>",
+        maps=collect("<results>/maps/<batch>/{method}.zarr", method=methods_of, allow_missing=True),
+    output:
+        **{name: f"<results>/tables/parts/{name}/<batch>.tsv" for name in COMPARED},
+    log:
+        "<logs>/compare_words/<batch>.log",
+    benchmark:
+        "<benchmarks>/compare_words/<batch>.jsonl"
+    conda:
+        "../../envs/generate.yaml"
+    threads: 1
+    resources:
+        mem="8GB",
+        runtime="1h",
+    params:
+        code=code("scores.word_comparison", tables=("rq2_relevance", *COMPARED)),
+    script:
+        "../scripts/compare_words.py"

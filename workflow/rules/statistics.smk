@@ -1,6 +1,6 @@
 # Tables of the whole study from those of its batches, their summaries, and the paper's claims.
 TESTED = ["rq1_recovery", "rq1_saliency", "rq1_auc", "rq2_relevance", "rq2_grounding"]
-TESTED += ["rq3_emergence"]
+TESTED += ["rq2_order", "rq2_regions", "rq3_emergence"]
 
 
 rule merge_table:

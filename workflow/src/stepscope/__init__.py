@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from stepscope.methods.occlusion import occlusion
     from stepscope.methods.relevance import relevance
     from stepscope.methods.word_information import word_information
+    from stepscope.methods.word_removal import word_removal
+    from stepscope.methods.word_values import word_values
     from stepscope.models.pipelines import load
     from stepscope.store.maps import read_maps as open_maps
     from stepscope.store.traces import open_trace
@@ -46,6 +48,8 @@ __all__ = [
     "steps",
     "trace",
     "word_information",
+    "word_removal",
+    "word_values",
 ]
 _PLACES = {
     "Denoiser": "stepscope.diffusion.denoiser:Denoiser",
@@ -67,6 +71,8 @@ _PLACES = {
     "steps": "stepscope.tracing.steps:steps",
     "trace": "stepscope.tracing.call:trace",
     "word_information": "stepscope.methods.word_information:word_information",
+    "word_removal": "stepscope.methods.word_removal:word_removal",
+    "word_values": "stepscope.methods.word_values:word_values",
 }
 
 

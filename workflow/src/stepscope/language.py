@@ -5,7 +5,7 @@ A Snakefile imports this module, so it uses the standard library alone.
 
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 # Signs that stay inside a word: hyphens, apostrophes, Catalan's middle dot, Hebrew's two geresh.
 JOINERS = "-\u2010\u2011'\u2019\u00b7\u05f3\u05f4"
@@ -85,3 +85,27 @@ def numbers_of(labels: Mapping[int, str]) -> dict[str, int]:
             for word in (name, f"{name}s", f"{name}es"):
                 numbers.setdefault(word, number)
     return numbers
+
+
+def word_order(roles: Sequence[str]) -> str:
+    """How a prompt is built: roles in the order in which they come first, attributes aside."""
+    named = (role for role in roles if role not in ("", "attribute"))
+    return ", ".join(dict.fromkeys(named))
+
+
+def slots(roles: Sequence[str]) -> list[str]:
+    """What each word of a prompt stands for, "" without a role, so that prompts can be compared.
+
+    Its role, of an attribute also that of the word it is of, the next that has another role; the
+    second word of a slot is "detail 2".
+    """
+    found: list[str] = []
+    counts: dict[str, int] = {}
+    for place, role in enumerate(roles):
+        name = role
+        if role == "attribute":
+            of = next((other for other in roles[place + 1 :] if other not in ("", role)), "")
+            name = f"attribute of {of}" if of else role
+        counts[name] = counts.get(name, 0) + 1
+        found.append(f"{name} {counts[name]}" if name and counts[name] > 1 else name)
+    return found

@@ -104,6 +104,39 @@ TABLES = {
         quantities=("pointing", "iou", "average_precision", "mass"),
         paired=True,
     ),
+    "rq2_agreement": Table(
+        question="rq2",
+        columns=(
+            *(*SAMPLE, "method", "other", "over", "agreement", "swapped_words"),
+            *("swapped_prompts", "shifted", "beyond_words", "beyond_prompts"),
+        ),
+        groups=("method", "other", "over"),
+        quantities=("agreement", "beyond_words", "beyond_prompts", "shifted"),
+    ),
+    "rq2_order": Table(
+        question="rq2",
+        columns=(
+            *(*SAMPLE, *WORD, "slot", "word_order", "position", "peak_step", "peak_log_snr"),
+            *("centre_log_snr", "centre_rank", "reign_log_snr", "reign_low", "reign_high"),
+        ),
+        groups=("role", "word_order", "method"),
+        quantities=("peak_log_snr", "centre_log_snr", "centre_rank", "position", "reign_log_snr"),
+    ),
+    "rq2_regions": Table(
+        question="rq2",
+        columns=(*KEYS, *WORD, "own", "others", "gain"),
+        groups=("role", "method"),
+        quantities=("own", "others", "gain"),
+    ),
+    "rq2_interactions": Table(
+        question="rq2",
+        columns=(
+            *(*KEYS, "word", "word_index", "role", "other_word", "other_index", "other_role"),
+            *("method", "interaction"),
+        ),
+        groups=(*STEP, "role", "other_role", "method"),
+        quantities=("interaction",),
+    ),
     "rq3_concepts": Table(
         question="rq3",
         columns=(*KEYS, "prediction", "family", "concept", "probability", "margin"),
@@ -151,6 +184,7 @@ NUMBERS = {
     "tolerance",
     *("without_objects", "at_chance", "with_centre"),
     *("onset_step", "onset_timestep", "onset_log_snr", "relevance_minmax"),
+    *("swapped_words", "swapped_prompts", "peak_step", "reign_low", "reign_high", "other_index"),
     *(name for table in TABLES.values() for name in table.quantities),
 }
 # Columns that stay text when a table is read: a prompt may hold the word "nan".

@@ -11,7 +11,7 @@ from torch import Tensor
 from stepscope.diffusion import prediction, replayable
 from stepscope.diffusion.schedule import Latents, Schedule
 from stepscope.diffusion.step import Step, Steps, runs
-from stepscope.models import autoencoder, memory
+from stepscope.models import autoencoder, memory, rewording
 from stepscope.models.families import registry
 from stepscope.models.words import Word
 
@@ -137,22 +137,15 @@ class Denoiser(Schedule):
         self, changes: Sequence[tuple[Step, Collection[Word]]]
     ) -> list[dict[str, Tensor]]:
         """`without` for several steps, each with its words; every text is encoded once."""
-        texts = dict.fromkeys(_text(step, words) for step, words in changes if words)
-        encoded = self.encode_each(list(texts)) if texts else {}
-        rows = {text: row for row, text in enumerate(texts)}
-        return [
-            step.conditioning
-            | {
-                name: torch.stack(
-                    [
-                        step.conditioning[name][0],
-                        new[rows[_text(step, words)]].to(step.conditioning[name]),
-                    ]
-                )
-                for name, new in (encoded if words else {}).items()
-            }
-            for step, words in changes
-        ]
+        lacking = [change for change in changes if change[1]]
+        encoded = iter(
+            rewording.with_texts(
+                self.family,
+                [step.conditioning for step, _ in lacking],
+                [_text(step, words) for step, words in lacking],
+            )
+        )
+        return [next(encoded) if words else dict(step.conditioning) for step, words in changes]
 
     def encode(self, prompt: str, without: Collection[int] = ()) -> dict[str, Tensor]:
         """Conditioning of one prompt (no batch axis), the words of some indices as padding."""

@@ -13,11 +13,18 @@ from matplotlib.figure import Figure, SubFigure
 
 from stepscope.figures import overlays, plotting, text
 from stepscope.figures.samples import steps_with_map
+from stepscope.language import ROLES, slots
 from stepscope.store import tables
+from stepscope.store.word_curves import reigns
 
 RELEVANCE = [*plotting.STEPS, "word", "word_index", "role", "method", "relevance"]
+# A role has its colour in every prompt and study, and a word its line by what an attribute is of
+# and by how many words of its role come before it.
+COLOURS = dict(zip(ROLES, plotting.PALETTE, strict=False))
+OF = {"attribute of object": 1, "attribute of background": 2}  # attribute of subject is 0
 DASHES = ["-", (0, (4, 1.5)), (0, (1, 1)), (0, (4, 1, 1, 1)), (0, (6, 2)), (0, (2, 2)), (0, (1, 3))]
 WIDTH = 7.4  # inches
+BANDS = {1: "n = 1 seed, no band", 2: "mean; band: the n = 2 seeds"}
 
 
 @dataclass(frozen=True)
@@ -46,7 +53,9 @@ def words(
     """Draw each word's share of a step's relevance, the switches of the top word, and maps there.
 
     `relevance` is rq2_relevance, each step divided by its total over words; lines are means over
-    seeds, bands the range between seeds. A sample (see `samples.load_samples`) has a map per word.
+    seeds, bands the range between seeds. A switch is drawn where the curves cross, over the steps
+    at which neither word leads (see `word_curves.reigns`). A sample (see `samples.load_samples`)
+    has a map per word.
     Where its table lacks `method`, the first one that it has is drawn.
     """
     parts = []
@@ -61,24 +70,18 @@ def words(
         drawn = method if (rows["method"] == method).any() else rows["method"].iloc[0]
         rows = rows[rows["method"] == drawn]
         rows = rows.assign(share=tables.share(rows))
-        parts.append(_part(title, sample, rows, drawn, columns))
+        parts.append(_part(title, sample, rows, drawn, map_method, columns))
     maps = [overlays.map_bar(map_method, WIDTH)] if parts and len(relevance) else []
     return plotting.stacked(parts + maps)
 
 
-def reigns(mean: pd.DataFrame) -> pd.DataFrame:
-    """List the reigns of the top word: step (where it begins), word_index, length in steps.
-
-    `mean` is (step, word_index) shares; a reign begins at the first step or where the top changes.
-    """
-    top = mean.idxmax(axis=1)
-    starts = top.ne(top.shift())
-    table = top.groupby(starts.cumsum()).agg(word_index="first", length="size")
-    return table.assign(step=top.index[starts])
-
-
 def _part(
-    title: str, sample: xr.Dataset, rows: pd.DataFrame, method: str, columns: int
+    title: str,
+    sample: xr.Dataset,
+    rows: pd.DataFrame,
+    method: str,
+    map_method: str,
+    columns: int,
 ) -> plotting.Part:
     """Lay out one prompt: curves above, its maps in a strip below."""
     names = _names(rows)
@@ -91,9 +94,15 @@ def _part(
     seeds = rows.set_index(["step", "word_index", "seed"])["share"].unstack(["word_index", "seed"])
     by_word = seeds.T.groupby(level="word_index")
     low, mean, high = by_word.min().T, by_word.mean().T, by_word.max().T
-    switches = reigns(mean.dropna(how="all"))  # a step without relevance has no top word
-    mapped = switches[switches["step"].isin(steps_with_map(sample))]
-    mapped = mapped.nlargest(columns, "length", keep="first").sort_values("step")
+    known = mean.dropna(how="all").index  # a step without relevance has no top word
+    bounds = [of.loc[known].to_numpy().T for of in (low, mean, high)]
+    found = reigns(*bounds, times[known].to_numpy())
+    begin = {float(times[step]): step for step in known}
+    mapped = pd.DataFrame(
+        [(begin[reign.high], mean.columns[reign.word]) for reign in found],
+        columns=["step", "word_index"],
+    )
+    mapped = mapped[mapped["step"].isin(steps_with_map(sample))].head(columns)
 
     def draw(figure: SubFigure) -> None:
         above, below = figure.subfigures(
@@ -105,28 +114,28 @@ def _part(
             course, least, most = (of[index].reindex(times.index) for of in (mean, low, high))
             lines += axes.plot(times, course, color=word.colour, ls=word.dash)
             axes.fill_between(times, least, most, color=word.colour, alpha=0.15, lw=0)
-        for step, index in zip(switches["step"], switches["word_index"], strict=True):
-            colour = names[index].colour
-            axes.axvline(times[step], color=colour, lw=0.7, ls=(0, (2, 2)), zorder=0)
-            axes.plot(
-                times[step], mean.loc[step, index], "o", color=colour, ms=5, mec="white", mew=0.8
-            )
+        for reign in found[1:]:  # the first word on top is no switch
+            colour = names[mean.columns[reign.word]].colour
+            axes.axvspan(reign.low, reign.high, color=colour, alpha=0.12, lw=0, zorder=0)
+            axes.axvline(reign.log_snr, color=colour, lw=0.9, ls=(0, (2, 2)), zorder=1)
         plotting.step_axis(axes, rows, share=0.04)
         plotting.log_snr_axis(axes)
-        axes.set(ylabel="share of the step's\nrelevance", ylim=(0, None))
+        of = plotting.METHODS.get(method, method)
+        axes.set(ylabel=f"share of the step's\n{of} (curves)", ylim=(0, None))
         axes.set_xlim(times.min() - 0.1, times.max() + 0.1)
         n = rows["seed"].nunique()
-        count = f"n = {n} seeds" if n > 1 else f"n = {n} seed"
-        title = f"{plotting.METHODS.get(method, method)}\nmean and range, {count}"
+        title = f"{of}\n{BANDS.get(n, f'mean and range, n = {n} seeds')}"
         labels = [word.label for word in names.values()]  # one that begins with _ is one too
         above.legend(lines, labels, loc="outside right center", title=title)
+        maps_of = plotting.METHODS.get(map_method, map_method)
+        below.supylabel(f"{maps_of} map\nof the word on top", fontsize="small")
         _maps(below, sample, mapped, names, columns)
 
     return plotting.Part(title, draw, WIDTH, 3.45)
 
 
 def _names(rows: pd.DataFrame) -> dict[int, Word]:
-    """Give each word a text, colour and dash: roles in colour, others grey, repeats numbered."""
+    """Give each word a text, and the colour and line of its slot; repeats are numbered."""
     table = rows.drop_duplicates("word_index").sort_values("word_index")
     texts = pd.Series(
         [
@@ -134,22 +143,31 @@ def _names(rows: pd.DataFrame) -> dict[int, Word]:
             for word, index in zip(table["word"].astype(str), table["word_index"], strict=True)
         ]
     )
-    colours, greys = iter(plotting.PALETTE * 3), iter(DASHES * 9)
+    roles = [role if isinstance(role, str) else "" for role in table["role"]]
     names = {}
-    for index, word, role, repeat, again in zip(
+    for index, word, role, line, repeat, again in zip(
         table["word_index"],
         texts,
-        table["role"],
+        roles,
+        _lines(roles),
         texts.groupby(texts).cumcount(),
         texts.duplicated(False),
         strict=True,
     ):
         shown = f"{word} ({repeat + 1})" if again else word
-        if isinstance(role, str) and role:
-            names[index] = Word(shown, role, next(colours), "-")
-        else:
-            names[index] = Word(shown, "", mpl.colors.to_rgb(plotting.GREY), next(greys))
+        colour = COLOURS.get(role, mpl.colors.to_rgb(plotting.GREY))
+        names[index] = Word(shown, role, colour, DASHES[line % len(DASHES)])
     return names
+
+
+def _lines(roles: Sequence[str]) -> list[int]:
+    """Which of `DASHES` each word is drawn with: those of a slot one after another."""
+    lines, greys = [], iter(range(len(roles)))
+    for slot in slots(roles):
+        name, _, number = slot.rpartition(" ")
+        name, before = (name, int(number) - 1) if number.isdecimal() else (slot, 0)
+        lines.append(OF.get(name, 0) + before if slot else next(greys))
+    return lines
 
 
 def _maps(

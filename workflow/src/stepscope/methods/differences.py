@@ -23,6 +23,16 @@ def added_by_words(denoiser: Denoiser, steps: Sequence[Step]) -> list[Tensor]:
     return [of_step[:1] - of_step[1:] for of_step in of_steps]
 
 
+def in_noise(denoiser: Denoiser, step: Step, difference: Tensor) -> Tensor:
+    """Differences (row, C, h, w) of a step's raw outputs as those of the predicted noise, float32.
+
+    The latent's part, which v-prediction has in it, cancels.
+    """
+    latents, zero = step.latent[None], torch.zeros_like(difference)
+    noise = denoiser.noise(latents, difference, step) - denoiser.noise(latents, zero, step)
+    return noise.float()
+
+
 @torch.no_grad()
 def unconditional(denoiser: Denoiser, steps: Sequence[Step]) -> Tensor:
     """e_u, raw outputs (step, C, h, w), for half of what both guidance halves cost.

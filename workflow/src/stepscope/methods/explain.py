@@ -189,6 +189,7 @@ class Gathered:
         self.values: dict[str, np.ndarray] = {}
         self.layers: dict[str, tuple[str, ...]] = {}
         self.forms: dict[str, str] = {}
+        self.of_words: set[str] = set()
 
     def put(self, sample: int, number: int, results: dict[str, Result]) -> None:
         """Place one step's checked maps; ValueError if they are others than another step's."""
@@ -197,14 +198,18 @@ class Gathered:
             differing = sorted(dict(first.items() ^ forms.items()))
             raise ValueError(f"{', '.join(differing)}: the steps of a method give the same maps.")
         self.forms = forms
-        for name, (maps, layers) in results.items():
+        for name, (maps, layers, of_words) in results.items():
             if layers:
                 self.layers[name] = layers
+            if of_words:
+                self.of_words.add(name)
             if name not in self.values:
                 axes = maps.shape if maps.ndim < 3 else (len(layers) or self.words, *self.size)
+                if of_words:
+                    axes = (self.words,) * maps.ndim
                 shape = (*sample_and_step_counts(self.tree), *axes)
                 self.values[name] = np.full(shape, np.nan, dtype=np.float32)
-            part = (slice(len(maps)),) if maps.ndim else ()
+            part = tuple(map(slice, maps.shape))
             self.values[name][sample, number - 1, *part] = maps
 
     def arrays(self) -> dict[str, xr.DataArray]:
@@ -212,7 +217,9 @@ class Gathered:
         arrays = {}
         for name, values in self.values.items():
             several = "layer" if name in self.layers else "word"
-            axes = {2: (), 4: ("y", "x"), 5: (several, "y", "x")}[values.ndim]
+            axes: tuple[str, ...] = ("word", "other_word")[: values.ndim - 2]
+            if name not in self.of_words:
+                axes = {2: (), 4: ("y", "x"), 5: (several, "y", "x")}[values.ndim]
             coords = sample_and_step_numbers(self.tree)
             if name in self.layers:
                 coords["layer"] = np.array(self.layers[name], dtype=object)

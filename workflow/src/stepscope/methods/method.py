@@ -12,7 +12,7 @@ import numpy as np
 from stepscope.plugins import resolve
 
 # keys of an entry that are no parameters
-PLACEMENT = ("function", "samplings", "steps", "samples", "forward_batch")
+PLACEMENT = ("function", "samplings", "steps", "samples", "forward_batch", "games")
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result", covariant=True)
 
@@ -23,6 +23,13 @@ class Layers:
 
     names: tuple[str, ...]
     maps: np.ndarray
+
+
+@dataclass(frozen=True)
+class OfWords:
+    """Numbers of a prompt's words (word,), or of pairs of them (word, word); NaN: there is none."""
+
+    values: np.ndarray
 
 
 class Method(Protocol[Parameters, Result]):

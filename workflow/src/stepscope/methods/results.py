@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from stepscope.methods.method import Layers
+from stepscope.methods.method import Layers, OfWords
 from stepscope.models.memory import is_out_of_memory
 
 LARGEST = np.finfo(np.float32).max
@@ -17,15 +17,19 @@ LARGEST = np.finfo(np.float32).max
 class Result(NamedTuple):
     """Maps float32 as they are stored: (y, x), or (word | layer, y, x) with the layers' names.
 
-    Without axes it is a number of the step.
+    Without axes it is a number of the step; `of_words` (word,) or (word, word) are numbers of its
+    words or pairs of words.
     """
 
     maps: np.ndarray
     layers: tuple[str, ...] = ()
+    of_words: bool = False
 
     @property
     def form(self) -> str:
         """What must not differ between the steps of a method."""
+        if self.of_words:
+            return f"numbers of {'words' if self.maps.ndim == 1 else 'pairs of words'}"
         middle = {0: "a number", 2: "a map", 3: "a map a word"}[self.maps.ndim]
         return f"layers {', '.join(self.layers)}" if self.layers else middle
 
@@ -49,9 +53,9 @@ def checked(result: Any, method: str, size: tuple[int, int], words: int) -> dict
     A map (y, x), one a word (word, y, x), `Layers`, a pair of one and its standard error, or a dict
     of these by variant. Variant "" keeps the method's name, `v` becomes `method_v`, a standard
     error's name ends in "_se". A variant may be a number of the step, which is stored beside the
-    maps. A ValueError: anything else, numbers that are not real and finite in float32 (a layer may
-    be NaN, and a standard error in places), maps off the grid or not one for each of the prompt's
-    `words`.
+    maps, and so may be numbers `OfWords`. A ValueError: anything else, numbers that are not real
+    and finite in float32 (a layer or a word that is left out is NaN throughout, and a standard
+    error may be in places), maps off the grid or not one for each of the prompt's `words`.
     """
     variants = result if isinstance(result, dict) else {"": result}
     if not variants:
@@ -70,6 +74,9 @@ def checked(result: Any, method: str, size: tuple[int, int], words: int) -> dict
             maps[name] = Result(_real(name, value).astype(np.float32))
             if not np.isfinite(maps[name].maps):
                 raise ValueError(f"{name} is {value}, not a finite number.")
+            continue
+        if variant and isinstance(value, OfWords):
+            maps[name] = _numbers(name, value, words)
             continue
         value, *errors = value if isinstance(value, tuple) else (value,)
         if len(errors) > 1:
@@ -95,9 +102,9 @@ def _result(
     if maps.ndim == 3 and len(maps) != expected:
         raise ValueError(f"{name} has {len(maps)} maps for the {expected} {of}.")
     unsaid = np.isnan(maps)
-    if layers:
-        unsaid = unsaid.all((-2, -1), keepdims=True)  # a layer says all or nothing
-    wrong = ~np.isfinite(maps) & ~(unsaid if layers or may_lack else False)
+    if not may_lack:  # a layer or a word says all or nothing
+        unsaid = unsaid.all((-2, -1), keepdims=True) if maps.ndim == 3 else np.False_
+    wrong = ~np.isfinite(maps) & ~unsaid
     if wrong.any():
         kind = "NaN" if np.isnan(maps[wrong]).all() else "NaN or infinite"
         raise ValueError(f"{wrong.sum()} of the {maps.size} values of {name} are {kind}.")
@@ -105,6 +112,16 @@ def _result(
     if largest > LARGEST:
         raise ValueError(f"{name} has the value {largest:.3g}, beyond what float32 can hold.")
     return Result(maps.astype(np.float32), layers)
+
+
+def _numbers(name: str, value: OfWords, words: int) -> Result:
+    """Numbers of words or of pairs of them, NaN where there is none."""
+    numbers = _real(name, value.values)
+    if numbers.shape not in ((words,), (words, words)):
+        raise ValueError(f"{name} has shape {numbers.shape} for the {words} words of the prompt.")
+    if not (np.abs(numbers[~np.isnan(numbers)]) <= LARGEST).all():
+        raise ValueError(f"{name} has numbers beyond what float32 can hold.")
+    return Result(numbers.astype(np.float32), of_words=True)
 
 
 def _real(name: str, value: Any) -> np.ndarray:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from stepscope.diffusion.denoiser import Denoiser
 from stepscope.diffusion.step import Step
-from stepscope.methods.differences import added_by_words
+from stepscope.methods.differences import added_by_words, in_noise
 from stepscope.methods.method import method
 
 
@@ -32,7 +32,5 @@ def word_information(denoiser: Denoiser, steps: Sequence[Step]) -> list[np.ndarr
 
 def information(denoiser: Denoiser, step: Step, difference: Tensor) -> np.ndarray:
     """Maps (word, h, w) from the differences (word, C, h, w) of a step's raw outputs."""
-    latents, zero = step.latent[None], torch.zeros_like(difference)
-    # v-prediction to noise: the latent's part cancels in the difference
-    noise = denoiser.noise(latents, difference, step) - denoiser.noise(latents, zero, step)
-    return (noise.float() ** 2).sum(1).div(2).cpu().numpy()
+    noise = in_noise(denoiser, step, difference)
+    return (noise**2).sum(1).div(2).cpu().numpy()

@@ -6,7 +6,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from stepscope.statistics import findings_rq1, findings_rq2, findings_rq3, inference
+from stepscope.statistics import (
+    findings_rq1,
+    findings_rq2,
+    findings_rq2_regions,
+    findings_rq3,
+    inference,
+)
 from stepscope.statistics.finding import REFERENCES, Finding
 from stepscope.store import tables
 from stepscope.table_registry import CLAIMS
@@ -108,7 +114,7 @@ def claims_table(
             *findings_rq1.regions_and_detail(of_sampling),
             *findings_rq1.areas(of_sampling),
             *findings_rq2.words(of_sampling, PERMUTATIONS, seed),
-            *findings_rq2.df_cam_follows_relevance(of_sampling, PERMUTATIONS, seed),
+            *findings_rq2_regions.df_cam_follows_relevance(of_sampling, PERMUTATIONS, seed),
             *findings_rq3.stages(of_sampling),
             *findings_rq3.roles(kinds),
         ]

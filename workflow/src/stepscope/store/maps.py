@@ -32,7 +32,7 @@ def write_maps(
     """Write maps (sample, step, [word | layer], y, x) float32 with their trace's coordinates.
 
     NaN where a method was not computed. `<name>_se` holds the standard errors of `<name>`; numbers
-    of the steps (sample, step) lie beside.
+    of the steps (sample, step, [word, [other_word]]) lie beside.
     """
     described = {
         name: values.astype("f4").assign_attrs(units="1", long_name=_long_name(name, maps))
@@ -47,7 +47,8 @@ def _long_name(name: str, maps: Mapping[str, xr.DataArray]) -> str:
     if _is_error(name, maps):
         return f"standard error of {name.removesuffix('_se')}"
     if "y" not in maps[name].dims:
-        return f"{name.replace('_', ' ')} of the step"
+        of = {2: "step", 3: "word", 4: "pair of words"}[maps[name].ndim]
+        return f"{name.replace('_', ' ')} of the {of}"
     return f"saliency by {name}"
 
 
@@ -128,6 +129,16 @@ def read_methods(paths: Iterable[str], beside: Iterable[str] = ()) -> dict[str, 
             )
         maps |= stored
     return maps
+
+
+def read_interactions(paths: Iterable[str]) -> dict[str, xr.DataArray]:
+    """Numbers of pairs of words (sample, step, word, other_word) in the stores of maps, by name."""
+    return {
+        str(name): values.load()
+        for path in paths
+        for name, values in open_dataset(path).data_vars.items()
+        if "other_word" in values.dims
+    }
 
 
 def read_errors(path: str) -> dict[str, xr.DataArray]:

@@ -14,10 +14,10 @@ from stepscope.study.suggestions import did_you_mean
 
 FIRST = ("denoiser", "step")  # what every method takes before its parameters
 # keys of an entry that are no parameters
-PLACEMENT = {"function", "samplings", "steps", "samples", "forward_batch"}
+PLACEMENT = {"function", "samplings", "steps", "samples", "forward_batch", "games"}
 BASELINES = ("baselines", "random", "centre", "edge")
 # Axes and coordinates of a store, beside which a method's maps lie.
-AXES = ("sample", "step", "word", "layer", "y", "x")
+AXES = ("sample", "step", "word", "other_word", "layer", "y", "x")
 LABELS = (*AXES, "prompt_id", "seed", "timestep", "log_snr", "word_text", "word_role")
 TRANSPARENT = {"method", "inference_mode", "no_grad", "enable_grad"}  # decorators
 

@@ -63,6 +63,8 @@ class Plan:
 
         Steps that are named by the error left may be any until there are traces.
         """
+        if not self.config["explain"][method]["games"]:
+            return False
         named = (self.config["explain"][method]["steps"], self.config["games"]["steps"])
         if not all(named) or any(map(shares, named)):
             return True
@@ -91,9 +93,9 @@ class Plan:
         return self.config[of]["samplings"] if of else None
 
     def method_entry(self, method: str) -> dict[str, Any]:
-        """A method's entry without where it is used: another sampling must not rerun this one."""
+        """A method's entry without where it and its maps are used, which must not rerun it."""
         entry = self.config["explain"][method]
-        return {key: value for key, value in entry.items() if key != "samplings"}
+        return {key: value for key, value in entry.items() if key not in ("samplings", "games")}
 
     def needs_masks(self, method: str) -> bool:
         """Whether a method asks for the objects' region (step.mask) by its parameters."""

@@ -32,6 +32,8 @@ class Family(Architecture, ABC):
     encoders: ClassVar[tuple[tuple[str, ...], ...]] = (("text_encoder",),)
     # what encode_prompt returns for a prompt, by position, under the names used here
     encoded: ClassVar[dict[str, int]] = {"prompt_embeds": 0}
+    # of the conditioning, what has a row for each key of `texts`
+    by_key: ClassVar[tuple[str, ...]] = ("prompt_embeds", "prompt_attention_mask")
     # arguments of a pipeline call that a stored step could not replay
     refused: ClassVar[tuple[str, ...]] = ("prompt_embeds",)
     # arguments that generation gives to a pipeline call, and replay to encode_prompt

@@ -1,0 +1,92 @@
+"""Figure of agreement (RQ2): whether methods say the same of words, steps and cells."""
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure, SubFigure
+
+from stepscope.figures import plotting, text
+
+COLUMNS = [
+    *(*plotting.SAMPLES, "method", "other", "over"),
+    *("agreement", "beyond_prompts"),
+]
+PANELS = {"words": "over words of a step", "steps": "over steps of a word", "cells": "over cells"}
+COLOURS, SCALE = "RdBu_r", Normalize(-1, 1)
+CELL, WORDS_WIDTH = 0.46, 1.3  # inches
+
+
+@plotting.styled
+def agreement(table: pd.DataFrame, draws: int, confidence: float, seed: int) -> Figure:
+    """Draw rq2_agreement as matrices of methods, of the sampling on which most methods are run.
+
+    Below the diagonal means over prompts of Spearman's correlations, above it the same minus those
+    with other prompts; bold where the interval over prompts leaves out 0.
+    """
+    bootstrap: plotting.Bootstrap = {"draws": draws, "confidence": confidence, "seed": seed}
+    return plotting.stacked(
+        [_part(title, rows, bootstrap) for title, rows in plotting.groups(table)]
+    )
+
+
+def _part(title: str, table: pd.DataFrame, bootstrap: plotting.Bootstrap) -> plotting.Part:
+    """Lay out one model and dataset."""
+    pairs = table.groupby("sampling", sort=False)[["method", "other"]].nunique().sum(axis=1)
+    rows = table[table["sampling"] == pairs.idxmax()]
+    methods = plotting.listed([*rows["method"], *rows["other"]])
+    by = ["over", "method", "other"]
+    below, above = (
+        plotting.intervals(rows, by, value, **bootstrap)
+        for value in ("agreement", "beyond_prompts")
+    )
+
+    def draw(figure: SubFigure) -> None:
+        axes = figure.subplots(1, len(PANELS), sharey=True)
+        for panel, (over, name) in zip(axes, PANELS.items(), strict=True):
+            values, sure = _matrix(
+                methods, below[below["over"] == over], above[above["over"] == over]
+            )
+            _draw(panel, values, sure, methods)
+            panel.set_title(name)
+        bar = figure.colorbar(ScalarMappable(SCALE, COLOURS), ax=axes, shrink=0.8, aspect=30)
+        bar.set_label("Spearman's correlation\n(above the diagonal: beyond other prompts')")
+        note = f"sampling {rows['sampling'].iloc[0]}, {text.counted(below)}"
+        axes[0].set_xlabel(f"{note}; bold: interval without 0", loc="left", labelpad=4)
+
+    side = CELL * len(methods)
+    return plotting.Part(title, draw, 3 * side + WORDS_WIDTH + 1.2, side + WORDS_WIDTH + 0.5)
+
+
+def _matrix(
+    methods: list[str], below: pd.DataFrame, above: pd.DataFrame
+) -> tuple[np.ndarray, np.ndarray]:
+    """Estimates (method, method), and where the interval leaves out 0; NaN where there is none."""
+    values = np.full((len(methods), len(methods)), np.nan)
+    sure = np.zeros(values.shape, bool)
+    for rows, lower in ((below, True), (above, False)):
+        for row in rows.itertuples():
+            i, j = sorted((methods.index(row.method), methods.index(row.other)), reverse=lower)
+            values[i, j] = row.estimate
+            sure[i, j] = row.ci_low > 0 or row.ci_high < 0
+    return values, sure
+
+
+def _draw(axes: Axes, values: np.ndarray, sure: np.ndarray, methods: list[str]) -> None:
+    """Draw one matrix with its numbers."""
+    axes.imshow(values, cmap=COLOURS, norm=SCALE)
+    for i, j in np.argwhere(np.isfinite(values)):
+        axes.text(
+            *(j, i, f"{values[i, j]:.2f}".replace("0.", ".")),
+            ha="center",
+            va="center",
+            fontsize=6,
+            fontweight="bold" if sure[i, j] else "normal",
+            color="white" if abs(values[i, j]) > 0.6 else "black",
+        )
+    names = [plotting.METHODS.get(method, method) for method in methods]
+    axes.set_xticks(range(len(names)), names, rotation=60, ha="right", rotation_mode="anchor")
+    axes.set_yticks(range(len(names)), names)
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
