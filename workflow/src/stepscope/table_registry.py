@@ -9,6 +9,10 @@ SAMPLE = ("model", "dataset", "sampling", "prompt_id", "seed")
 STEP = ("step", "timestep", "log_snr")
 KEYS = (*SAMPLE, *STEP)
 WORD = ("word", "word_index", "role", "method")
+FOUND = ("pointing", "pointing_near", "iou", "iou_best", "iou_held_out", "average_precision")
+SUMMED = ("pointing", "iou_best", "average_precision")
+SUMMED += tuple(f"{name}_gain" for name in SUMMED)  # over the mean of single steps
+HEADS = ("layer", "head", "resolution")
 GAME = ("method", "similarity", "game", "substrate", "score")
 INTERVAL = ("n", "noises", "missing", "estimate", "ci_low", "ci_high")
 
@@ -75,10 +79,22 @@ TABLES = {
     ),
     "rq2_grounding": Table(
         question="rq2",
-        columns=(*KEYS, *WORD, "pointing", "iou", "average_precision", "mass"),
+        columns=(*KEYS, *WORD, *FOUND, "mass"),
         groups=(*STEP, "role", "method"),
-        quantities=("pointing", "iou", "average_precision", "mass"),
+        quantities=(*FOUND, "mass"),
         paired=True,
+    ),
+    "rq2_summed": Table(
+        question="rq2",
+        columns=(*SAMPLE, *WORD, "steps", *SUMMED),
+        groups=("role", "method"),
+        quantities=SUMMED,
+    ),
+    "rq2_heads": Table(
+        question="rq2",
+        columns=(*KEYS, *WORD, *HEADS, "pointing", "iou", "iou_best", "average_precision"),
+        groups=(*STEP, "role", "method", *HEADS),
+        quantities=("pointing", "iou", "iou_best", "average_precision"),
     ),
     "rq3_concepts": Table(
         question="rq3",
@@ -125,7 +141,7 @@ WHOLE = {
 NUMBERS = {
     *("seed", "word_index", "move", "normalised", "p_value", *STEP, *INTERVAL),
     *("without_objects", "at_chance", "with_centre"),
-    *("onset_step", "onset_timestep", "onset_log_snr", "relevance_minmax"),
+    *("onset_step", "onset_timestep", "onset_log_snr", "relevance_minmax", "steps"),
     *(name for table in TABLES.values() for name in table.quantities),
 }
 # Columns that stay text when a table is read: a prompt may hold the word "nan".

@@ -34,6 +34,8 @@ METHODS = {
     "cross_attention": "cross-attention",
     "relevance": "relevance",
     "information": "word information",
+    "attention_heads": "attention, all heads",
+    "selected_heads": "attention, selected heads",
     "random": "random map",
     "centre": "centre map",
 }

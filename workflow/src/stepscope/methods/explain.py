@@ -1,7 +1,8 @@
 """The explain job: one method on the stored steps of a batch, gathered into maps."""
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -61,13 +62,15 @@ def explain_batch(
     entry: dict[str, Any],
     mask_path: str | None = None,
     error_left: str | None = None,
+    heads: str | None = None,
 ) -> tuple[dict[str, xr.DataArray], xr.DataTree, dict[str, Any]]:
     """Maps of one method on a trace store: {name: (sample, step, [word | layer], y, x) float32}.
 
     `entry` is the method's part of the config; what a method may return says `results.checked`.
-    `error_left` is the curve by which it may name steps (see `store.error_left`).
-    Also returns the opened trace and what the maps' store says about them. What the method raises,
-    and a result that is refused, names it as the config does, the sample and the step.
+    `error_left` is the curve by which it may name steps (see `store.error_left`), `heads` the part
+    of rq2_heads from which it learns. Also returns the opened trace and what the maps' store says
+    about them. What the method raises, and a result that is refused, names it as the config does,
+    the sample and the step.
     """
     tree = open_trace(traces)
     with told(f"explain/{method}"):
@@ -84,7 +87,12 @@ def explain_batch(
         sample, number = max(pairs, key=lambda pair: words[pair[0]])
         longest = read_step(tree, sample, number, objects.get(sample))
         size = call.fitting_size(longest, f"explain/{method}/forward_batch")
-    results = batches.results(call, read_pairs(tree, pairs, objects), size, fitting)
+    ranked = ranks_of(heads, parameters, tree) if heads else {}
+    read = (
+        replace(step, heads=ranked[step.prompt_id]) if ranked else step
+        for step in read_pairs(tree, pairs, objects)
+    )
+    results = batches.results(call, read, size, fitting)
     gathered = Gathered(tree)
     for (sample, number), result in bar(zip(pairs, results, strict=True), method, len(pairs)):
         prompt_id, seed = prompt_ids_of(tree)[sample], seeds_of(tree)[sample]
@@ -124,6 +132,7 @@ def explain(
     entry: dict[str, Any],
     mask_path: str | None,
     error_left: str | None = None,
+    heads: str | None = None,
     code: str,
 ) -> None:
     """Write the map store of one method and batch (see `explain_batch`)."""
@@ -134,6 +143,7 @@ def explain(
         entry=entry,
         mask_path=mask_path,
         error_left=error_left,
+        heads=heads,
     )
     write_maps(path, maps, tree, attrs | {"code": code})
 
@@ -147,6 +157,16 @@ def object_masks(path: str, tree: xr.DataTree) -> dict[int, torch.Tensor]:
         for sample, share in enumerate(shares)
         if not np.isnan(share).any()
     }
+
+
+def ranks_of(
+    path: str, parameters: dict[str, Any], tree: xr.DataTree
+) -> dict[str, Mapping[str, tuple[str, ...]]]:
+    """Attention heads by prompt and role, ranked on other prompts (see `ranked_heads`)."""
+    from stepscope.methods.selected_heads import ranked_heads
+    from stepscope.store import tables
+
+    return ranked_heads(tables.read(path), parameters["learnt_from"], list(prompt_ids_of(tree)))
 
 
 class Gathered:
@@ -171,18 +191,20 @@ class Gathered:
             if layers:
                 self.layers[name] = layers
             if name not in self.values:
-                axes = maps.shape if maps.ndim < 3 else (len(layers) or self.words, *self.size)
+                several = maps.ndim == 3 + bool(layers)
+                axes = (*[self.words] * several, *maps.shape[several:])
                 shape = (*sample_and_step_counts(self.tree), *axes)
                 self.values[name] = np.full(shape, np.nan, dtype=np.float32)
-            part = (slice(len(maps)),) if maps.ndim else ()
+            part = (slice(len(maps)),) if maps.ndim > 2 else ()
             self.values[name][sample, number - 1, *part] = maps
 
     def arrays(self) -> dict[str, xr.DataArray]:
         """DataArrays with named axes; the trace's coordinates are added where they are stored."""
         arrays = {}
         for name, values in self.values.items():
-            several = "layer" if name in self.layers else "word"
-            axes = {2: (), 4: ("y", "x"), 5: (several, "y", "x")}[values.ndim]
+            several = ("layer",) if name in self.layers else ("word",)
+            several = ("word", "layer") if values.ndim == 6 else several
+            axes = {2: (), 4: ("y", "x")}.get(values.ndim, (*several, "y", "x"))
             coords = sample_and_step_numbers(self.tree)
             if name in self.layers:
                 coords["layer"] = np.array(self.layers[name], dtype=object)
