@@ -76,7 +76,7 @@ def by_head(
 def _softmax(
     calls: Sequence[Call], count: int
 ) -> Iterator[Float[Tensor, "sample layer_and_head key query"]]:
-    """Softmax over all keys of the last `count` samples, by chunks of queries; each is used once."""
+    """Softmax over all keys of the last `count` samples, in chunks of queries."""
     layer = calls[0].layer
 
     def stacked(part: str) -> Tensor:  # (sample, layer and head, query | key, channel)

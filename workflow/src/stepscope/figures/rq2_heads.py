@@ -77,7 +77,7 @@ def _maps(rows: pd.DataFrame, figure: SubFigure) -> None:
 
 
 def short(layers: Sequence[str]) -> list[str]:
-    """Name layers by their blocks' numbers: "down 0.1", "up 2.0 attn1" where two share them, "7"."""
+    """Name layers by their blocks' numbers: "down 0.1", "up 2.0 attn1" where two have them."""
     names = []
     for layer in layers:
         block, *_ = layer.partition("_block")

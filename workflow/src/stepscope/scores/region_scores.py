@@ -1,4 +1,4 @@
-"""Whether a map finds a region: pointing game, IoU at three thresholds, average precision and mass."""
+"""Whether a map finds a region: pointing, IoU at three thresholds, average precision and mass."""
 
 from typing import NamedTuple
 
