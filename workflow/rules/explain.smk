@@ -6,6 +6,7 @@ rule explain:
         traces="<traces>",
         masks=region_of,
         error_left=error_left_for("explain", "{method}"),
+        heads=heads_of,
     output:
         directory("<maps>"),
     log:

@@ -5,6 +5,8 @@ SHOWN_WORD_MAP = PLAN.preferred("df_cam_word", "cross_attention", "relevance", "
 SHOWN_RELEVANCE = PLAN.preferred("relevance", "information", "cross_attention", "df_cam_word")
 OVER_TIME = PLAN.pictured(4, PLAN.first_sampling(SHOWN_MAP))
 BY_WORD = PLAN.pictured(3, PLAN.first_sampling(SHOWN_WORD_MAP))
+SHOWN_LAYERS = PLAN.preferred("df_cam")
+BY_LAYER = PLAN.pictured(2, PLAN.first_sampling(SHOWN_LAYERS))
 BY_SAMPLING = PLAN.pictured(6, list(config["samplings"]))
 
 

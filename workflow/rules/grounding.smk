@@ -28,7 +28,8 @@ rule score_grounding:
         masks="<masks>",
         maps=collect("<results>/maps/<batch>/{method}.zarr", method=methods_of, allow_missing=True),
     output:
-        "<results>/tables/parts/rq2_grounding/<batch>.tsv",
+        grounding="<results>/tables/parts/rq2_grounding/<batch>.tsv",
+        summed="<results>/tables/parts/rq2_summed/<batch>.tsv",
     log:
         "<logs>/score_grounding/<batch>.log",
     benchmark:
@@ -41,7 +42,7 @@ rule score_grounding:
         runtime="1h",
     params:
         seed=lookup(dpath="statistics/seed", within=config),
-        code=code("scores.grounding", tables=("rq2_grounding",)),
+        code=code("scores.grounding", tables=("rq2_grounding", "rq2_summed")),
     script:
         "../scripts/score_grounding.py"
 

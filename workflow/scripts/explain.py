@@ -20,6 +20,7 @@ with (
         traces=snakemake.input.traces,
         mask_path=snakemake.input.masks or None,
         error_left=snakemake.input.error_left or None,
+        heads=snakemake.input.heads or None,
         model=snakemake.params.model,
         method=snakemake.wildcards.method,
         entry=snakemake.params.entry,

@@ -13,10 +13,11 @@ from stepscope.scores import grounding
 
 with (
     joblog(snakemake.log[0]),
-    written(snakemake.output, snakemake.input, dict(snakemake.params)) as (table,),
+    written(snakemake.output, snakemake.input, dict(snakemake.params)) as (grounded, summed),
 ):
     grounding.write_grounding(
-        table,
+        grounded,
+        summed,
         traces=snakemake.input.traces,
         masks=snakemake.input.masks,
         maps=snakemake.input.maps,

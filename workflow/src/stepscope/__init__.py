@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from stepscope.diffusion.denoiser import Denoiser
     from stepscope.diffusion.step import Step
+    from stepscope.methods.attention import attention
     from stepscope.methods.cross_attention import cross_attention
     from stepscope.methods.df_cam import df_cam, df_cam_word
     from stepscope.methods.df_rise import df_rise
@@ -32,6 +33,7 @@ __all__ = [
     "Denoiser",
     "Layers",
     "Step",
+    "attention",
     "cross_attention",
     "df_cam",
     "df_cam_word",
@@ -55,6 +57,7 @@ _PLACES = {
     "Denoiser": "stepscope.diffusion.denoiser:Denoiser",
     "Layers": "stepscope.methods.method:Layers",
     "Step": "stepscope.diffusion.step:Step",
+    "attention": "stepscope.methods.attention:attention",
     "cross_attention": "stepscope.methods.cross_attention:cross_attention",
     "df_cam": "stepscope.methods.df_cam:df_cam",
     "df_cam_word": "stepscope.methods.df_cam:df_cam_word",

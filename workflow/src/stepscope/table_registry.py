@@ -9,6 +9,10 @@ SAMPLE = ("model", "dataset", "sampling", "prompt_id", "seed")
 STEP = ("step", "timestep", "log_snr")
 KEYS = (*SAMPLE, *STEP)
 WORD = ("word", "word_index", "role", "method")
+FOUND = ("pointing", "pointing_near", "iou", "iou_best", "iou_held_out", "average_precision")
+SUMMED = ("pointing", "iou_best", "average_precision")
+SUMMED += tuple(f"{name}_gain" for name in SUMMED)  # over the mean of single steps
+HEADS = ("layer", "head", "resolution")
 GAME = ("method", "similarity", "game", "substrate", "score")
 VARIANCES = ("variance_low", "variance_mid", "variance_high")
 SALIENCY = (
@@ -99,9 +103,9 @@ TABLES = {
     ),
     "rq2_grounding": Table(
         question="rq2",
-        columns=(*KEYS, "masks", *WORD, "pointing", "iou", "average_precision", "mass"),
+        columns=(*KEYS, "masks", *WORD, *FOUND, "mass"),
         groups=(*STEP, "masks", "role", "method"),
-        quantities=("pointing", "iou", "average_precision", "mass"),
+        quantities=(*FOUND, "mass"),
         paired=True,
     ),
     "rq2_agreement": Table(
@@ -136,6 +140,18 @@ TABLES = {
         ),
         groups=(*STEP, "role", "other_role", "method"),
         quantities=("interaction",),
+    ),
+    "rq2_summed": Table(
+        question="rq2",
+        columns=(*SAMPLE, *WORD, "steps", *SUMMED),
+        groups=("role", "method"),
+        quantities=SUMMED,
+    ),
+    "rq2_heads": Table(
+        question="rq2",
+        columns=(*KEYS, *WORD, *HEADS, "pointing", "iou", "iou_best", "average_precision"),
+        groups=(*STEP, "role", "method", *HEADS),
+        quantities=("pointing", "iou", "iou_best", "average_precision"),
     ),
     "rq3_concepts": Table(
         question="rq3",
@@ -183,7 +199,7 @@ NUMBERS = {
     *("seed", "word_index", "move", "changed", "depth", "normalised", "p_value", *STEP, *INTERVAL),
     "tolerance",
     *("without_objects", "at_chance", "with_centre"),
-    *("onset_step", "onset_timestep", "onset_log_snr", "relevance_minmax"),
+    *("onset_step", "onset_timestep", "onset_log_snr", "relevance_minmax", "steps"),
     *("swapped_words", "swapped_prompts", "peak_step", "reign_low", "reign_high", "other_index"),
     *(name for table in TABLES.values() for name in table.quantities),
 }

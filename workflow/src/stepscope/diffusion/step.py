@@ -1,6 +1,6 @@
 """A stored step of one sample, as explanation methods get it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import TypeAlias
@@ -17,7 +17,8 @@ class Step:
     `latent` and `after` (C, h, w) are in the scheduler's scale; `outputs` (2, C, h, w) are
     the raw [uncond, cond] halves, uncond NaN without guidance; `conditioning` has the same
     halves; `attention` is {(h, w): (J, h, w)}; `mask` (h, w) the objects' share of each cell's
-    area, or None; `history` (order - 1, C, h, w) what a multistep solver remembers, oldest first.
+    area, or None; `history` (order - 1, C, h, w) what a multistep solver remembers, oldest first;
+    `heads` names of attention heads by role, those first that find its words on other prompts.
     """
 
     number: int
@@ -36,6 +37,7 @@ class Step:
     attention: dict[tuple[int, int], Tensor] = field(default_factory=dict)
     mask: Tensor | None = None
     history: Tensor | None = None
+    heads: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 Steps: TypeAlias = Step | Sequence[Step]  # one step for all rows of a batch, or one a row

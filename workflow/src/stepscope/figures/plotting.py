@@ -42,6 +42,8 @@ METHODS = {
     "word_removal_along": "word removal, along",
     "word_values": "Shapley values",
     "word_values_banzhaf": "Banzhaf values",
+    "attention_heads": "attention, all heads",
+    "selected_heads": "attention, selected heads",
     "random": "random map",
     "centre": "centre map",
     "edge": "edge map",

@@ -20,13 +20,15 @@ def load_samples(
     maps: Sequence[str],
     method: str,
     per_word: bool = False,
+    per_layer: bool = False,
 ) -> list[xr.Dataset]:
     """Read one dataset per record (see `KEYS`) that has a map; each record has a path of each kind.
 
     preview (step, prediction, y, x, rgb) u1; image (image_y, image_x, rgb) u1; mask (mask_y,
     mask_x) in [0, 1], the union of the subject and the objects; map (step, map_y, map_x), reduced
-    as `maps.flat` does, or (step, word, map_y, map_x) of a map `per_word`; error, the standard
-    error of a map that has one and is not reduced; attrs are the record's.
+    as `maps.flat` does, or (step, word | layer, map_y, map_x) of a map `per_word` error, the standard
+    error of a map that has one and is not reduced; or `per_layer`;
+    attrs are the record's.
     """
     samples = []
     for record, *paths in zip(records, previews, masks, maps, strict=True):
@@ -34,7 +36,8 @@ def load_samples(
             read_sample(path, record["prompt_id"], record["seed"]) for path in paths
         )
         values = saliency[method]
-        if not (per_word and "word" in values.dims):
+        kept = [axis for axis, asked in (("word", per_word), ("layer", per_layer)) if asked]
+        if not set(kept) & set(values.dims):
             values = flat({method: values})[method]
         values = values.rename(y="map_y", x="map_x")
         if np.isfinite(values).any():

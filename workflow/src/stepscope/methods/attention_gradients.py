@@ -1,33 +1,76 @@
-"""Attention probabilities as part of a call's graph, so that gradients reach them."""
+"""What attention computes, as part of a call's graph, so that gradients reach its probabilities."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from diffusers.models.attention_processor import Attention
 from torch import Tensor, nn
 from transformers.models.t5.modeling_t5 import T5Attention
 
 from stepscope.models.families.base import Family
 
+SCORES = 2**24  # computed at a time, over all rows and heads
+
+
+class Attended(NamedTuple):
+    """A call of attention: whether it reads the text, and what it computed from.
+
+    Queries (B, H, n, d), keys and values (B, H, m, d), a mask that is added to the scores, output
+    (B, H, n, d) before its projection; all are tensors of the graph.
+    """
+
+    module: Attention
+    reads_text: bool
+    query: Tensor
+    key: Tensor
+    value: Tensor
+    mask: Tensor | None
+    output: Tensor
+
+    def probabilities(self, rows: slice = slice(None)) -> Tensor:
+        """Softmax over all keys, float32 (B, H, rows, m), of some queries."""
+        scores = self.query[:, :, rows].float() @ self.key.float().mT * self.module.scale
+        return (scores if self.mask is None else scores + self.mask.float()).softmax(-1)
+
+    @torch.no_grad()
+    def weights(self, gradient: Tensor | None) -> Tensor:
+        """The mean over heads of max(dY/dA x A, 0), float32 (B, n, m), from dY by the output.
+
+        dY/dA is dY/dO V^T; heads and queries come in pieces, since all heads' squares of a large
+        picture would not fit. Zeros where Y does not depend on this attention.
+        """
+        count, heads, n, _ = self.query.shape
+        m = self.key.shape[2]
+        found = self.query.new_zeros(count, n, m, dtype=torch.float32)
+        if gradient is None:
+            return found
+        piece = max(1, SCORES // (count * heads * m))
+        for start in range(0, n, piece):
+            rows = slice(start, start + piece)
+            change = gradient[:, :, rows].float() @ self.value.float().mT
+            found[:, rows] = change.mul_(self.probabilities(rows)).clamp_(min=0).mean(1)
+        return found
+
 
 @dataclass
 class Record:
-    """Attention calls (module, reads text, probabilities (B, H, n, m)); feature map sizes."""
+    """Attention calls; feature map sizes."""
 
-    calls: list[tuple[Attention, bool, Tensor]] = field(default_factory=list)
+    calls: list[Attended] = field(default_factory=list)
     sizes: dict[nn.Module, tuple[int, int]] = field(default_factory=dict)
 
 
 @contextmanager
 def image_attention(family: Family) -> Iterator[Record]:
-    """Record the attention probabilities of a call with gradients, and each layer's output size."""
+    """Record the attention of a call with gradients, and each layer's output size."""
     record = Record()
     network: Any = family.network
     before = network.attn_processors
-    processor = KeepProbabilities(record.calls, family.joint)
+    processor = KeepAttention(record.calls, family.joint)
     network.set_attn_processor(dict.fromkeys(before, processor))
     kinds = ("ResnetBlock2D", "Downsample2D", "Upsample2D")
     layers = [module for module in network.modules() if type(module).__name__ in kinds]
@@ -46,15 +89,15 @@ def image_attention(family: Family) -> Iterator[Record]:
             handle.remove()
 
 
-class KeepProbabilities:
-    """Attention processor that computes probabilities as part of the graph and keeps them.
+class KeepAttention:
+    """Attention processor that keeps what fused attention computes from, and its output.
 
-    The library's plain `AttnProcessor`, or for `joint` attention its `JointAttnProcessor2_0`,
-    written out, since fused attention has no probabilities. Whether a call reads the text is seen
-    by `encoder_hidden_states`: with `only_cross_attention` a module's name does not tell.
+    The library's `AttnProcessor2_0`, or for `joint` attention its `JointAttnProcessor2_0`, written
+    out. Whether a call reads the text is seen by `encoder_hidden_states`: with
+    `only_cross_attention` a module's name does not tell.
     """
 
-    def __init__(self, calls: list[tuple[Attention, bool, Tensor]], joint: bool) -> None:
+    def __init__(self, calls: list[Attended], joint: bool) -> None:
         self.calls = calls
         self.joint = joint
 
@@ -86,15 +129,14 @@ class KeepProbabilities:
             query, key, value = (
                 torch.cat(pair, 2) for pair in zip((query, key, value), added, strict=True)
             )
-        scores = query @ key.transpose(-1, -2) * attn.scale
-        if attention_mask is not None:
-            scores = scores + attn.prepare_attention_mask(
-                attention_mask, key.shape[2], len(key)
-            ).unflatten(0, (len(key), -1))
-        probabilities = scores.float().softmax(-1).to(value.dtype)
-        if probabilities.requires_grad:
-            self.calls.append((attn, reads_text, probabilities))
-        hidden_states = (probabilities @ value).transpose(1, 2).flatten(2)
+        mask = attention_mask
+        if mask is not None:
+            mask = attn.prepare_attention_mask(mask, key.shape[2], len(key))
+            mask = mask.unflatten(0, (len(key), -1)).to(query.dtype)
+        output = F.scaled_dot_product_attention(query, key, value, mask, scale=attn.scale)
+        if output.requires_grad:
+            self.calls.append(Attended(attn, reads_text, query, key, value, mask, output))
+        hidden_states = output.transpose(1, 2).flatten(2)
         if reads_text and self.joint:
             count = residual.shape[1]
             hidden_states, encoder_hidden_states = hidden_states.split(

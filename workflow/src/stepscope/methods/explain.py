@@ -1,7 +1,8 @@
 """The explain job: one method on the stored steps of a batch, gathered into maps."""
 
 import inspect
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from itertools import tee
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ from stepscope.store.traces import (
     latent_size,
     model_of,
     open_trace,
+    prompt_ids_of,
     read_pairs,
     read_step,
     replay_settings,
@@ -61,13 +63,15 @@ def explain_batch(
     entry: dict[str, Any],
     mask_path: str | None = None,
     error_left: str | None = None,
+    heads: str | None = None,
 ) -> tuple[dict[str, xr.DataArray], xr.DataTree, dict[str, Any]]:
     """Maps of one method on a trace store: {name: (sample, step, [word | layer], y, x) float32}.
 
     `entry` is the method's part of the config; what a method may return says `results.checked`.
-    `error_left` is the curve by which it may name steps (see `store.error_left`).
-    Also returns the opened trace and what the maps' store says about them. What the method raises,
-    and a result that is refused, names it as the config does, the sample and the step.
+    `error_left` is the curve by which it may name steps (see `store.error_left`), `heads` the part
+    of rq2_heads from which it learns. Also returns the opened trace and what the maps' store says
+    about them. What the method raises, and a result that is refused, names it as the config does,
+    the sample and the step.
     """
     tree = open_trace(traces)
     with told(f"explain/{method}"):
@@ -79,7 +83,12 @@ def explain_batch(
     objects = object_masks(mask_path, tree) if mask_path else {}
     call, fitting = batches.Explaining(method, function, denoiser, parameters), memory.Fitting()
     size = size_together(call, entry, tree, pairs, objects)
-    maps = maps_of(call, tree, pairs, read_pairs(tree, pairs, objects), size, fitting)
+    ranked = ranks_of(heads, parameters, tree) if heads else {}
+    read = (
+        replace(step, heads=ranked[step.prompt_id]) if ranked else step
+        for step in read_pairs(tree, pairs, objects)
+    )
+    maps = maps_of(call, tree, pairs, read, size, fitting)
     attrs = about(call, entry, tree) | {"forward_batch": min(size, fitting.limit or size)}
     return maps, tree, attrs
 
@@ -154,6 +163,7 @@ def explain(
     entry: dict[str, Any],
     mask_path: str | None,
     error_left: str | None = None,
+    heads: str | None = None,
     code: str,
 ) -> None:
     """Write the map store of one method and batch (see `explain_batch`)."""
@@ -164,6 +174,7 @@ def explain(
         entry=entry,
         mask_path=mask_path,
         error_left=error_left,
+        heads=heads,
     )
     write_maps(path, maps, tree, attrs | {"code": code})
 
@@ -177,6 +188,16 @@ def object_masks(path: str, tree: xr.DataTree) -> dict[int, torch.Tensor]:
         for sample, share in enumerate(shares)
         if not np.isnan(share).any()
     }
+
+
+def ranks_of(
+    path: str, parameters: dict[str, Any], tree: xr.DataTree
+) -> dict[str, Mapping[str, tuple[str, ...]]]:
+    """Attention heads by prompt and role, ranked on other prompts (see `ranked_heads`)."""
+    from stepscope.methods.selected_heads import ranked_heads
+    from stepscope.store import tables
+
+    return ranked_heads(tables.read(path), parameters["learnt_from"], list(prompt_ids_of(tree)))
 
 
 class Gathered:
@@ -204,7 +225,8 @@ class Gathered:
             if of_words:
                 self.of_words.add(name)
             if name not in self.values:
-                axes = maps.shape if maps.ndim < 3 else (len(layers) or self.words, *self.size)
+                several = maps.ndim == 3 + bool(layers)
+                axes = (*[self.words] * several, *maps.shape[several:])
                 if of_words:
                     axes = (self.words,) * maps.ndim
                 shape = (*sample_and_step_counts(self.tree), *axes)
@@ -216,10 +238,11 @@ class Gathered:
         """DataArrays with named axes; the trace's coordinates are added where they are stored."""
         arrays = {}
         for name, values in self.values.items():
-            several = "layer" if name in self.layers else "word"
+            several = ("layer",) if name in self.layers else ("word",)
+            several = ("word", "layer") if values.ndim == 6 else several
             axes: tuple[str, ...] = ("word", "other_word")[: values.ndim - 2]
             if name not in self.of_words:
-                axes = {2: (), 4: ("y", "x"), 5: (several, "y", "x")}[values.ndim]
+                axes = {2: (), 4: ("y", "x")}.get(values.ndim, (*several, "y", "x"))
             coords = sample_and_step_numbers(self.tree)
             if name in self.layers:
                 coords["layer"] = np.array(self.layers[name], dtype=object)

@@ -13,13 +13,17 @@ from stepscope.plugins import resolve
 
 # keys of an entry that are no parameters
 PLACEMENT = ("function", "samplings", "steps", "samples", "forward_batch", "games")
+HEAD = ".head"  # between the name of an attention layer and its head's number, in names of layers
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result", covariant=True)
 
 
 @dataclass(frozen=True)
 class Layers:
-    """Maps (layer, y, x) with the layers' names; NaN where a layer says nothing."""
+    """Maps (layer, y, x), or (word, layer, y, x), with the names of layers or of their heads.
+
+    NaN where a layer says nothing.
+    """
 
     names: tuple[str, ...]
     maps: np.ndarray

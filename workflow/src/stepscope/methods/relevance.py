@@ -16,6 +16,7 @@ from stepscope.methods.method import method
 from stepscope.methods.relevance_rules import (
     Call,
     Relevance,
+    Text,
     along,
     text_relevance,
     through_joint,
@@ -57,7 +58,8 @@ def relevance(denoiser: Denoiser, steps: Sequence[Step]) -> list[np.ndarray]:
         e_c = denoiser.conditional(latents, steps, conditioning).float()
         y = ((e_c.detach() - e_u) * e_c).sum()  # of which each row has its own gradient
         of_texts = [a for of_text in texts for layers in of_text for a in layers]
-        weigh = weighted(y, [*of_texts, *(a for _, _, a in record.calls)])
+        gradients = gradients_of(y, [*of_texts, *(call.output for call in record.calls)])
+    weigh = weighted(gradients)
     lengths = [text.length for text in family.own_texts()]
     words = block_diagonal(
         [
@@ -66,11 +68,19 @@ def relevance(denoiser: Denoiser, steps: Sequence[Step]) -> list[np.ndarray]:
         ],
         len(steps),
     )
-    calls = [Call(module, reads, weigh(a)) for module, reads, a in record.calls]
+    calls = []
+    while record.calls:  # one by one, so that each lets its queries, keys and values go
+        call = record.calls.pop(0)
+        weights = call.weights(gradients.get(id(call.output)))
+        calls.append(Call(call.module, call.reads_text, weights))
     height, width = latents.shape[-2:]
     size = (height, width)
-    state = through(family, calls, record.sizes, size, words.to(latents.device)).resized(size)
-    return [by_word(family, text, size, step) for text, step in zip(state.text, steps, strict=True)]
+    text = Text(*(one.to(latents.device) for one in (words, selection(family, steps))))
+    maps = through(family, calls, record.sizes, size, text).resized(size).text.mT
+    return [
+        of_step[: len(step.words)].reshape(-1, *size).cpu().numpy()
+        for of_step, step in zip(maps, steps, strict=True)
+    ]
 
 
 def mixed(encoders: list[list[Tensor]], tokens: int) -> Tensor:
@@ -102,13 +112,18 @@ def encoded(denoiser: Denoiser, steps: Sequence[Step]) -> dict[str, Tensor]:
     }
 
 
-def weighted(y: Tensor, attention: list[Tensor]) -> Callable[[Tensor], Tensor]:
+def gradients_of(y: Tensor, tensors: list[Tensor]) -> dict[int, Tensor]:
+    """DY by each tensor that Y depends on, by the tensor's id."""
+    found = torch.autograd.grad(y, tensors, allow_unused=True) if y.requires_grad else ()
+    pairs = zip(tensors, found, strict=False)
+    return {id(tensor): gradient for tensor, gradient in pairs if gradient is not None}
+
+
+def weighted(gradients: Mapping[int, Tensor]) -> Callable[[Tensor], Tensor]:
     """A function of an attention (B, H, n, m): the mean over heads of max(dY/dA x A, 0)."""
-    gradients = torch.autograd.grad(y, attention, allow_unused=True) if y.requires_grad else ()
-    by_id = {id(a): gradient for a, gradient in zip(attention, gradients, strict=False)}
 
     def weigh(a: Tensor) -> Tensor:
-        gradient = by_id.get(id(a))
+        gradient = gradients.get(id(a))
         if gradient is None:  # the target does not depend on this attention
             return a.new_zeros(len(a), *a.shape[-2:], dtype=torch.float32)
         return (gradient.float() * a.detach().float()).clamp(min=0).mean(1)
@@ -121,21 +136,24 @@ def through(
     calls: list[Call],
     sizes: Mapping[nn.Module, tuple[int, int]],
     size: tuple[int, int],
-    words: Tensor,
+    text: Text,
 ) -> Relevance:
     """Relevance after the last block, from the attention calls in forward order.
 
-    `sizes` are those of the feature maps after resnets and samplers, `size` the latent's; `words`
-    (B, T, T) is R_qq - I of the text encoders.
+    `sizes` are those of the feature maps after resnets and samplers, `size` the latent's.
     """
     start = family.token_grid(size)
     if family.joint:
-        return through_joint(calls, start, words)
-    return along(family.passages(), calls, sizes, start, words)
+        return through_joint(calls, start, text)
+    return along(family.passages(), calls, sizes, start, text)
 
 
-def by_word(family: Family, text: Tensor, size: tuple[int, int], step: Step) -> np.ndarray:
-    """Maps (word, h, w) from the relevance (h w, T) of each text key to a grid's image tokens."""
-    rows = torch.tensor(family.reading(step.prompt).rows, device=text.device)
-    maps = [text[:, torch.isin(rows, rows.new_tensor(word.tokens))].sum(1) for word in step.words]
-    return torch.stack(maps).reshape(-1, *size).cpu().numpy()
+def selection(family: Family, steps: Sequence[Step]) -> Tensor:
+    """Matrix (step, T, word) that adds up the text keys of each word, 0 beyond the last one."""
+    readings = [torch.tensor(family.reading(step.prompt).rows) for step in steps]
+    most = max(len(step.words) for step in steps)
+    chosen = torch.zeros(len(steps), len(readings[0]), most)
+    for of_step, rows, step in zip(chosen, readings, steps, strict=True):
+        for word in step.words:
+            of_step[:, word.index] = torch.isin(rows, rows.new_tensor(word.tokens)).float()
+    return chosen

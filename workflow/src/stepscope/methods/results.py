@@ -15,7 +15,7 @@ LARGEST = np.finfo(np.float32).max
 
 
 class Result(NamedTuple):
-    """Maps float32 as they are stored: (y, x), or (word | layer, y, x) with the layers' names.
+    """Maps float32 as they are stored: (y, x), or ([word], [layer], y, x) with the layers' names.
 
     Without axes it is a number of the step; `of_words` (word,) or (word, word) are numbers of its
     words or pairs of words.
@@ -30,8 +30,9 @@ class Result(NamedTuple):
         """What must not differ between the steps of a method."""
         if self.of_words:
             return f"numbers of {'words' if self.maps.ndim == 1 else 'pairs of words'}"
-        middle = {0: "a number", 2: "a map", 3: "a map a word"}[self.maps.ndim]
-        return f"layers {', '.join(self.layers)}" if self.layers else middle
+        if self.layers:
+            return f"{'words and ' * (self.maps.ndim == 4)}layers {', '.join(self.layers)}"
+        return {0: "a number", 2: "a map", 3: "a map a word"}[self.maps.ndim]
 
 
 @contextmanager
@@ -50,12 +51,13 @@ def told(where: str) -> Iterator[None]:
 def checked(result: Any, method: str, size: tuple[int, int], words: int) -> dict[str, Result]:
     """Maps by name of what a method returned for one step, on a latent grid of `size` (h, w).
 
-    A map (y, x), one a word (word, y, x), `Layers`, a pair of one and its standard error, or a dict
-    of these by variant. Variant "" keeps the method's name, `v` becomes `method_v`, a standard
-    error's name ends in "_se". A variant may be a number of the step, which is stored beside the
-    maps, and so may be numbers `OfWords`. A ValueError: anything else, numbers that are not real
-    and finite in float32 (a layer or a word that is left out is NaN throughout, and a standard
-    error may be in places), maps off the grid or not one for each of the prompt's `words`.
+    A map (y, x), one a word (word, y, x), `Layers` of one or of words, a pair of one and its
+    standard error, or a dict of these by variant. Variant "" keeps the method's name, `v` becomes
+    `method_v`, a standard error's name ends in "_se". A variant may be a number of the step, which
+    is stored beside the maps, and so may be numbers `OfWords`. A ValueError: anything else, numbers
+    that are not real and finite in float32 (a layer or a word that is left out is NaN throughout,
+    and a standard error may be in places), maps off the grid or not one for each of the prompt's
+    `words`.
     """
     variants = result if isinstance(result, dict) else {"": result}
     if not variants:
@@ -96,14 +98,16 @@ def _result(
     """One map, or one a word or layer; cells of a standard error `may_lack` a number."""
     layers = value.names if isinstance(value, Layers) else ()
     maps = _real(name, value.maps if isinstance(value, Layers) else value)
-    if maps.shape[-2:] != size or maps.ndim not in ((3,) if layers else (2, 3)):
+    if maps.shape[-2:] != size or maps.ndim not in ((3, 4) if layers else (2, 3)):
         raise ValueError(f"{name} has shape {maps.shape}, but the latent grid is {size}.")
-    expected, of = (len(layers), "layers") if layers else (words, "words of the prompt")
-    if maps.ndim == 3 and len(maps) != expected:
-        raise ValueError(f"{name} has {len(maps)} maps for the {expected} {of}.")
+    axes = [(words, "words of the prompt")] * (maps.ndim == 3 + bool(layers))
+    axes += [(len(layers), "layers")] * bool(layers)
+    for count, (expected, of) in zip(maps.shape, axes, strict=False):
+        if count != expected:
+            raise ValueError(f"{name} has {count} maps for the {expected} {of}.")
     unsaid = np.isnan(maps)
     if not may_lack:  # a layer or a word says all or nothing
-        unsaid = unsaid.all((-2, -1), keepdims=True) if maps.ndim == 3 else np.False_
+        unsaid = unsaid.all((-2, -1), keepdims=True) if maps.ndim > 2 else np.False_
     wrong = ~np.isfinite(maps) & ~unsaid
     if wrong.any():
         kind = "NaN" if np.isnan(maps[wrong]).all() else "NaN or infinite"

@@ -1,171 +1,139 @@
-"""RQ2: does a word's map find the word's region? Pointing game, IoU, average precision and mass."""
+"""RQ2: whether a word's map finds the word's region, at each step and summed over steps."""
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 import xarray as xr
-from scipy.stats import rankdata
 
 from stepscope.joblog import bar
 from stepscope.methods import baselines
 from stepscope.pictures import regions
-from stepscope.scores import saliency
+from stepscope.scores.region_scores import CELLS, LEVELS, Scores, grown, held_out, iou_curves, score
 from stepscope.store import tables
 from stepscope.store.coordinates import word_coordinates
 from stepscope.store.maps import flat, ground_of, open_masks, read_methods
-from stepscope.store.traces import open_trace
+from stepscope.store.traces import open_trace, prompt_ids_of
 
-BINS = 256  # of the histogram behind Otsu's threshold, as scikit-image has them
-CELLS = (-2, -1)  # axes of maps and regions
-
-
-class Scores(NamedTuple):
-    """How well maps find regions, (...) f8 each; NaN where there is nothing to find."""
-
-    pointing: np.ndarray
-    iou: np.ndarray
-    average_precision: np.ndarray
-    mass: np.ndarray
+GAINS = ("pointing", "iou_best", "average_precision")  # of maps summed over steps
 
 
-def pointing(maps: np.ndarray, region: np.ndarray) -> np.ndarray:
-    """Share (...) of a map's largest cells that are in its region: 1 or 0 unless cells tie.
-
-    The pointing game of Zhang et al. (2016) on the latent grid, without tolerance. maps and region
-    (..., y, x), here and below, broadcast.
-    """
-    largest = maps == maps.max(CELLS, keepdims=True)
-    return (largest & region).sum(CELLS) / largest.sum(CELLS)
-
-
-def iou(maps: np.ndarray, region: np.ndarray) -> np.ndarray:
-    """Overlap (...) of a region with its map's cells above Otsu's threshold, over their union.
-
-    Otsu's threshold splits the map's own values into two classes: it looks at no region, so no
-    scored picture chooses it.
-    """
-    above = maps > otsu(maps)[..., None, None]
-    union = (above | region).sum(CELLS)
-    return (above & region).sum(CELLS) / np.where(union > 0, union, np.nan)
-
-
-def otsu(maps: np.ndarray) -> np.ndarray:
-    """Otsu's threshold (...) f8 of each map (..., y, x) f8: the centre of one of 256 bins.
-
-    The split of the map's histogram that leaves most of the variance between its two sides (Otsu
-    1979). Equal to scikit-image's `threshold_otsu`, which takes one map at a time; of a constant
-    map it is its value.
-    """
-    values = maps.reshape(-1, maps.shape[-2] * maps.shape[-1])
-    least, most = values.min(1), values.max(1)
-    span = np.where(most > least, most - least, 1)
-    edges = np.linspace(least, most, BINS + 1, axis=1)
-    bins = ((values - least[:, None]) / span[:, None] * BINS).astype(np.intp).clip(max=BINS - 1)
-    bins -= values < np.take_along_axis(edges, bins, 1)  # the division may be off by a rounding
-    bins += (values >= np.take_along_axis(edges, bins + 1, 1)) & (bins < BINS - 1)
-    bins += BINS * np.arange(len(values))[:, None]
-    counts = np.bincount(bins.ravel(), minlength=BINS * len(values)).reshape(-1, BINS)
-    centres = (edges[:, 1:] + edges[:, :-1]) / 2
-    (below, low), (above, high) = (
-        (np.cumsum(count, 1)[:, :-1], np.cumsum(count * centre, 1)[:, :-1])
-        for count, centre in ((counts, centres), (counts[:, ::-1], centres[:, ::-1]))
-    )
-    means_apart = low / below - (high / np.maximum(above, 1))[:, ::-1]  # 0 only of constant maps
-    best = (below * above[:, ::-1] * means_apart**2).argmax(1)
-    found = np.where(most > least, centres[np.arange(len(best)), best], least)
-    return found.reshape(maps.shape[:-2])
-
-
-def average_precision(maps: np.ndarray, region: np.ndarray) -> np.ndarray:
-    """Average precision (...) of a map's values as scores of being in its region; NaN without one.
-
-    The mean, over the region's cells, of the precision when all cells at least as large are taken;
-    equal to scikit-learn's `average_precision_score`, ties included, at a tenth of its time.
-    """
-    found, taken = (
-        rankdata(-values.reshape(*values.shape[:-2], -1), "max", axis=-1)
-        for values in (np.where(region, maps, -np.inf), maps)
-    )
-    inside = region.reshape(*region.shape[:-2], -1)
-    count = inside.sum(-1)
-    return (found / taken * inside).sum(-1) / np.where(count > 0, count, np.nan)
-
-
-def score(maps: np.ndarray, region: np.ndarray) -> Scores:
-    """Pointing, IoU, average precision and mass of maps f8 against a region bool, (..., y, x) each.
-
-    Mass is the share of the map in the region over the region's share of the area. It, pointing
-    and IoU use max(map, 0), average precision ranks the signed map. A constant map, and a region
-    that is empty or everything, scores NaN: there is nothing to find.
-    """
-    positive = np.maximum(maps, 0)
-    findable = region.any(CELLS) & ~region.all(CELLS)
-    ranked, shown = (findable & ~saliency.constant(values) for values in (maps, positive))
-    return Scores(
-        np.where(shown, pointing(positive, region), np.nan),
-        np.where(shown, iou(positive, region), np.nan),
-        np.where(ranked, average_precision(maps, region), np.nan),
-        np.where(shown, saliency.semantic_mass(positive, region), np.nan),
-    )
-
-
-def scores(maps: xr.DataArray, masks: np.ndarray) -> xr.Dataset:
-    """Scores (sample, step, word) f8 of maps (sample, step, [word], y, x).
+def scores(maps: xr.DataArray, masks: np.ndarray, levels: bool = True) -> xr.Dataset:
+    """Scores (sample, step, word, ...) f8 of maps (sample, step, [word], ..., y, x).
 
     masks (sample, word, y, x) are shares of the latent grid's cells: half or more is inside, NaN
-    is no region. A map without words is scored for every word.
+    is no region. A map without words is scored for every word. With `levels` they have IoU by level
+    (sample, step, word, ..., level).
     """
-    values = maps.transpose("sample", "step", ..., "y", "x").to_numpy()
+    values = maps.transpose("sample", "step", ..., "y", "x")
+    others = [str(dim) for dim in values.dims[2:-2] if dim != "word"]
+    if "word" in values.dims:
+        values = values.transpose("sample", "step", "word", *others, "y", "x")
+    array = values.to_numpy()
     known = np.isfinite(masks).all(CELLS)
     samples, words = known.shape
-    arrays = np.full((len(Scores._fields), samples, maps.sizes["step"], words), np.nan)
+    shape = (samples, maps.sizes["step"], words, *(maps.sizes[name] for name in others))
+    arrays = np.full((len(Scores._fields), *shape), np.nan)
+    curves = np.full((*shape, LEVELS) if levels else 0, np.nan)
     for sample in np.flatnonzero(known.any(1)):  # one by one: together they take much memory
         scored_words = known[sample]
-        of_step = values[sample]
+        of_step = array[sample]
         of_step = of_step[:, scored_words] if "word" in maps.dims else of_step[:, None]
-        computed = np.isfinite(of_step).all(CELLS)[..., None, None]
-        of_step = np.where(computed, of_step, 0).astype(np.float64)
-        of_sample = arrays[:, sample]  # a view
-        of_sample[..., scored_words] = score(of_step, masks[sample, scored_words] >= 0.5)
-    return xr.Dataset(
-        {
-            name: (("sample", "step", "word"), array)
-            for name, array in zip(Scores._fields, arrays, strict=True)
-        }
+        computed = np.isfinite(of_step).all(CELLS)
+        steps = computed.any(tuple(range(1, computed.ndim)))
+        if not steps.any():
+            continue
+        of_step = np.where(computed[..., None, None], of_step, 0)[steps].astype(np.float64)
+        inside = (masks[sample, scored_words] >= 0.5).reshape(
+            -1, *[1] * len(others), *masks.shape[-2:]
+        )
+        place = np.ix_(steps, scored_words)
+        found = score(of_step, inside, grown(inside))
+        for of_score, one in zip(arrays[:, sample], found, strict=True):
+            of_score[place] = one
+        if levels:
+            curves[sample][place] = iou_curves(of_step, inside)
+    axes = ("sample", "step", "word", *others)
+    dataset = xr.Dataset(
+        {name: (axes, one) for name, one in zip(Scores._fields, arrays, strict=True)}
     )
+    return dataset.assign(levels=((*axes, "level"), curves)) if levels else dataset
 
 
-def grounding_table(
-    maps: dict[str, xr.DataArray], tree: xr.DataTree, masks: xr.DataArray, keys: dict[str, str]
+def scored_rows(
+    values: xr.DataArray, scored: xr.Dataset, cells: np.ndarray, keys: Mapping[str, str]
 ) -> pd.DataFrame:
-    """rq2_grounding of a batch: a row per sample, step, word with a region, and method.
+    """Rows of scores: of maps that were computed, and of words with a region."""
+    mapped = xr.apply_ufunc(np.isfinite, values.reset_coords(drop=True)).all(("y", "x"))
+    region = xr.DataArray(np.isfinite(cells).all(CELLS), dims=("sample", "word"))
+    kept = (mapped & region).transpose("sample", "step", "word", ...)
+    frame = tables.tidy(scored, keys)
+    return frame[kept.to_numpy().ravel()]
 
-    Rows whose scores are NaN are constant maps, or regions that are empty on the latent grid.
+
+def grounding_tables(
+    maps: Mapping[str, xr.DataArray], tree: xr.DataTree, masks: xr.DataArray, keys: dict[str, str]
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """rq2_grounding and rq2_summed of a batch.
+
+    The first has a row per sample, step, word with a region, and method; rows whose scores are NaN
+    are constant maps, or regions that are empty on the latent grid. The second has one per sample,
+    word and method: scores of its map summed over steps, and what they have beyond the mean of the
+    single steps' scores. A method of one step has no sum.
     """
-    frames = []
+    by_step, summed = [], []
     coords = tables.who_and_when(tree) | word_coordinates(tree)
+    prompts, roles = prompt_ids_of(tree), coords["word_role"].to_numpy()
+    over_steps = {name: at for name, at in coords.items() if "step" not in at[0]}
     for method, values in bar(list(maps.items()), "methods grounded"):
         cells = regions.onto(masks.to_numpy(), (values.sizes["y"], values.sizes["x"]))
-        scored = scores(values, cells).assign_coords(coords)
-        mapped = xr.apply_ufunc(np.isfinite, values.reset_coords(drop=True)).all(("y", "x"))
-        region = xr.DataArray(np.isfinite(cells).all((-2, -1)), dims=("sample", "word"))
-        kept = (mapped & region).transpose("sample", "step", "word")
-        frame = tables.tidy(scored, keys).assign(method=method)
-        frames.append(frame[kept.to_numpy().ravel()])
-    return tables.ordered(pd.concat(frames), "rq2_grounding")
+        scored = scores(values, cells)
+        levels = scored["levels"].to_numpy()
+        scored = scored.drop_vars("levels").assign(
+            iou_held_out=(("sample", "step", "word"), held_out(levels, prompts, roles))
+        )
+        frame = scored_rows(values, scored.assign_coords(coords), cells, keys)
+        by_step.append(frame.assign(method=method))
+        computed = values.notnull().all(("y", "x"))
+        steps = computed.sum("step")  # of each map
+        if int(steps.max()) > 1:
+            whole = values.sum("step", min_count=2).expand_dims(step=[0], axis=1)
+            of_sum = scores(whole, cells, levels=False).isel(step=0)[list(GAINS)]
+            single = scored[list(GAINS)].mean("step")
+            of_sum = of_sum.assign({f"{name}_gain": of_sum[name] - single[name] for name in GAINS})
+            of_sum = of_sum.assign_coords(over_steps)
+            frame = tables.tidy(of_sum, keys).dropna(subset=GAINS, how="all")
+            summed.append(frame.assign(method=method, steps=int(steps.max())))
+    empty = pd.DataFrame(columns=[*tables.columns("rq2_summed")])
+    return (
+        tables.ordered(pd.concat(by_step), "rq2_grounding"),
+        tables.ordered(pd.concat(summed) if summed else empty, "rq2_summed"),
+    )
 
 
 def write_grounding(
-    path: str, *, traces: str, masks: str, maps: Sequence[str], keys: dict[str, str], seed: int
+    grounding: str,
+    summed: str,
+    *,
+    traces: str,
+    masks: str,
+    maps: Sequence[str],
+    keys: dict[str, str],
+    seed: int,
 ) -> None:
-    """Write a batch's part of rq2_grounding: every method, and the two baselines.
+    """Write a batch's parts of rq2_grounding and rq2_summed: every method, and the two baselines.
 
-    A method without words has one map a step, which is held against every word's region.
+    A method without words has one map a step, which is held against every word's region; maps by
+    layer or head are summed.
     """
     tree, keys = open_trace(traces), keys | {"masks": ground_of(masks)}
     stored = read_methods(maps, baselines.NAMES)
-    of_words = {name: values for name, values in stored.items() if "word" in values.dims}
+    of_words = {
+        name: values.sum("layer", min_count=1) if "layer" in values.dims else values
+        for name, values in stored.items()
+        if "word" in values.dims
+    }
     maps_of_method = baselines.maps(tree, seed) | flat(stored) | of_words
-    tables.write(path, grounding_table(maps_of_method, tree, open_masks(masks), keys))
+    frames = grounding_tables(maps_of_method, tree, open_masks(masks), keys)
+    for path, frame in zip((grounding, summed), frames, strict=True):
+        tables.write(path, frame)

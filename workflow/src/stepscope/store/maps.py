@@ -29,7 +29,7 @@ def open_dataset(path: str) -> xr.Dataset:
 def write_maps(
     path: str, maps: Mapping[str, xr.DataArray], tree: xr.DataTree, attrs: Mapping[str, Any]
 ) -> None:
-    """Write maps (sample, step, [word | layer], y, x) float32 with their trace's coordinates.
+    """Write maps (sample, step, [word], [layer], y, x) float32 with their trace's coordinates.
 
     NaN where a method was not computed. `<name>_se` holds the standard errors of `<name>`; numbers
     of the steps (sample, step, [word, [other_word]]) lie beside.
@@ -170,8 +170,8 @@ def flat(maps: Mapping[str, xr.DataArray]) -> dict[str, xr.DataArray]:
     reduced = {}
     for name, values in maps.items():
         if "layer" in values.dims:
-            reduced[name] = values.sum("layer", min_count=1)
-        elif "word" in values.dims:
+            values = values.sum("layer", min_count=1)
+        if "word" in values.dims:
             with_role = values["word_role"] != ""
             used = with_role | ~with_role.any("word")
             reduced[name] = values.where(used).mean("word")

@@ -18,11 +18,15 @@ REMEDY = "Delete the file; Snakemake then makes it again."
 
 def ordered(frame: pd.DataFrame, table: str) -> pd.DataFrame:
     """Put the columns of a table in their order; a missing one raises ValueError by its name."""
-    columns = WHOLE[table] if table in WHOLE else TABLES[table].columns
-    for column in columns:
+    for column in columns(table):
         if column not in frame:
             raise ValueError(f"{table}: column {column} is missing.")
-    return frame[list(columns)]
+    return frame[columns(table)]
+
+
+def columns(table: str) -> list[str]:
+    """Columns of a table in their order."""
+    return list(WHOLE[table] if table in WHOLE else TABLES[table].columns)
 
 
 def who_and_when(stored: xr.DataTree | xr.Dataset) -> dict[str, tuple[Any, np.ndarray]]:

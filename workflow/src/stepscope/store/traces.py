@@ -205,6 +205,19 @@ def read_pairs(
         yield from read_steps(tree, sample, mask, [number for _, number in of_sample])
 
 
+def attention_of(tree: xr.DataTree, sample: int) -> dict[tuple[int, int], np.ndarray]:
+    """Attention (step, token row, y, x) of a sample by its grid, float32."""
+    groups = [name for name in tree.children if name.startswith("attn_")]
+    stored = {_size(name): _array(tree, f"{name}/value").isel(sample=sample) for name in groups}
+    return {grid: maps.to_numpy().astype(np.float32) for grid, maps in stored.items()}
+
+
+def layers_by_grid(tree: xr.DataTree) -> dict[str, str]:
+    """Grid, as "16x16", of each traced attention layer."""
+    by_grid = tree.attrs["audit"]["layers"]
+    return {layer: grid for grid, layers in by_grid.items() for layer in layers}
+
+
 def _step_numbers(tree: xr.DataTree) -> list[int]:
     """Numbers of a trace's steps, from 1."""
     return _array(tree, "step").to_numpy().tolist()

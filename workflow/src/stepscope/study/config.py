@@ -81,6 +81,25 @@ def check_references(config: Mapping[str, Any], where: str) -> None:
                 )
 
 
+def check_learning(config: Mapping[str, Any], where: str) -> None:
+    """Refuse a method that learns from one without maps by head, or not on all of its samplings.
+
+    The ValueError begins with the file `where` and names the key.
+    """
+    every = list(config["samplings"])
+    for name, entry in config["explain"].items():
+        if (other := entry.get("learnt_from")) is None:
+            continue
+        learnt = config["explain"].get(other, {})
+        used = learnt.get("samplings") or every
+        lacking = [one for one in entry["samplings"] or every if one not in used]
+        if learnt.get("heads") != "all" or lacking:
+            raise ValueError(
+                f"{where}: explain/{name}/learnt_from: {other!r} is no method with heads: all on "
+                f"{', '.join(lacking or entry['samplings'] or every)}."
+            )
+
+
 def check_folders(
     config: Mapping[str, Any], exists: Callable[[str], bool], where: str, root: str
 ) -> None:

@@ -102,6 +102,15 @@ class Plan:
         entry = self.config["explain"][method]
         return "region" in (entry.get("score"), entry.get("target"))
 
+    def by_head(self, sampling: str) -> list[str]:
+        """Methods whose maps are by attention head, of those that explain a sampling."""
+        explain = self.config["explain"]
+        return [name for name in self.used_on(sampling) if explain[name].get("heads") == "all"]
+
+    def learns(self, method: str) -> bool:
+        """Whether a method learns from what the heads of another one find."""
+        return "learnt_from" in self.config["explain"][method]
+
     def prompts_in_batch(self, dataset: str, batch: str) -> list[Record]:
         """What generation needs of a batch: editing one prompt then reruns one batch."""
         names = PROMPT if self.generates(dataset) else (*PROMPT, "image")

@@ -13,9 +13,9 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.utils.hooks import RemovableHandle
 
+from stepscope.diffusion.probabilities import CHUNK, KEYS, Call, probabilities
 from stepscope.models.families.base import Family
 from stepscope.models.words import Reading
-from stepscope.tracing.probabilities import CHUNK, KEYS, Call, probabilities
 
 
 class AttentionHooks:

@@ -4,7 +4,7 @@ import pytest
 import torch
 from diffusers.models.attention_processor import Attention
 
-from stepscope.tracing import probabilities as module
+from stepscope.diffusion import probabilities as module
 
 ROWS, QUERIES, KEYS, HEADS, WIDTH = 4, 10, 6, 2, 8
 

@@ -4,7 +4,7 @@ Layers of one resolution are computed together, the conditional half alone, so t
 come on top of the network's own.
 """
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from typing import NamedTuple
 
 import torch
@@ -61,7 +61,23 @@ def probabilities(
 
     `merging` adds up the keys of a row. Its samples are the last of a call, the conditional half.
     """
-    count, layer = len(merging), calls[0].layer
+    total = [merging @ of_chunk.sum(1) for of_chunk in _softmax(calls, len(merging))]
+    return torch.cat(total, 2) / calls[0].layer.heads
+
+
+@torch.no_grad()
+def by_head(
+    call: Call, merging: Float[Tensor, "sample row key"]
+) -> Float[Tensor, "sample head row query"]:
+    """The same of one call, each of its heads by itself."""
+    return torch.cat([merging[:, None] @ chunk for chunk in _softmax([call], len(merging))], 3)
+
+
+def _softmax(
+    calls: Sequence[Call], count: int
+) -> Iterator[Float[Tensor, "sample layer_and_head key query"]]:
+    """Softmax over all keys of the last `count` samples, in chunks of queries."""
+    layer = calls[0].layer
 
     def stacked(part: str) -> Tensor:  # (sample, layer and head, query | key, channel)
         return torch.stack([call.heads(part, count) for call in calls], 1).flatten(1, 2).float()
@@ -71,7 +87,6 @@ def probabilities(
     keys = torch.cat([*parts.values()], 2) * layer.scale
     masks = [call.mask[-count:] for call in calls if call.mask is not None]
     bias = torch.stack(masks, 1).repeat_interleave(layer.heads, 1).float().mT if masks else None
-    found = []
     for chunk in queries.split(max(1, CHUNK // keys.shape[:3].numel()), dim=2):
         # keys before queries: over a few keys, a softmax is faster where they are not the last axis
         scores = keys @ chunk.mT
@@ -79,5 +94,4 @@ def probabilities(
             scores += bias
         # in place on a CPU, where memory that was just written is at hand
         place = scores if scores.device.type == "cpu" else None
-        found.append(merging @ torch.softmax(scores, 2, out=place).sum(1))
-    return torch.cat(found, 2) / layer.heads
+        yield torch.softmax(scores, 2, out=place)
