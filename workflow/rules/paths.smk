@@ -5,7 +5,7 @@ FIGURES = {
     "rq1": ["rq1_maps_over_time", "rq1_auc", "rq1_recovery"],
     "rq1_convergence": ["rq1_convergence"],
     "rq2": ["rq2_words"],
-    "rq3": ["rq3_emergence", "rq3_samplings"],
+    "rq3": ["rq3_emergence", "rq3_samplings", "rq3_commitment"],
 }
 CATEGORIES = {
     "rq1": "RQ1: what a step recovers",
@@ -54,7 +54,7 @@ def parts_of(wildcards):
     if wildcards.table in ("rq1_auc", "rq1_curves"):
         pattern = "<results>/tables/parts/{table}/<batch>/{method}.tsv"
         return stores(pattern, PLAN.games(BASELINES), table=wildcards.table)
-    some = config["convergence"]["samplings"] if wildcards.table == "rq1_convergence" else None
+    some = config.get(SETTINGS.get(wildcards.table), {}).get("samplings")
     return stores("<part>", PLAN.units(some), table=wildcards.table)
 
 

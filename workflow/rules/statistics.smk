@@ -1,6 +1,9 @@
 # Tables of the whole study from those of its batches, their summaries, and the paper's claims.
 TESTED = ["rq1_recovery", "rq1_saliency", "rq1_auc", "rq2_relevance", "rq2_grounding"]
 TESTED += ["rq3_emergence"]
+# Entries of the config that say on which samplings a table is measured.
+SETTINGS = {"rq1_convergence": "convergence"}
+SETTINGS |= dict.fromkeys(("rq3_commitment", "rq3_decided"), "commitment")
 
 
 rule merge_table:

@@ -38,8 +38,8 @@ def decode(path: str, *, traces: str, model: dict[str, Any], side: int) -> None:
     for sample in bar(range(samples), "samples decoded", samples):
         steps = read_steps(tree, sample)
         clean = torch.stack([predictions(denoiser, step) for step in steps])  # (N, 3, C, h, w)
-        previews.append(_pictures(denoiser, clean.flatten(0, 1), side).reshape(len(steps), 3, -1))
-        images.append(_pictures(denoiser, steps[-1].after[None], None)[0])
+        previews.append(pictures_of(denoiser, clean.flatten(0, 1), side).reshape(len(steps), 3, -1))
+        images.append(pictures_of(denoiser, steps[-1].after[None], None)[0])
     image = np.stack(images)
     _, full_height, full_width, _ = image.shape
     height, width = _limited(full_height, full_width, side)
@@ -62,7 +62,7 @@ def predictions(denoiser: Denoiser, step: Step) -> torch.Tensor:
     )
 
 
-def _pictures(denoiser: Denoiser, latents: torch.Tensor, side: int | None) -> np.ndarray:
+def pictures_of(denoiser: Denoiser, latents: torch.Tensor, side: int | None) -> np.ndarray:
     """Pictures (B, y, x, rgb) u1 of latents (B, C, h, w), reduced by area to `side` pixels."""
     latents = torch.nan_to_num(latents.to(denoiser.device))
     pictures = []
