@@ -158,9 +158,7 @@ def test_fresh_noise_is_that_of_sample_draw_and_step_alone():
 
 @pytest.mark.parametrize("prediction_type", ["epsilon", "v_prediction", "sample"])
 def test_an_ancestral_step_is_the_librarys_ddpm_step(prediction_type):
-    ours, ddpm = (
-        schedule(spec, prediction_type) for spec in (DPM, {"name": "ddpm"})
-    )
+    ours, ddpm = (schedule(spec, prediction_type) for spec in (DPM, {"name": "ddpm"}))
     rng = torch.Generator().manual_seed(0)
     latents, output = torch.randn(2, 3, 2, 8, 8, generator=rng)
     for step in trajectory(deciding(3), 1):

@@ -88,7 +88,9 @@ def test_rows_have_both_directions_and_every_reader_of_the_family():
     stored = {"clip": {"colour": np.eye(3)[0]}, "blind": {"object": np.eye(4)[0]}}
     rows = list(commitment.rows_of(swap, readings, stored, FAMILIES["colour"], LEVELS))
     assert {row["reader"] for row in rows} == {"clip"}
-    by = {name: [row for row in rows if row["trajectory"] == name] for name in ("stored", "swapped")}
+    by = {
+        name: [row for row in rows if row["trajectory"] == name] for name in ("stored", "swapped")
+    }
     assert [row["wins"] for row in by["stored"]] == [1, 1, 0, 0]
     assert [row["wins"] for row in by["swapped"]] == [1, 0, 0, 0]
     assert {(row["from"], row["to"]) for row in by["stored"]} == {("red", "blue")}

@@ -24,6 +24,13 @@ def test_open_prompts_lack_a_familys_words_and_are_shared():
     ]
     (alone,) = decided.openings(prompts, [0], FAMILIES, ["empty"])
     assert alone == both[4]
+    named = decided.openings(prompts, [1, 0], FAMILIES, ["empty", "without"], ["size"])
+    assert [opening.families for opening in named[:3]] == [
+        ("object", "colour"),
+        ("object",),
+        ("colour",),
+    ]
+    assert named[3:] == both[4:]
 
 
 def test_few_draws_are_corrected():
@@ -64,5 +71,7 @@ def test_rows_are_of_the_stored_pictures_concept():
     assert [row["kept"] for row in rows] == [0.5, 0.75, 1]
     assert [row["agreement"] for row in rows] == pytest.approx([1 / 3, 1 / 2, 1])
     assert rows[0]["entropy"] > rows[1]["entropy"] > rows[2]["entropy"] == 0
-    assert {(row["concept"], row["draws"], row["family"]) for row in rows} == {("blue", 4, "colour")}
+    assert {(row["concept"], row["draws"], row["family"]) for row in rows} == {
+        ("blue", 4, "colour")
+    }
     assert {(row["lower"], row["upper"]) for row in rows} == {(-6, -2)}

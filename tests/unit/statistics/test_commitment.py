@@ -74,7 +74,9 @@ def test_the_summary_has_curve_and_median_beside_the_means():
     assert compared[commitment.CURVE] == len(LEVELS)
     assert compared[commitment.MEDIAN] == 1
     means = found[(found["quantity"] == "wins") & (found["trajectory"] == "stored")]
-    np.testing.assert_allclose(means["estimate"], (np.array([[-5], [-3.2], [0.3]]) > LEVELS).mean(0))
+    np.testing.assert_allclose(
+        means["estimate"], (np.array([[-5], [-3.2], [0.3]]) > LEVELS).mean(0)
+    )
     empty = summary("rq3_commitment", frame[:0], **OPTIONS)
     assert list(empty) == list(found)
 

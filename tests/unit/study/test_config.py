@@ -227,7 +227,10 @@ def test_references(entry, message):
 @pytest.mark.parametrize(
     ("entry", "message"),
     [
-        ({"samplings": ["unifrm"]}, "samplings: there is no sampling 'unifrm', did you mean uniform."),
+        (
+            {"samplings": ["unifrm"]},
+            "samplings: there is no sampling 'unifrm', did you mean uniform.",
+        ),
         ({"families": ["color"]}, "families: probe has no family 'color', did you mean colour."),
         ({"families": ["object"]}, "families: probe has no family 'object'."),
         ({"families": []}, "families: [] should be non-empty."),

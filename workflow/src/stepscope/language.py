@@ -88,9 +88,7 @@ def replaced(text: str, old: str, new: str) -> str:
 def _fitting_article(before: str, word: str) -> str:
     """What stands before a word, its indefinite article, if it ends with one, fitting the word."""
     article = "an" if word.lower().startswith(tuple("aeiou")) else "a"
-    return re.sub(
-        r"\b([aA])[nN]?(\s+)$", lambda found: found[1] + article[1:] + found[2], before
-    )
+    return re.sub(r"\b([aA])[nN]?(\s+)$", lambda found: found[1] + article[1:] + found[2], before)
 
 
 def is_background(text: str, role: str) -> bool:

@@ -37,9 +37,7 @@ def calls(branches: Sequence[Branch]) -> int:
 
 
 @torch.inference_mode()
-def continued(
-    denoiser: Denoiser, branches: Sequence[Branch], together: int = TOGETHER
-) -> Latents:
+def continued(denoiser: Denoiser, branches: Sequence[Branch], together: int = TOGETHER) -> Latents:
     """Final latents (branch, C, h, w) of continuations, in one sweep over the steps.
 
     Whatever is under way at a step goes through the network together, `together` rows a call: N

@@ -25,9 +25,7 @@ def curves(table: pd.DataFrame, draws: int, confidence: float, seed: int) -> Fig
     return plotting.stacked(parts)
 
 
-def _part(
-    title: str, table: pd.DataFrame, found: pd.DataFrame, confidence: float
-) -> plotting.Part:
+def _part(title: str, table: pd.DataFrame, found: pd.DataFrame, confidence: float) -> plotting.Part:
     """Lay out one model, dataset and sampling."""
     if found.empty:
         why = "No reader tells the concepts of any switch apart, or no prompt names one."

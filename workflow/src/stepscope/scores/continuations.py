@@ -111,6 +111,7 @@ def write_continuations(
         batch.order[: settings["decided"]["samples"]],
         reading.concepts,
         settings["decided"]["prompts"],
+        [name for name, entry in families.items() if entry["only_named"]],
     )
     for path, table, rows in (
         (commitment_path, "rq3_commitment", batch.switched(swaps)),
@@ -123,9 +124,7 @@ def write_continuations(
 class Batch:
     """The samples of a trace, and the rows of tables that their continuations make."""
 
-    def __init__(
-        self, tree: xr.DataTree, denoiser: Denoiser, reading: Reading, every: int
-    ) -> None:
+    def __init__(self, tree: xr.DataTree, denoiser: Denoiser, reading: Reading, every: int) -> None:
         """Continuations start at the first step and at each `every` back from the last."""
         self.tree, self.denoiser, self.reading = tree, denoiser, reading
         self.order = seed_by_seed(tree)
@@ -192,7 +191,9 @@ class Batch:
                 ends.append(len(branches))
             print(f"Budget: {calls(branches):,} denoiser calls.", flush=True)
             found = self.reading(continued(denoiser, branches))
-            stored = self.reading(torch.stack([of_sample[-1].after for of_sample in steps.values()]))
+            stored = self.reading(
+                torch.stack([of_sample[-1].after for of_sample in steps.values()])
+            )
             for change, first, end in zip(together, [0, *ends], ends, strict=False):
                 place = list(steps).index(change.sample)
                 yield change, _part(found, slice(first, end)), _part(stored, place)

@@ -4,7 +4,7 @@ From the latent of a step sampling goes on several times, with fresh noise at ev
 prompt that leaves the concept open: what all of them show is decided (arXiv 2506.10433, 2602.09651).
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,23 +33,26 @@ def openings(
     samples: Sequence[int],
     families: Mapping[str, Sequence[str]],
     given: Sequence[str],
+    only_named: Collection[str] = (),
 ) -> list[Opening]:
     """Open prompts of samples: the empty one for all families, the own one without each family's.
 
-    `families` are concepts by family, `given` says which of the two. Families whose prompts are the
-    same, as those that a prompt does not name, share it.
+    `families` are concepts by family, `given` says which of the two, and families of `only_named`
+    are left out where the prompt names none of their concepts. Families whose prompts are the same
+    share it.
     """
     found = []
     for sample in samples:
-        if EMPTY in given:
-            found.append(Opening(sample, EMPTY, "", tuple(families)))
+        texts = {
+            family: without_concepts(prompts[sample], concepts)
+            for family, concepts in families.items()
+            if family not in only_named or named_in_order(prompts[sample], concepts)
+        }
+        if EMPTY in given and texts:
+            found.append(Opening(sample, EMPTY, "", tuple(texts)))
         if WITHOUT in given:
-            texts = {
-                family: without_concepts(prompts[sample], concepts)
-                for family, concepts in families.items()
-            }
             for text in dict.fromkeys(texts.values()):
-                same = tuple(family for family in families if texts[family] == text)
+                same = tuple(family for family in texts if texts[family] == text)
                 found.append(Opening(sample, WITHOUT, text, same))
     return found
 
