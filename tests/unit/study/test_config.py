@@ -241,10 +241,14 @@ def test_references(entry, message):
 def test_what_cannot_be_swapped_is_refused(entry, message):
     config = small() | {"commitment": entry}
     config["probe"] = {"families": {"colour": {"concepts": ["red", "blue"]}}}
-    with pytest.raises(ValueError, match="^mine.yaml: commitment/") as caught:
+
+    def parse():
         check(config, SCHEMA, "mine.yaml")
         check_references(config, "mine.yaml")
         check_families(config, "mine.yaml")
+
+    with pytest.raises(ValueError, match="^mine.yaml: commitment/") as caught:
+        parse()
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 

@@ -11,14 +11,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 
 from stepscope.diffusion.continuation import Branch
 from stepscope.diffusion.step import Step
 from stepscope.language import parts, replaced
 
-# Whose latents a switch starts from: the sample's own, or those of the swapped prompt from its noise.
+# Whose latents a switch starts from: the sample's own, or those of the swapped prompt.
 TRAJECTORIES = ("stored", "swapped")
 # Probability (picture, concept) of each concept family that a reader reads.
 Readings = Mapping[str, np.ndarray]
@@ -71,7 +70,7 @@ def named_in_order(prompt: str, concepts: Sequence[str]) -> list[str]:
 
 
 def starts_of(count: int, every: int) -> list[int]:
-    """Steps, from 1 to `count`, at which continuations start: the first, and each `every` to the last.
+    """Steps, of 1 to `count`, where continuations start: the first, and each `every` to the last.
 
     They are counted back from the last, which costs least.
     """

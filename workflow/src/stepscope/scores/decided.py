@@ -1,7 +1,8 @@
 """RQ3, decided: what a state holds already, by continuations that draw their noise anew.
 
-From the latent of a step sampling goes on several times, with fresh noise at every step (DDPM) and a
-prompt that leaves the concept open: what all of them show is decided (arXiv 2506.10433, 2602.09651).
+From the latent of a step sampling goes on several times, with fresh noise at every step (DDPM)
+and a prompt that leaves the concept open: what all of them show is decided (arXiv 2506.10433,
+2602.09651).
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -65,7 +66,7 @@ def without_concepts(prompt: str, concepts: Sequence[str]) -> str:
 
 
 def counts_of(probability: np.ndarray) -> np.ndarray:
-    """How often each concept is on top, int (..., concept), of probabilities (..., draw, concept)."""
+    """How often each concept is on top (..., concept), of probabilities (..., draw, concept)."""
     top = probability.argmax(-1)
     return (top[..., None] == np.arange(probability.shape[-1])).sum(-2)
 

@@ -1,4 +1,4 @@
-"""Until when prompt switches win: falling curves through shares, and their median, with intervals."""
+"""Until when prompt switches win: falling curves through shares, their medians and intervals."""
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple
