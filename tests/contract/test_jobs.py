@@ -1,6 +1,7 @@
 """From a trace store to maps and game tables, with every method, on a wide picture."""
 
 import dataclasses
+import sys
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,8 @@ from stepscope.methods.method import parameters_of
 from stepscope.models import pipelines
 from stepscope.scores import areas as areas_of
 from stepscope.scores import controls, games
+from stepscope.scores.continuations import write_continuations
+from stepscope.store import tables
 from stepscope.store.maps import flat, open_dataset, read_errors, read_maps
 from stepscope.store.traces import open_trace, read_step, replay_settings
 from stepscope.table_registry import TABLES
@@ -118,6 +121,75 @@ def played(folder, *methods):
         keys=KEYS,
         seed=0,
     )
+
+
+FAMILIES = {
+    "object": {"templates": ["a {}"], "concepts": ["cat", "dog", "ball"], "only_named": False},
+    "colour": {"templates": ["{}"], "concepts": ["red", "blue"], "only_named": True},
+}
+
+
+def reads_brightness(pictures, families):
+    """A reader of one family, by how bright a picture is."""
+    value = pictures.mean((1, 2, 3)) / 255
+    return {"colour": np.stack([value, 1 - value], 1)} if "colour" in families else {}
+
+
+def continued(folder, name, **changes):
+    settings = {"families": None, "every": 2, "samples": None}
+    settings |= {"decided": {"samples": 2, "draws": 2, "prompts": ["empty", "without"]}} | changes
+    paths = [str(folder / f"{name}_{table}.tsv") for table in ("commitment", "decided")]
+    write_continuations(
+        *paths,
+        traces=str(folder / "traces.zarr"),
+        model={"folder": str(folder / "pipeline")},
+        clip={"folder": str(folder / "clip"), "fingerprint": "x"},
+        readers={"bright": {"function": "test_jobs:reads_brightness", "samples": 3}},
+        side=64,
+        families=FAMILIES,
+        settings=settings,
+        seed=0,
+        keys=KEYS,
+    )
+    return [tables.read(path) for path in paths]
+
+
+def test_continuations_have_rows_of_every_reader_direction_and_start(folder, monkeypatch):
+    monkeypatch.setitem(sys.modules, "test_jobs", sys.modules[__name__])
+    switched, drawn = continued(folder, "all")
+    assert list(switched) == list(TABLES["rq3_commitment"].columns)
+    assert list(drawn) == list(TABLES["rq3_decided"].columns)
+    # three samples name an object, two a colour, which both readers read; starts are steps 1 and 3
+    counts = switched.groupby(["family", "reader"]).size()
+    assert counts.to_dict() == {
+        ("object", "clip"): 3 * 4,
+        ("colour", "clip"): 2 * 4,
+        ("colour", "bright"): 2 * 4,
+    }
+    assert set(switched["step"]) == set(drawn["step"]) == {1, 3}
+    back = switched[switched["trajectory"] == "swapped"].set_index(["prompt_id", "seed"])
+    assert (back["to"].loc[("cat", 0)].isin(["cat", "red"])).all()
+    # the second sample is the other prompt's, which names no colour
+    assert drawn.groupby(["prompt_id", "family", "reader", "given"]).size().to_dict() == {
+        (prompt, family, reader, given): 2
+        for prompt, family, reader in (
+            *[("cat", "object", "clip"), ("two", "object", "clip")],
+            *[("cat", "colour", "clip"), ("cat", "colour", "bright")],
+        )
+        for given in ("empty", "without")
+    }
+    assert (drawn["draws"] == 2).all()
+    one, few = continued(
+        folder,
+        "few",
+        families=["colour"],
+        samples=1,
+        decided={"samples": 1, "draws": 2, "prompts": ["empty"]},
+    )
+    first = switched[(switched["prompt_id"] == "cat") & (switched["seed"] == 0)]
+    of_colour = first[first["family"] == "colour"].reset_index(drop=True)
+    pd.testing.assert_frame_equal(one, of_colour, rtol=1e-4, atol=1e-4)
+    assert len(few) == 2 * 2
 
 
 def test_games_score_every_map_and_the_baselines(folder):

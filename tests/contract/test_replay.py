@@ -7,9 +7,11 @@ import pytest
 import torch
 from diffusers import DDIMScheduler
 
+from stepscope.diffusion.continuation import Branch, continued
 from stepscope.diffusion.denoiser import Denoiser
 from stepscope.diffusion.prediction import levels
 from stepscope.diffusion.samplings import make_scheduler
+from stepscope.models import rewording
 from stepscope.tracing.trace import steps_of
 from support import tiny
 from support.traced import (
@@ -40,6 +42,34 @@ def test_multistep_solvers_replay_with_their_history(pipeline, order):
         for step in reversed(steps_of(found, sample)):
             after = denoiser.advance(step.latent[None], denoiser.guided(step.outputs[None]), step)
             assert torch.equal(after[0], step.after)
+
+
+def test_a_switch_to_the_same_prompt_is_the_stored_trajectory_bitwise(pipeline, batch):
+    denoiser = replaying(pipeline, batch)
+    stored = [steps_of(batch, sample, prompt_id=str(sample)) for sample in range(2)]
+    own = [steps[0].conditioning for steps in stored]
+    texts = [(prompt, ()) for prompt in (*PROMPTS, *reversed(PROMPTS))]
+    encoded = rewording.with_texts(denoiser.family, [*own, *own], texts)
+    same, other = encoded[:2], encoded[2:]
+    branches = [Branch(steps, 1, again) for steps, again in zip(stored, same, strict=True)]
+    branches += [Branch(steps, 2, steps[0].conditioning) for steps in stored]
+    branches += [Branch(steps, 2, swapped) for steps, swapped in zip(stored, other, strict=True)]
+    finals = continued(denoiser, branches, 2)  # as many rows a call as were traced together
+    for final, steps in zip(finals[:4], [*stored, *stored], strict=True):
+        assert torch.equal(final, steps[-1].after)
+    for final, steps in zip(finals[4:], stored, strict=True):
+        assert not torch.allclose(final, steps[-1].after)
+
+
+@pytest.mark.parametrize("order", [2, 3])
+def test_continuations_take_the_history_of_a_multistep_solver_along(sd1, monkeypatch, order):
+    scheduler = {"name": "dpmsolver++", "order": order}
+    monkeypatch.setattr(sd1, "scheduler", make_scheduler(scheduler, sd1.scheduler, UNIFORM))
+    _, found = traced(sd1, **ONE, num_inference_steps=5)
+    steps = steps_of(found, 0)
+    branches = [Branch(steps, start, steps[0].conditioning) for start in (1, 2, 4)]
+    finals = continued(replaying(sd1, found, scheduler=scheduler), branches, 1)
+    assert all(torch.equal(final, steps[-1].after) for final in finals)
 
 
 def test_every_representation_of_a_prediction_is_the_same(pipeline, batch):

@@ -41,7 +41,13 @@ CONFIG = {
         "masks": 8192,
         "trials": 4096,
     },
-    "probe": {"size": 64},
+    "probe": {"size": 64, "families": {"object": {}, "colour": {}}},
+    "commitment": {
+        "families": None,
+        "every": 5,
+        "samples": 1,
+        "decided": {"samples": 2, "draws": 3, "prompts": ["empty"]},
+    },
 }
 PROMPTS = {
     "scenes": [

@@ -2,7 +2,7 @@
 
 import pytest
 
-from stepscope.language import is_background, key, numbers_of, parts, spans, words
+from stepscope.language import is_background, key, numbers_of, parts, replaced, spans, words
 
 
 @pytest.mark.parametrize(
@@ -37,6 +37,25 @@ def test_words_are_compared_whatever_their_form():
 
 def test_compounds_have_parts():
     assert parts("T-shirt, dog\u2019s polka_dot") == ["t", "shirt", "dog", "s", "polka", "dot"]
+
+
+@pytest.mark.parametrize(
+    ("text", "old", "new", "expected"),
+    [
+        ("a heart next to a mushroom", "next to", "above", "a heart above a mushroom"),
+        ("an orange cat, a cat", "orange", "blue", "a blue cat, a cat"),
+        ("A red cat on a red hat", "RED", "orange", "An orange cat on an orange hat"),
+        ("Red cat, dotted hat", "red", "blue", "Blue cat, dotted hat"),
+        ("the dog\u2019s polka-dot bowl", "polka dot", "plain", "the dog\u2019s plain bowl"),
+        ("the dog's bowl", "dog", "cat", "the cat's bowl"),
+        ("a dotted hat", "dot", "plain", "a dotted hat"),  # within a word there is no concept
+        ("on a red background, a cat", "red", "", "on a background, a cat"),
+        ("a big owl", "big", "", "an owl"),
+        ("un cafe\u0301 rouge", "CAFÉ", "thé", "un thé rouge"),
+    ],
+)
+def test_a_phrase_is_replaced_wherever_its_words_are(text, old, new, expected):
+    assert replaced(text, old, new) == expected
 
 
 def test_backgrounds_and_labels_are_words_like_others():

@@ -38,6 +38,7 @@ def checked_study():
     method_checks.check_methods(explain, own_file, where)
     study_config.check_references(config, where)
     study_config.check_learning(config, where)
+    study_config.check_families(config, where)
     if config["guidance"] <= 1:
         reason = f"guidance is {config['guidance']} and turns the second off"
         method_checks.check_guidance(explain, own_file, where, reason)

@@ -32,6 +32,18 @@ def test_calls_of_each_kind_of_job():
     assert work().needs("measure_convergence").calls == 1 * 2 * (8192 + 3 * 4096)
 
 
+def test_continuations_are_counted():
+    there, back = 20 + 16 + 11 + 6 + 1, 16 + 11 + 6 + 1  # each fifth of 20 steps, and the first
+    swaps, drawn = 2 * 1 * (there + back), 2 * 3 * there
+    assert work().needs("measure_commitment").calls == swaps + 0.5 * drawn
+    assert work().needs("measure_commitment").pictures == 2 * 10 + 2 * 3 * 5
+    settings = CONFIG["commitment"]
+    both = settings | {"decided": settings["decided"] | {"prompts": ["empty", "without"]}}
+    of_both = cost.Work(CONFIG | {"commitment": both}, PROMPTS, HERE, MODEL)
+    # without the words of each of two families, with guidance
+    assert of_both.needs("measure_commitment").calls == swaps + 2.5 * drawn
+
+
 def test_steps_named_by_the_error_left_are_counted():
     left = {"left": [0.9, 0.5, 0.1, 0.05]}
     config = CONFIG | {"explain": {"df_rise": CONFIG["explain"]["df_rise"] | {"steps": left}}}

@@ -6,7 +6,7 @@ import pytest
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.layout_engine import PlaceHolderLayoutEngine
 
-from stepscope.figures import games, overlays, plotting, rq1, rq2, rq3
+from stepscope.figures import commitment, games, overlays, plotting, rq1, rq2, rq3
 from support.drawings import BOOTSTRAP, drawn, recovery_table, sample, without_rows
 
 
@@ -58,8 +58,9 @@ def test_grey_does_not_depend_on_how_a_picture_lies_in_memory(rng):
             without_rows("rq3_concepts"), without_rows("rq3_emergence"), **BOOTSTRAP
         ),
         lambda: rq3.samplings([]),
+        lambda: commitment.curves(without_rows("rq3_commitment"), **BOOTSTRAP),
     ],
-    ids=["maps", "recovery", "auc", "words", "emergence", "samplings"],
+    ids=["maps", "recovery", "auc", "words", "emergence", "samplings", "commitment"],
 )
 def test_a_figure_of_nothing_says_so(draw):
     assert drawn(draw()) == "The study has nothing for this figure to show."

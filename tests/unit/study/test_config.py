@@ -4,7 +4,13 @@ import pytest
 import yaml
 
 from stepscope.models.noise_levels import check_samplings
-from stepscope.study.config import check, check_folders, check_pictures, check_references
+from stepscope.study.config import (
+    check,
+    check_families,
+    check_folders,
+    check_pictures,
+    check_references,
+)
 from stepscope.study.datasets import prompt_table, published
 from stepscope.study.method_checks import check_methods
 from support.package import ROOT, source
@@ -239,6 +245,35 @@ def test_references(entry, message):
     check(config, SCHEMA, "mine.yaml")
     with pytest.raises(ValueError, match=message.replace(".", r"\.")):
         check_references(config, "mine.yaml")
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        (
+            {"samplings": ["unifrm"]},
+            "samplings: there is no sampling 'unifrm', did you mean uniform.",
+        ),
+        ({"families": ["color"]}, "families: probe has no family 'color', did you mean colour."),
+        ({"families": ["object"]}, "families: probe has no family 'object'."),
+        ({"families": []}, "families: [] should be non-empty."),
+        ({"every": 0}, "every: 0 is less than the minimum of 1."),
+        ({"decided": {"prompts": ["own"]}}, "decided/prompts/0: 'own' is not one of"),
+    ],
+)
+def test_what_cannot_be_swapped_is_refused(entry, message):
+    config = small() | {"commitment": entry}
+    config["probe"] = {"families": {"colour": {"concepts": ["red", "blue"]}}}
+
+    def parse():
+        check(config, SCHEMA, "mine.yaml")
+        check_references(config, "mine.yaml")
+        check_families(config, "mine.yaml")
+
+    with pytest.raises(ValueError, match="^mine.yaml: commitment/") as caught:
+        parse()
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("key", ["games", "convergence", "controls"])

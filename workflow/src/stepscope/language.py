@@ -60,6 +60,37 @@ def parts(text: str) -> list[str]:
     return [part for word in words(text) for part in re.split(rf"[{JOINERS}_]+", word) if part]
 
 
+def replaced(text: str, old: str, new: str) -> str:
+    """A text with another phrase in every place of one, whose words are compared as by `parts`.
+
+    A capital letter stays one, "a" or "an" before it fits what follows, and with an empty phrase
+    the blank behind it goes too. Without the old phrase the text is as it was.
+    """
+    places = [
+        (start + match.start(), start + match.end())
+        for start, end in spans(text)
+        for match in re.finditer(rf"[^{JOINERS}_]+", text[start:end])
+    ]
+    read, wanted = [key(text[start:end]) for start, end in places], parts(old)
+    done, changed = 0, ""
+    for first in range(len(places) - len(wanted) + 1):
+        start, end = places[first][0], places[first + len(wanted) - 1][1]
+        if start < done or read[first : first + len(wanted)] != wanted:
+            continue
+        if not new:
+            end += len(text[end:]) - len(text[end:].lstrip())
+        phrase = new[:1].upper() + new[1:] if text[start].isupper() else new
+        changed += _fitting_article(text[done:start], new or text[end:]) + phrase
+        done = end
+    return changed + text[done:]
+
+
+def _fitting_article(before: str, word: str) -> str:
+    """What stands before a word, its indefinite article, if it ends with one, fitting the word."""
+    article = "an" if word.lower().startswith(tuple("aeiou")) else "a"
+    return re.sub(r"\b([aA])[nN]?(\s+)$", lambda found: found[1] + article[1:] + found[2], before)
+
+
 def is_background(text: str, role: str) -> bool:
     """Whether a word stands for the background: by its role, or without one by its name."""
     return role == "background" or (not role and key(text) == "background")

@@ -168,6 +168,24 @@ TABLES = {
         groups=("prediction", "family"),
         quantities=("onset_step", "onset_log_snr"),
     ),
+    "rq3_commitment": Table(
+        question="rq3",
+        columns=(
+            *(*KEYS, "family", "trajectory", "from", "to", "reader"),
+            *("probability", "wins", "lower", "upper"),
+        ),
+        groups=(*STEP, "family", "trajectory", "reader"),
+        quantities=("wins", "probability"),
+    ),
+    "rq3_decided": Table(
+        question="rq3",
+        columns=(
+            *(*KEYS, "given", "family", "concept", "reader"),
+            *("draws", "entropy", "agreement", "kept", "lower", "upper"),
+        ),
+        groups=(*STEP, "given", "family", "reader"),
+        quantities=("entropy", "agreement", "kept"),
+    ),
     "rq3_roles": Table(
         question="rq3",
         columns=(*SAMPLE, "role", "relevance"),
@@ -201,6 +219,7 @@ NUMBERS = {
     *("without_objects", "at_chance", "with_centre"),
     *("onset_step", "onset_timestep", "onset_log_snr", "relevance_minmax", "steps"),
     *("swapped_words", "swapped_prompts", "peak_step", "reign_low", "reign_high", "other_index"),
+    *("draws", "lower", "upper"),
     *(name for table in TABLES.values() for name in table.quantities),
 }
 # Columns that stay text when a table is read: a prompt may hold the word "nan".

@@ -27,9 +27,8 @@ class Schedule:
         """`scheduler` has its time steps set."""
         self._scheduler, self.device = scheduler, device
         self.prediction_type = samplings.prediction_type(scheduler)
-        self._log_snr = [
-            prediction.log_snr_of(sigma) for sigma in samplings.sigmas_of(scheduler)[:-1]
-        ]
+        self._ratios = samplings.sigmas_of(scheduler)
+        self._log_snr = [prediction.log_snr_of(sigma) for sigma in self._ratios[:-1]]
 
     def noise(self, latents: Tensor, output: Tensor, step: Steps) -> Tensor:
         """Noise that an output stands for, whatever its type, in float32 at least.
@@ -98,6 +97,36 @@ class Schedule:
         timestep = scheduler.timesteps[step.number - 1]
         return scheduler.step(output, timestep, latents, **options, return_dict=False)[0]
 
+    def ancestral(self, latents: Latents, output: Latents, step: Steps, noise: Tensor) -> Latents:
+        """Latents after a step of which as much is fresh `noise` (B, C, y, x) as in DDPM.
+
+        The posterior of the less noised latent given the clean prediction: DDIM with eta 1 (Song et
+        al. 2021, arXiv 2010.02502, eq. 12 and 16), for flows and the scale of every scheduler.
+        """
+        clean, old = (of(latents, output, step) for of in (self.clean, self.noise))
+        parts = []
+        for one, rows in runs(step, len(output)):
+            (alpha, sigma), (next_alpha, next_sigma) = map(
+                self._levels, self._ratios[one.number - 1 : one.number + 1]
+            )
+            kept = alpha / next_alpha * next_sigma / sigma  # of the noise that there is
+            fresh = next_sigma * math.sqrt(1 - kept**2)
+            after = next_alpha * clean[rows] + next_sigma * kept * old[rows]
+            parts.append(after + fresh * noise[rows].to(after))
+        return torch.cat(parts).to(output)
+
+    def _levels(self, ratio: float) -> tuple[float, float]:
+        """Signal and noise in a latent of the scheduler's scale, by their ratio noise / signal."""
+        if self.prediction_type != "flow" and not self._is_preserving:
+            return 1.0, ratio
+        return prediction.levels(prediction.log_snr_of(ratio), self.prediction_type)
+
+    def remembered(self, latents: Latents, output: Latents, step: Step) -> Latents:
+        """What a solver of higher order remembers of a step, as its `history` has it."""
+        scheduler = self._at(step)
+        scheduler._init_step_index(scheduler.timesteps[step.number - 1])
+        return scheduler.convert_model_output(output, sample=latents.to(output))
+
     @property
     def step_count(self) -> int:
         """Number of steps of the sampling."""
@@ -120,7 +149,7 @@ class Schedule:
             return 1.0
         before, after = (
             prediction.levels(prediction.log_snr_of(sigma), self.prediction_type)[0]
-            for sigma in samplings.sigmas_of(self._scheduler)[number - 1 : number + 1]
+            for sigma in self._ratios[number - 1 : number + 1]
         )
         return after / before
 

@@ -173,6 +173,22 @@ class Work:
         calls = len(words) * steps * (settings["masks"] + 3 * settings["trials"])
         return Needs(calls=calls, seconds=calls * self.model["tracing"], loads=True)
 
+    def _measure_commitment(self) -> Needs:
+        """Two directions of a swap share their first step; what is not guided costs half a call."""
+        settings = self.config["commitment"]
+        families = settings["families"] or self.config["probe"]["families"]
+        lengths = {self.steps, *range(1, self.steps + 1, settings["every"])}
+        swaps = len(families) * len(self.words[: settings["samples"]])
+        decided = settings["decided"]
+        drawn = len(self.words[: decided["samples"]]) * decided["draws"]
+        guided = len(families) if "without" in decided["prompts"] else 0
+        weights = guided + 0.5 * ("empty" in decided["prompts"])
+        calls = swaps * (2 * sum(lengths) - self.steps) + drawn * weights * sum(lengths)
+        pictures = swaps * 2 * len(lengths) + drawn * (guided + 1) * len(lengths)
+        seconds = calls * self.model["tracing"]
+        seconds += pictures * (self.model["decoding"] + self.model["judging"])
+        return Needs(calls=calls, pictures=pictures, seconds=seconds, loads=True)
+
     _BY_RULE: ClassVar[Mapping[str, Callable[["Work"], Needs]]] = {
         "generate": _generate,
         "decode": _decode,
@@ -181,6 +197,7 @@ class Work:
         "explain_controls": _explain_controls,
         "play_games": _play_games,
         "measure_convergence": _measure_convergence,
+        "measure_commitment": _measure_commitment,
         "probe": _probe,
     }
 

@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from stepscope.statistics import commitment
 from stepscope.statistics.inference import per_sample, with_intervals
 from stepscope.store import tables
 from stepscope.table_registry import INTERVAL, KEYS, SAMPLE, STEP, TABLES
@@ -72,6 +73,8 @@ def summary(
             if len(by_sample):
                 estimates = with_intervals(by_sample, draws, confidence, seed).reset_index()
                 parts.append(estimates.assign(quantity=quantity, compared=comparison))
+    if table == "rq3_commitment":
+        parts.append(commitment.curves(frame, draws, confidence, seed))
     columns = [*by, "quantity", "compared", *INTERVAL]
     whole = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
     return whole.reindex(columns=columns)

@@ -234,17 +234,21 @@ def chosen_steps(
 ) -> list[tuple[int, int]]:
     """(sample, step number) pairs of a batch: the first `samples` seed by seed, named steps only.
 
-    Seed by seed means every prompt's first seed, then every second one, so that n samples are
-    spread over prompts. None takes all. A step that the trace lacks raises ValueError.
+    None takes all. A step that the trace lacks raises ValueError.
     """
+    order = seed_by_seed(tree)[:samples]
+    numbers = _step_numbers(tree)
+    if missing := sorted(set(steps or []) - set(numbers)):
+        raise ValueError(f"steps: {missing[0]} is not among the trace's steps 1 to {numbers[-1]}.")
+    return [(sample, number) for sample in sorted(order) for number in steps or numbers]
+
+
+def seed_by_seed(tree: xr.DataTree) -> list[int]:
+    """Samples with every prompt's first seed before every second one: n are spread over prompts."""
     counts: dict[str, int] = {}
     ranks = []
     for prompt_id in prompt_ids_of(tree):
         rank = counts.get(prompt_id, 0)
         ranks.append(rank)
         counts[prompt_id] = rank + 1
-    order = sorted(range(len(ranks)), key=lambda sample: (ranks[sample], sample))[:samples]
-    numbers = _step_numbers(tree)
-    if missing := sorted(set(steps or []) - set(numbers)):
-        raise ValueError(f"steps: {missing[0]} is not among the trace's steps 1 to {numbers[-1]}.")
-    return [(sample, number) for sample in sorted(order) for number in steps or numbers]
+    return sorted(range(len(ranks)), key=lambda sample: (ranks[sample], sample))

@@ -65,6 +65,7 @@ def check_references(config: Mapping[str, Any], where: str) -> None:
     entries = {f"explain/{name}": entry for name, entry in config["explain"].items()}
     for key in ("games", "convergence", "controls"):
         entries[key] = config[key]
+    entries["commitment"] = {"samplings": config["commitment"]["samplings"], "steps": None}
     for key, entry in entries.items():
         for name in entry["samplings"] or ():
             if name not in samplings:
@@ -97,6 +98,20 @@ def check_learning(config: Mapping[str, Any], where: str) -> None:
             raise ValueError(
                 f"{where}: explain/{name}/learnt_from: {other!r} is no method with heads: all on "
                 f"{', '.join(lacking or entry['samplings'] or every)}."
+            )
+
+
+def check_families(config: Mapping[str, Any], where: str) -> None:
+    """Refuse concept families to swap that the probe does not read.
+
+    The ValueError begins with the file `where` and names the key.
+    """
+    known = config["probe"]["families"]
+    for name in config["commitment"]["families"] or ():
+        if name not in known:
+            raise ValueError(
+                f"{where}: commitment/families: probe has no family {name!r}"
+                f"{did_you_mean(name, known)}."
             )
 
 

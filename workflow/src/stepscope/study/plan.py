@@ -12,6 +12,13 @@ from stepscope.study.datasets.row import Record
 from stepscope.timesteps import shares
 
 GENERATION = ("scheduler", "guidance", "negative_prompt", "height", "width", "storage")
+# Entries of the config that say on which samplings a table is measured.
+SETTINGS = {
+    "rq1_convergence": "convergence",
+    "rq1_substrates": "games",
+    "rq3_commitment": "commitment",
+    "rq3_decided": "commitment",
+}
 PROMPT = ("prompt_id", "prompt", "seeds", "roles")  # what generation needs of a prompt
 
 
@@ -89,8 +96,7 @@ class Plan:
         """Samplings that a table is about; None for all."""
         if table == "rq1_controls":
             return [name for name in self.config["samplings"] if self.controlled_on(name)]
-        of = {"rq1_convergence": "convergence", "rq1_substrates": "games"}.get(table)
-        return self.config[of]["samplings"] if of else None
+        return self.config.get(SETTINGS.get(table, ""), {}).get("samplings")
 
     def method_entry(self, method: str) -> dict[str, Any]:
         """A method's entry without where it and its maps are used, which must not rerun it."""
