@@ -8,6 +8,7 @@ ready(
     "study.config",
     "study.method_checks",
     "study.model_files",
+    "study.reader_checks",
     "study.region_checks",
     "study.datasets.published",
     "study.plan",
@@ -15,7 +16,7 @@ ready(
 
 from stepscope.models import checks as model_checks
 from stepscope.study import config as study_config
-from stepscope.study import method_checks, model_files, region_checks
+from stepscope.study import method_checks, model_files, reader_checks, region_checks
 from stepscope.study.datasets import published
 from stepscope.study.plan import Plan
 
@@ -36,6 +37,8 @@ def checked_study():
     explain, models = config["explain"], config["models"]
     method_checks.check_methods(explain, own_file, where)
     study_config.check_references(config, where)
+    readers = config["probe"]["readers"]
+    reader_checks.check_readers(readers, own_file, where)
     if config["guidance"] <= 1:
         reason = f"guidance is {config['guidance']} and turns the second off"
         method_checks.check_guidance(explain, own_file, where, reason)
@@ -52,7 +55,7 @@ def checked_study():
         if "folder" in entry
     }
     model_files.check_latents(explain, latents, own_file, where)
-    for entry in explain.values():  # what no script imports by itself
+    for entry in [*explain.values(), *readers.values()]:  # what no script imports by itself
         digests.closure([entry["function"].partition(":")[0]], own_file)
     kept = f"results/{config['study']}/.datasets"
     prompts = published.read_all(config["datasets"], kept, code("study.datasets.published"))

@@ -82,18 +82,24 @@ TABLES = {
     ),
     "rq3_concepts": Table(
         question="rq3",
-        columns=(*KEYS, "prediction", "family", "concept", "probability", "margin"),
-        groups=(*STEP, "prediction", "family"),
+        columns=(*KEYS, "reader", "prediction", "family", "concept", "probability", "margin"),
+        groups=(*STEP, "reader", "prediction", "family"),
         quantities=("probability", "margin"),
     ),
     "rq3_emergence": Table(
         question="rq3",
         columns=(
-            *(*SAMPLE, "prediction", "family", "concept"),
-            *("onset_step", "onset_timestep", "onset_log_snr"),
+            *(*SAMPLE, "reader", "prediction", "family", "concept"),
+            *("onset_step", "onset_timestep", "onset_log_snr", "shown", "chance"),
         ),
-        groups=("prediction", "family"),
+        groups=("reader", "prediction", "family"),
         quantities=("onset_step", "onset_log_snr"),
+    ),
+    "rq3_samplings": Table(
+        question="rq3",
+        columns=(*SAMPLE, "ends", "measure", "part", "reader", "value", "change"),
+        groups=("ends", "measure", "part", "reader"),
+        quantities=("value", "change"),
     ),
     "rq3_roles": Table(
         question="rq3",
@@ -107,6 +113,15 @@ CLAIMS = (
     *("n", "noises", "estimate", "ci_low", "ci_high", "p_value", "verdict", "reason"),
     *("without_objects", "at_chance", "with_centre", "lacking"),
 )
+# When each concept is decided, by every clock of a study, all batches together.
+CLOCKS = (
+    *(*SAMPLE, "family", "clock", "reader"),
+    *("log_snr", "lower", "upper", "censored", "within_steps"),
+)
+CLOCKS_SUMMARY = (
+    *("model", "dataset", "sampling", "family", "clock", "reader"),
+    *("quantity", "compared", *INTERVAL),
+)
 # The truth in time of the composed scenes, which is of no study.
 WORLD_CLOCK = (
     *("reader", "family", "log_snr", "accuracy", "ci_low", "ci_high"),
@@ -119,12 +134,15 @@ WORLD_CLOCK_FAMILIES = (
 # Tables that no batch has a part of.
 WHOLE = {
     "claims": CLAIMS,
+    "rq3_clocks": CLOCKS,
+    "rq3_clocks_summary": CLOCKS_SUMMARY,
     "world_clock": WORLD_CLOCK,
     "world_clock_families": WORLD_CLOCK_FAMILIES,
 }
 NUMBERS = {
     *("seed", "word_index", "move", "normalised", "p_value", *STEP, *INTERVAL),
-    *("without_objects", "at_chance", "with_centre"),
+    *("without_objects", "at_chance", "with_centre", "chance"),
+    *("lower", "upper", "within_steps"),
     *("onset_step", "onset_timestep", "onset_log_snr", "relevance_minmax"),
     *(name for table in TABLES.values() for name in table.quantities),
 }
@@ -133,6 +151,7 @@ TEXT = frozenset(
     name
     for columns in (
         CLAIMS,
+        CLOCKS,
         ("reader", "quantity", "compared"),
         *(table.columns for table in TABLES.values()),
     )

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from stepscope.study.datasets.row import Record
-from stepscope.timesteps import shares
+from stepscope.timesteps import EXPONENTIAL, shares
 
 GENERATION = ("scheduler", "guidance", "negative_prompt", "height", "width", "storage")
 PROMPT = ("prompt_id", "prompt", "seeds", "roles")  # what generation needs of a prompt
@@ -74,6 +74,28 @@ class Plan:
             for method in [baselines, *filter(self.is_played, self.used_on(sampling))]:
                 for unit in self.units([sampling]):
                     yield unit | {"method": method}
+
+    def readers_of(self, sampling: str) -> dict[str, dict[str, Any]]:
+        """Entries of the readers beside the CLIP that read a sampling, without where they read."""
+        return {
+            name: {key: value for key, value in entry.items() if key != "samplings"}
+            for name, entry in self.config["probe"]["readers"].items()
+            if sampling in (entry["samplings"] or self.config["samplings"])
+        }
+
+    @cached_property
+    def contrasted(self) -> dict[str, list[str]]:
+        """The uniform sampling and the exponential ones that are held against it; none without."""
+        kinds = {name: entry["kind"] for name, entry in self.config["samplings"].items()}
+        uniform = [name for name, kind in kinds.items() if kind == "uniform"][:1]
+        denser = [name for name, kind in kinds.items() if kind in EXPONENTIAL]
+        return {name: denser for name in uniform if denser}
+
+    def contrasts(self) -> Iterator[dict[str, str]]:
+        """Wildcards of every batch of generated pictures under the uniform sampling."""
+        for unit in self.units(list(self.contrasted)) if self.contrasted else ():
+            if self.generates(unit["dataset"]):
+                yield unit
 
     def method_entry(self, method: str) -> dict[str, Any]:
         """A method's entry without where it is used: another sampling must not rerun this one."""
