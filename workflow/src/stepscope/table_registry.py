@@ -90,7 +90,7 @@ TABLES = {
         question="rq3",
         columns=(
             *(*SAMPLE, "reader", "prediction", "family", "concept"),
-            *("onset_step", "onset_timestep", "onset_log_snr", "shown", "chance"),
+            *("onset_step", "onset_timestep", "onset_log_snr", "counted", "shown", "chance"),
         ),
         groups=("reader", "prediction", "family"),
         quantities=("onset_step", "onset_log_snr"),

@@ -7,7 +7,9 @@ import numpy as np
 from stepscope.embedded import scenes, untrained_readers
 
 TOGETHER = 64  # pictures matched at once, which bounds memory
-EVERY = 2  # pixels between those by which a backdrop is told; textures repeat after eight times that
+EVERY = (
+    2  # pixels between those by which a backdrop is told; textures repeat after eight times that
+)
 
 
 def read(pictures: np.ndarray, families: Mapping[str, Sequence[str]]) -> dict[str, np.ndarray]:
@@ -41,7 +43,9 @@ def _named(pictures: np.ndarray) -> dict[str, list[str]]:
         side: untrained_readers.sprite_errors(pictures, side)
         for side in (scenes.BIG, scenes.SMALL, scenes.PAIRED)
     }
-    least = {side: of_side.reshape(*of_side.shape[:2], -1).min(-1) for side, of_side in errors.items()}
+    least = {
+        side: of_side.reshape(*of_side.shape[:2], -1).min(-1) for side, of_side in errors.items()
+    }
     objects = np.min(list(least.values()), axis=0).argmin(1)
     is_big = least[scenes.BIG].min(1) < least[scenes.SMALL].min(1)
     return {

@@ -127,7 +127,6 @@ def write_contrast(
     traces: Mapping[str, str],
     previews: Mapping[str, str],
     samplings: Mapping[str, Mapping[str, Any]],
-    uniform: str,
     model: dict[str, Any],
     ground: dict[str, Any],
     clip: dict[str, Any],
@@ -136,7 +135,11 @@ def write_contrast(
     settings: Mapping[str, Any],
     keys: dict[str, str],
 ) -> None:
-    """Write a batch's part of rq3_samplings, of the samplings whose stores are given by name."""
+    """Write a batch's part of rq3_samplings, of the samplings whose stores are given by name.
+
+    The sampling of `keys` is the uniform one, against which the others are held.
+    """
+    uniform = keys["sampling"]
     tree = open_trace(traces[uniform])
     chosen = spread(tree, settings["samples"])
     firsts = [read_step(tree, sample, 1) for sample in chosen]
@@ -164,9 +167,7 @@ def write_contrast(
     prompts = [prompts_of(tree)[sample] for sample in chosen]
     named_in = {name: named(prompts, of["concepts"]) for name, of in concept_families.items()}
     seen = {which: judged.see(of.pictures) for which, of in made.items()}
-    who = pd.DataFrame(
-        {"prompt_id": prompt_ids_of(tree)[chosen], "seed": seeds_of(tree)[chosen]}
-    )
+    who = pd.DataFrame({"prompt_id": prompt_ids_of(tree)[chosen], "seed": seeds_of(tree)[chosen]})
     even, frames = (uniform, ""), []
     for (name, ends), of in made.items():
         found = rows(of, seen[(name, ends)], made[even], seen[even], reference, named_in)

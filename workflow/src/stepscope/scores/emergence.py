@@ -10,6 +10,7 @@ import pandas as pd
 from stepscope.language import parts
 from stepscope.table_registry import SAMPLE, TABLES
 
+SEVERAL = "|"  # between concepts of one cell
 WHEN = ("step", "timestep", "log_snr")
 
 
@@ -49,7 +50,7 @@ def emergence(
     `prompts` by prompt_id, names it beside others of the family, as two objects of a scene, any of
     them counts: all are true of the picture, and which one is on top decides nothing.
 
-    `shown` has a digit a step, 1 where such a concept is on top; `chance` is how often the other
+    `counted` names all that do, and `shown` has a digit a step, 1 where one of them is on top; `chance` is how often the other
     samples' x0(e_u) of the first step shows one, which is what a picture shows by its noise alone
     (one more picture being shared among all of the family, of `concept_families` by name).
     """
@@ -79,6 +80,9 @@ def emergence(
         others = count.get((key["family"], key["reader"]), 0) - (own is not None)
         chance = (seen - (own in true) + len(true) / len(family)) / (others + 1)
         rows.append(
-            key | {"concept": last[sample]} | onsets | {"shown": digits, "chance": chance}
+            key
+            | {"concept": last[sample], "counted": SEVERAL.join(sorted(true))}
+            | onsets
+            | {"shown": digits, "chance": chance}
         )
     return pd.DataFrame(rows, columns=TABLES["rq3_emergence"].columns)

@@ -1,7 +1,7 @@
 """rq3_clocks_summary: medians of clocks, lags between them, and the order of concept families."""
 
 from collections.abc import Mapping, Sequence
-from itertools import combinations
+from itertools import combinations, pairwise
 
 import numpy as np
 import pandas as pd
@@ -67,9 +67,7 @@ def _of_curves(read: clocks.Readings, decided: np.ndarray, confidence: float) ->
     return pd.DataFrame([read.key | {"quantity": "log_snr", "compared": "median"} | row])
 
 
-def _of_intervals(
-    frame: pd.DataFrame, draws: int, confidence: float, seed: int
-) -> pd.DataFrame:
+def _of_intervals(frame: pd.DataFrame, draws: int, confidence: float, seed: int) -> pd.DataFrame:
     """Rows of the medians of clocks that are known within intervals."""
     rows = []
     by = [*clocks.UNIT, *CLOCK]
@@ -155,7 +153,7 @@ def _orders(values: pd.Series, clock: tuple[str, str]) -> pd.Series:
     for unit, of_unit in values.dropna().groupby(level=clocks.UNIT):
         times = of_unit.droplevel(clocks.UNIT).unstack("family")
         order = times.mean().sort_values().index
-        for first, second in zip(order, order[1:], strict=False):
+        for first, second in pairwise(order):
             lag = (times[second] - times[first]).dropna()
             key = dict(zip(clocks.UNIT, unit, strict=True)) | {"family": first}
             key |= {"clock": clock[0], "reader": clock[1]}
@@ -166,5 +164,3 @@ def _orders(values: pd.Series, clock: tuple[str, str]) -> pd.Series:
         return pd.Series(dtype=float)
     keys = [*clocks.UNIT, *CLOCK, "quantity", "compared", *WHO]
     return pd.concat(found).set_index(keys)["value"]
-
-

@@ -115,12 +115,11 @@ def worked_on(
 def between(table: pd.DataFrame, clock: str, axes: pd.DataFrame) -> pd.DataFrame:
     """A clock that is known to lie between the columns `lower` and `upper` of a table.
 
-    Keys are those of a sample, family and reader; an empty end is open. Several rows of one key,
-    such as prompts that are exchanged in both directions, are averaged.
+    Keys are those of a sample, family and reader; an infinite end is open, and rows without ends
+    are left out. Of several rows of one key, as a table of steps has, the first counts.
     """
     by = [*SAMPLE, "family", "reader"]
-    ends = table[["lower", "upper"]].fillna({"lower": -np.inf, "upper": np.inf})
-    frame = table[by].join(ends).groupby(by, as_index=False, sort=False).mean()
+    frame = table[[*by, "lower", "upper"]].dropna().drop_duplicates(by)
     middle = (frame["lower"] + frame["upper"]) / 2
     return _timed(frame.assign(clock=clock, log_snr=middle), axes)
 

@@ -24,6 +24,7 @@ class Finding:
     reason: str = ""
     noises: int = 0  # distinct seeds behind the values
     references: References = field(default_factory=dict)
+    margin: float | None = None  # the claim is then that the mean is nearer to 0 than this
 
     @classmethod
     def of_samples(
