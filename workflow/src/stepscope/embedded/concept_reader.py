@@ -1,4 +1,4 @@
-"""A reader of the probe that learns nothing: what a study of composed scenes has beside its CLIP."""
+"""A reader of concepts that learns nothing, for studies of composed scenes beside their CLIP."""
 
 from collections.abc import Mapping, Sequence
 

@@ -11,7 +11,6 @@ from matplotlib.ticker import MaxNLocator
 
 from stepscope.figures import overlays, plotting, text
 
-
 MEASURES = {
     "layout": "where objects are\n(1 - IoU)",
     "concept": "concept\n(total variation)",

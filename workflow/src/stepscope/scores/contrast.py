@@ -89,8 +89,8 @@ def rows(
     intersection over union of where objects are); concept (value: probability of what the prompt
     names, change: total variation distance over the family); detail (logarithm of the picture's
     energy in its highest third of frequencies); distance (squared, of the final latent to that of
-    `reference` (known, C, h, w), over its energy, by band, of the first samples, whose it is). `named_in` (sample, concept) bool has
-    what each prompt names of a family.
+    `reference` (known, C, h, w), over its energy, by band, of the first samples, whose it is).
+    `named_in` (sample, concept) bool has what each prompt names of a family.
     """
     frames = []
 

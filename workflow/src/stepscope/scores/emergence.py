@@ -50,9 +50,10 @@ def emergence(
     `prompts` by prompt_id, names it beside others of the family, as two objects of a scene, any of
     them counts: all are true of the picture, and which one is on top decides nothing.
 
-    `counted` names all that do, and `shown` has a digit a step, 1 where one of them is on top; `chance` is how often the other
-    samples' x0(e_u) of the first step shows one, which is what a picture shows by its noise alone
-    (one more picture being shared among all of the family, of `concept_families` by name).
+    `counted` names all that do, and `shown` has a digit a step, 1 where one of them is on top;
+    `chance` is how often the other samples' x0(e_u) of the first step shows one, which is what a
+    picture shows by its noise alone (one more picture being shared among all of the family, of
+    `concept_families` by name).
     """
     keys = [*SAMPLE, "family", "reader"]
     top = frame.loc[frame.groupby([*keys, "prediction", "step"])["probability"].idxmax()]

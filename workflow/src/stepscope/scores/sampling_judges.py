@@ -24,7 +24,7 @@ class Seen(NamedTuple):
 
 
 class Judges:
-    """A segmenter, a CLIP and perhaps a reader that learns nothing, loaded once for all pictures."""
+    """A segmenter, a CLIP and perhaps another reader, loaded once for all pictures."""
 
     def __init__(
         self,
