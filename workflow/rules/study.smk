@@ -38,6 +38,7 @@ def checked_study():
     method_checks.check_methods(explain, own_file, where)
     study_config.check_references(config, where)
     readers = config["probe"]["readers"]
+    reader_checks.check_concepts(config["probe"]["families"], where)
     reader_checks.check_readers(readers, own_file, where)
     if config["guidance"] <= 1:
         reason = f"guidance is {config['guidance']} and turns the second off"

@@ -43,7 +43,7 @@ def log_likelihood(
     first = np.where(right[..., :1], np.log(chance), np.log1p(-chance))
     before = np.concatenate([np.zeros_like(first), first, moved], axis=-1).cumsum(-1)
     after = np.where(right, np.log1p(-error), np.log(error))
-    left = after[..., ::-1].cumsum(-1)[..., ::-1]
+    left = np.flip(np.flip(after, -1).cumsum(-1), -1)
     return before + np.concatenate([left, np.zeros_like(first)], axis=-1)
 
 

@@ -1,4 +1,4 @@
-"""Checks of a study's readers of concepts, read from their source without importing it.
+"""Checks of a study's concepts and their readers, read from their source without importing it.
 
 A Snakefile imports this module, so nothing here may import the science stack.
 """
@@ -7,11 +7,28 @@ import ast
 from collections.abc import Mapping
 from typing import Any
 
+from stepscope.language import parts
 from stepscope.study.definitions import Source, definition
 from stepscope.study.suggestions import did_you_mean
 
 FIRST = ("pictures", "families")  # what every reader takes before its parameters
 PLACEMENT = {"function", "samplings", "samples"}  # keys of an entry that are no parameters
+
+
+def check_concepts(families: Mapping[str, Mapping[str, Any]], where: str) -> None:
+    """Refuse a concept family that has one concept twice, whatever its case and spelling.
+
+    The ValueError begins with the file `where` and names the family.
+    """
+    for name, family in families.items():
+        known: dict[tuple[str, ...], str] = {}
+        for concept in family["concepts"]:
+            other = known.setdefault(tuple(parts(concept)), concept)
+            if other != concept:
+                raise ValueError(
+                    f"{where}: probe/families/{name}/concepts: {concept!r} and {other!r} are the "
+                    "same words; leave one out."
+                )
 
 
 def check_readers(readers: Mapping[str, Mapping[str, Any]], source: Source, where: str) -> None:
