@@ -7,7 +7,7 @@ import pandas as pd
 import xarray as xr
 from matplotlib.text import Text
 
-from stepscope.table_registry import TABLES, TEXT
+from stepscope.table_registry import TABLES, TEXT, WHOLE
 
 BOOTSTRAP = {"draws": 50, "confidence": 0.95, "seed": 0}
 UNIT = {"model": "embedded", "dataset": "scenes"}
@@ -22,8 +22,9 @@ PROMPTS = [
 
 def without_rows(name):
     """A table of a study whose methods and prompts give it no rows, as it is read from its file."""
-    header = "\t".join(TABLES[name].columns) + "\n"
-    text = {column: str for column in TABLES[name].columns if column in TEXT}
+    columns = WHOLE[name] if name in WHOLE else TABLES[name].columns
+    header = "\t".join(columns) + "\n"
+    text = {column: str for column in columns if column in TEXT}
     return pd.read_table(io.StringIO(header), dtype=text)
 
 

@@ -161,8 +161,8 @@ PIPELINES = {"torch", "diffusers", "transformers"}
 JUDGES = {"torch", "transformers"}
 LOADED = dict.fromkeys(("generate", "decode", "explain", "play_games"), PIPELINES)
 LOADED |= dict.fromkeys(
-    ("measure_convergence", "measure_substrates", "explain_controls"),
-    dict.fromkeys(("measure_convergence", "measure_commitment"), PIPELINES),
+    ("measure_convergence", "measure_substrates", "explain_controls", "measure_commitment"),
+    PIPELINES,
 )
 LOADED |= dict.fromkeys(("fetch_model", "estimate"), PIPELINES)
 LOADED |= dict.fromkeys(("ground", "probe"), JUDGES)

@@ -15,7 +15,7 @@ FUNCTIONS = {
 # A log and names on disk change no result.
 AROUND = {"script.py", "stepscope/joblog.py", "stepscope/outputs.py"}
 # They use names of the registry that no table's columns change.
-NO_TABLE = {"merge_table", "plot_rq3_samplings"}
+NO_TABLE = {"merge_table", "plot_rq3_clocks", "plot_claims"}
 RULES = rule_texts()
 SCRIPTS = {
     path.stem: path

@@ -110,7 +110,8 @@ use rule plot_rq1_maps_over_time as plot_rq2_agreement with:
 use rule plot_rq1_maps_over_time as plot_rq3_emergence with:
     input:
         concepts=table("rq3_concepts"),
-        onsets=table("rq3_emergence"),
+        counted=table("rq3_emergence"),
+        clocks=table("rq3_clocks"),
     output:
         **figure("rq3_emergence", "emergence of concepts"),
     log:
@@ -121,18 +122,3 @@ use rule plot_rq1_maps_over_time as plot_rq3_emergence with:
         figure="rq3_emergence",
         settings={"families": config["probe"]["families"], "bootstrap": config["statistics"]},
         code=code("figures.rq3", "store.tables", tables=("rq3_concepts", "rq3_emergence")),
-
-
-use rule plot_rq1_maps_over_time as plot_rq3_samplings with:
-    input:
-        stores("<previews>", BY_SAMPLING),
-    output:
-        **figure("rq3_samplings", "pictures by sampling"),
-    log:
-        "<logs>/plot_rq3_samplings.log",
-    benchmark:
-        "<benchmarks>/plot_rq3_samplings.jsonl"
-    params:
-        figure="rq3_samplings",
-        settings={"records": BY_SAMPLING, "samplings": config["samplings"]},
-        code=code("figures.rq3", "figures.samples"),

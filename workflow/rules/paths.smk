@@ -5,22 +5,23 @@ FIGURES = {
     "rq1": ["rq1_maps_over_time", "rq1_auc", "rq1_recovery"],
     "rq1_convergence": ["rq1_convergence"],
     "rq2": ["rq2_words", "rq2_agreement", "rq2_grounding", "rq2_heads", "rq2_layers"],
-    "rq3": ["rq3_emergence", "rq3_samplings", "rq3_commitment"],
+    "rq3": ["rq3_emergence", "rq3_samplings", "rq3_clocks", "rq3_commitment"],
 }
 CATEGORIES = {
     "rq1": "RQ1: what a step recovers",
     "rq2": "RQ2: which words a step works on",
     "rq3": "RQ3: which concept a step decides",
     "world": "World: when a noised latent holds a concept",
+    "claims": "Claims of the paper",
 }
 
 
 def target(question):
     """Files of a target: its tables with their summaries, and its figures as PDF and PNG."""
-    names = [name for name, about in TABLES.items() if about.question == question]
+    names = [name for name in MADE if TABLES[name].question == question]
+    names += ["rq3_clocks"] if question == "rq3" else []
     return [
-        *(table(name) for name in names),
-        *(table(f"{name}_summary") for name in names),
+        *(table(name) for name in [*names, *(f"{name}_summary" for name in names)]),
         *expand(PATHVARS.apply("<figure>.{form}"), figure=FIGURES[question], form=["pdf", "png"]),
     ]
 
@@ -55,7 +56,8 @@ def parts_of(wildcards):
         pattern = "<results>/tables/parts/{table}/<batch>/{method}.tsv"
         return stores(pattern, PLAN.games(BASELINES), table=wildcards.table)
     samplings = PLAN.measured_on(wildcards.table)
-    return stores("<part>", PLAN.units(samplings), table=wildcards.table)
+    units = PLAN.contrasts() if wildcards.table == "rq3_samplings" else PLAN.units(samplings)
+    return stores("<part>", units, table=wildcards.table)
 
 
 def foreign_stores():
@@ -86,15 +88,5 @@ def fetched(*keys):
         path, entry = entry_at(keys, wildcards)
         record = PATHVARS.apply(f"<results>/fetched/{'/'.join(path)}.json")
         return record if "repo" in entry or "name" in entry else []
-
-    return get
-
-
-def error_left_for(*keys):
-    """A getter of the curve by which an entry of the config names steps; nothing if by numbers."""
-
-    def get(wildcards):
-        steps = entry_at(keys, wildcards)[1]["steps"]
-        return PATHVARS.apply("<error_left>") if isinstance(steps, dict) else []
 
     return get

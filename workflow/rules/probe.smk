@@ -1,4 +1,14 @@
-# RQ3: which concepts a CLIP model reads in each step's clean predictions, and since when.
+# RQ3: which concepts a CLIP model and other readers see in each step's clean predictions, and when.
+
+
+def readers_of(wildcards):
+    """Readers beside the CLIP that read a sampling, without where they are used."""
+    return PLAN.readers_of(wildcards.sampling)
+
+
+def reader_code(wildcards):
+    """Digests of the code behind the readers of a sampling."""
+    return [code_with(entry["function"]) for entry in readers_of(wildcards).values()]
 
 
 rule probe:
@@ -23,6 +33,8 @@ rule probe:
     params:
         model=spec("probe", "model"),
         families=lookup(dpath="probe/families", within=config),
+        readers=readers_of,
+        reader_code=reader_code,
         code=code("scores.concepts", tables=("rq3_concepts", "rq3_emergence")),
     script:
         "../scripts/probe.py"

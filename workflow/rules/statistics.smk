@@ -1,6 +1,6 @@
 # Tables of the whole study from those of its batches, their summaries, and the paper's claims.
 TESTED = ["rq1_recovery", "rq1_saliency", "rq1_auc", "rq2_relevance", "rq2_grounding"]
-TESTED += ["rq2_order", "rq2_regions", "rq3_emergence"]
+TESTED += ["rq2_order", "rq2_regions", "rq3_clocks", *({"rq3_samplings"} & set(MADE))]
 
 
 rule merge_table:
@@ -61,6 +61,8 @@ rule test_claims:
         ),
     log:
         "<logs>/test_claims.log",
+    benchmark:
+        "<benchmarks>/test_claims.jsonl"
     conda:
         "../../envs/analyse.yaml"
     threads: 1

@@ -9,6 +9,7 @@ ready(
     "study.control_checks",
     "study.method_checks",
     "study.model_files",
+    "study.reader_checks",
     "study.region_checks",
     "study.datasets.published",
     "study.plan",
@@ -16,7 +17,7 @@ ready(
 
 from stepscope.models import checks as model_checks
 from stepscope.study import config as study_config
-from stepscope.study import control_checks, method_checks, model_files, region_checks
+from stepscope.study import control_checks, method_checks, model_files, reader_checks, region_checks
 from stepscope.study.datasets import composed, published
 from stepscope.study.plan import Plan
 
@@ -39,6 +40,9 @@ def checked_study():
     study_config.check_references(config, where)
     study_config.check_learning(config, where)
     study_config.check_families(config, where)
+    readers = config["probe"]["readers"]
+    reader_checks.check_concepts(config["probe"]["families"], where)
+    reader_checks.check_readers(readers, own_file, where)
     if config["guidance"] <= 1:
         reason = f"guidance is {config['guidance']} and turns the second off"
         method_checks.check_guidance(explain, own_file, where, reason)
@@ -55,7 +59,7 @@ def checked_study():
         if "folder" in entry
     }
     model_files.check_latents(explain, latents, own_file, where)
-    for entry in explain.values():  # what no script imports by itself
+    for entry in [*explain.values(), *readers.values()]:  # what no script imports by itself
         digests.closure([entry["function"].partition(":")[0]], own_file)
     kept = f"results/{config['study']}/.datasets"
     prompts = published.read_all(config["datasets"], kept, code("study.datasets.published"))

@@ -15,7 +15,8 @@ from stepscope.store import tables
 with joblog(snakemake.log[0]), written(snakemake.output, snakemake.input) as (pdf, png):
     figure = rq3.emergence(
         tables.read(snakemake.input.concepts, rq3.CONCEPTS),
-        tables.read(snakemake.input.onsets, rq3.ONSETS),
+        tables.read(snakemake.input.counted, rq3.COUNTED),
+        tables.read(snakemake.input.clocks, rq3.ONSETS),
         **snakemake.params.settings["bootstrap"],
     )
     plotting.save(figure, pdf, png)

@@ -15,11 +15,11 @@ from stepscope.store.error_left import read_curve
 
 with joblog(snakemake.log[0]), written(snakemake.output, snakemake.input) as (pdf, png):
     studied = snakemake.params.settings["studied"]
-    onsets = tables.read(snakemake.input.onsets)
+    onsets, kept = tables.read(snakemake.input.onsets), studied | {"reader": "clip"}
     figure = world_clock.draw(
         tables.read(snakemake.input.clock),
         tables.read(snakemake.input.families),
-        onsets[(onsets[list(studied)] == list(studied.values())).all(axis=1)],
+        onsets[(onsets[list(kept)] == list(kept.values())).all(axis=1)],
         read_curve(*snakemake.input.error_left),
         " · ".join(studied.values()),
     )

@@ -22,5 +22,6 @@ with (
         previews=snakemake.input.previews,
         model=snakemake.params.model,
         concept_families=snakemake.params.families,
+        others=snakemake.params.readers,
         keys={name: snakemake.wildcards[name] for name in ("model", "dataset", "sampling")},
     )

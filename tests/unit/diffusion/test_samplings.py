@@ -1,5 +1,7 @@
 """Time steps are the published ones and schedulers use exactly these."""
 
+import itertools
+
 import numpy as np
 import pytest
 from diffusers import (
@@ -72,6 +74,30 @@ def test_uniform_is_linear_without_an_offset():
     scheduler = scheduled({"kind": "uniform", "steps": 20})
     expected = np.linspace(0, 999, 21).round()[:0:-1]
     assert scheduler.timesteps.tolist() == expected.astype(int).tolist()
+
+
+@pytest.mark.parametrize("spec", [DPM, {"name": "euler"}, {"name": "ddpm"}])
+@pytest.mark.parametrize("kind", ["early", "latter"])
+def test_matched_samplings_end_where_uniform_does_and_keep_their_shape(kind, spec):
+    entry = {"kind": kind, "steps": 20, "gamma": 60}
+    published, matched, uniform = (
+        scheduled(sampling, spec).timesteps.tolist()
+        for sampling in (entry, entry | {"end": "uniform"}, UNIFORM)
+    )
+    assert matched[0] == published[0] == 999
+    assert matched[-1] == uniform[-1]
+    assert all(a > b for a, b in itertools.pairwise(matched))
+    scale = (999 - uniform[-1]) / (999 - published[-1])
+    np.testing.assert_allclose(
+        np.subtract(999, matched), scale * np.subtract(999, published), atol=0.5
+    )
+
+
+def test_an_end_that_makes_steps_repeat_is_refused():
+    with pytest.raises(
+        ValueError, match=r"^gamma: 60 makes early sampling .* end at time step 990"
+    ):
+        timesteps({"kind": "early", "steps": 20, "gamma": 60, "end": "uniform"}, LEVELS, 990)
 
 
 @pytest.mark.parametrize("kind", ["early", "latter"])

@@ -6,7 +6,18 @@ import pytest
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.layout_engine import PlaceHolderLayoutEngine
 
-from stepscope.figures import commitment, games, overlays, plotting, rq1, rq2, rq3
+from stepscope.figures import (
+    claims,
+    clocks,
+    commitment,
+    games,
+    overlays,
+    plotting,
+    rq1,
+    rq2,
+    rq3,
+    samplings,
+)
 from support.drawings import BOOTSTRAP, drawn, recovery_table, sample, without_rows
 
 
@@ -55,12 +66,17 @@ def test_grey_does_not_depend_on_how_a_picture_lies_in_memory(rng):
         lambda: games.auc(without_rows("rq1_curves"), without_rows("rq1_auc"), **BOOTSTRAP),
         lambda: rq2.words([], without_rows("rq2_relevance"), "relevance", "df_rise"),
         lambda: rq3.emergence(
-            without_rows("rq3_concepts"), without_rows("rq3_emergence"), **BOOTSTRAP
+            without_rows("rq3_concepts"),
+            without_rows("rq3_emergence"),
+            without_rows("rq3_clocks"),
+            **BOOTSTRAP,
         ),
-        lambda: rq3.samplings([]),
+        lambda: samplings.draw([], without_rows("rq3_samplings"), **BOOTSTRAP),
+        lambda: clocks.draw(without_rows("rq3_clocks"), without_rows("rq3_clocks_summary"), 0.95),
+        lambda: claims.draw(without_rows("claims"), 0.95),
         lambda: commitment.curves(without_rows("rq3_commitment"), **BOOTSTRAP),
     ],
-    ids=["maps", "recovery", "auc", "words", "emergence", "samplings", "commitment"],
+    ids="maps recovery auc words emergence samplings clocks claims commitment".split(),
 )
 def test_a_figure_of_nothing_says_so(draw):
     assert drawn(draw()) == "The study has nothing for this figure to show."

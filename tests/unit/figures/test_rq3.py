@@ -2,11 +2,12 @@
 
 import numpy as np
 import pandas as pd
+import pytest
 import xarray as xr
 from matplotlib.axes import Axes
 
-from stepscope.figures import rq3
-from stepscope.table_registry import TABLES
+from stepscope.figures import rq3, samplings
+from stepscope.table_registry import TABLES, WHOLE
 from support.drawings import (
     BOOTSTRAP,
     PROMPTS,
@@ -17,6 +18,7 @@ from support.drawings import (
     scene,
     schedule,
     texts,
+    without_rows,
 )
 
 FAMILIES = {"object": 24, "colour": 8, "texture": 4, "size": 2, "relation": 2}
@@ -46,20 +48,23 @@ def concept_tables(rng, prompts=8, families=FAMILIES):
             for number in range(count):
                 probability = p if number == 0 else (1 - p) / (count - 1)
                 concepts.append(
-                    keys.assign(concept=f"{family}{number}", probability=probability, margin=0.0)
+                    keys.assign(
+                        concept=f"{family}{number}",
+                        probability=probability,
+                        margin=0.0,
+                        reader="clip",
+                    )
                 )
             top = (
                 keys[rise > 0.4].groupby(["prompt_id", "seed", "prediction"]).first().reset_index()
             )
-            top = top.rename(
-                columns={
-                    "step": "onset_step",
-                    "timestep": "onset_timestep",
-                    "log_snr": "onset_log_snr",
-                }
+            clocks = {"e_u": "visible", "e_c": "visible_e_c", "guided": "visible_guided"}
+            counted = f"{family}0|{family}1" if family == "object" else f"{family}0"
+            onsets.append(
+                top.assign(reader="clip", counted=counted, clock=top["prediction"].map(clocks))
             )
-            onsets.append(top.assign(concept=f"{family}0"))
-    return pd.concat(concepts), pd.concat(onsets)
+    onsets = pd.concat(onsets)
+    return pd.concat(concepts), onsets, onsets
 
 
 def sampling_pictures(rng, prompts=6):
@@ -87,7 +92,7 @@ def test_emergence_names_families_predictions_and_chance(rng):
     tables = concept_tables(rng, prompts=3, families={"object": 3, "size": 2})
     figure = rq3.emergence(*tables, **BOOTSTRAP)
     text = drawn(figure)
-    for part in ("object", "size", "e_u", "guided", "chance", "n = 3 prompts, ", "onset"):
+    for part in ("object", "size", "e_u", "guided", "chance", "n = 3 prompts, ", "n = 3", "onset"):
         assert part in text
     levels = {
         round(float(line.get_ydata()[0]), 3)
@@ -108,17 +113,39 @@ def test_emergence_draws_what_there_is(rng):
 
 def test_samplings_name_a_prompt_that_the_font_cannot_show(rng):
     pictures = sampling_pictures(rng, prompts=2).assign_coords(prompt=["$1 cat", "猫"])
-    text = texts(rq3.samplings([pictures]))
+    text = texts(samplings.draw([pictures], without_rows("rq3_samplings"), **BOOTSTRAP))
     assert "“$1 cat”\nseed 0" in text
     assert "p01 (its prompt" in text
 
 
 def test_samplings_show_prompts_seeds_and_schedules(rng):
-    text = drawn(rq3.samplings([sampling_pictures(rng, prompts=2)]))
-    for part in ("uniform", "early", "latter", "seed 0", "log-SNR", "20"):
+    changes = crossed(
+        prompt_id=["a", "b", "c"], seed=[0], sampling=["early", "latter"], ends=["", "matched"],
+        part=["low", "high"],
+    )  # fmt: skip
+    changes = changes.assign(**UNIT, measure="distance", reader="", value=1.0)
+    changes["change"] = rng.normal(size=len(changes))
+    text = drawn(samplings.draw([sampling_pictures(rng, prompts=2)], changes, **BOOTSTRAP))
+    parts = ("uniform", "early", "latter", "seed 0", "log-SNR", "20", "early, ends matched", "low")
+    for part in (*parts, "many steps", "n = 3 prompts"):
         assert part in text
 
 
 def test_columns_that_the_figures_read_are_the_tables():
     assert set(rq3.CONCEPTS) <= set(TABLES["rq3_concepts"].columns)
-    assert set(rq3.ONSETS) <= set(TABLES["rq3_emergence"].columns)
+    assert set(rq3.COUNTED) <= set(TABLES["rq3_emergence"].columns)
+    assert set(rq3.ONSETS) <= set(WHOLE["rq3_clocks"])
+
+
+def test_lines_end_at_gaps_and_what_is_counted_is_summed(rng):
+    tables = concept_tables(rng, prompts=2, families={"object": 3})
+    few = [table[table["sampling"] == "uniform"] for table in tables]
+    few[0] = few[0][~few[0]["step"].between(8, 13)]
+    figure = rq3.emergence(*few, **BOOTSTRAP)
+    line = next(line for line in figure.axes[0].lines if line.get_label() == "guided")
+    assert np.isnan(line.get_xdata()).sum() == 1
+    assert np.isnan(line.get_ydata()[7])
+    rows = few[0][(few[0]["prediction"] == "guided") & (few[0]["step"] == 1)]
+    both = rows[rows["concept"].isin(["object0", "object1"])]
+    expected = both.groupby(["prompt_id", "seed"])["probability"].sum().mean()
+    assert line.get_ydata()[0] == pytest.approx(expected)

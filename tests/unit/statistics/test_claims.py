@@ -7,8 +7,8 @@ from scipy.interpolate import interp1d
 from scipy.ndimage import gaussian_filter1d
 from scipy.stats import spearmanr
 
-from stepscope.statistics import claims, findings_rq1
-from stepscope.statistics.finding import REFERENCES
+from stepscope.statistics import claims, findings_rq1, findings_rq3
+from stepscope.statistics.finding import REFERENCES, Finding
 from stepscope.store import tables
 from stepscope.table_registry import CLAIMS
 from support.synthetic import KEYS
@@ -18,7 +18,9 @@ SAMPLINGS = {"uniform": "uniform", "dense": "early", "late": "latter"}
 SETTINGS = {"samplings": SAMPLINGS, "draws": 400, "confidence": 0.95, "seed": 0}
 PREDICTIONS = ["e_u", "e_c", "guided", "gaussian"]
 WORDS = (("cat", "subject"), ("above", "relation"), ("dog", "object"), ("blue", "background"))
-MEASURED = {"R1a": 10, "R1b": 12, "R2a": 2, "R2b": 1, "R3a": 2, "R3b": 5}  # rows with a test
+# rows with a test
+MEASURED = {"R1a": 10, "R1b": 12, "R2a": 2, "R2b": 1, "R3a": 9, "R3b": 7, "C1": 2, "C2": 2, "C3": 5}
+CLOCKS = {"decided": -2, "bayes": -2, "overridable": -1, "relevance": 0, "information": 0}
 
 
 def crossed(columns, **axes):
@@ -96,14 +98,24 @@ def study(effect, seed=0):
     mass = effect * share[..., [0, 2, 3]] + 0.1 * wobble
     regions["mass"] = mass.ravel()
     measured["rq2_grounding"] = regions
-    onsets = crossed(
-        "rq3_emergence",
-        **who,
-        prediction=["e_u", "guided"],
-        family=["object", "relation", "texture"],
+    clocks = crossed(
+        "rq3_clocks", **who, clock=["visible", *CLOCKS], family=["object", "relation", "texture"]
     )
-    onsets["onset_log_snr"] = effect * (onsets["family"] == "texture") + noise(onsets)
-    measured["rq3_emergence"] = onsets
+    is_visible = clocks["clock"] == "visible"
+    clocks["reader"] = is_visible.map({True: "clip", False: ""})
+    when = clocks["clock"].map(CLOCKS | {"visible": 1}) * effect
+    later = clocks["family"].map({"object": 0, "relation": 0.1, "texture": 1})
+    when += later * is_visible.map({True: effect, False: abs(effect)})
+    clocks["within_steps"] = when + noise(clocks)
+    measured["rq3_clocks"] = clocks
+    changed = [(measure, part) for measure, part, *_ in findings_rq3.CHANGED]
+    pictures = crossed("rq3_samplings", **who, sampling=["dense", "late"], number=range(7))
+    pictures[["measure", "part"]] = [changed[number] for number in pictures["number"]]
+    pictures = pictures.assign(ends="published", reader="")
+    sign = pictures["number"].map([row[3] for row in findings_rq3.CHANGED].__getitem__)
+    change = sign * pictures["sampling"].map({"dense": 0.5, "late": -0.5}) * effect
+    measured["rq3_samplings"] = pictures.assign(value=change, change=change + noise(pictures))
+    measured["rq3_samplings"]["value"] += noise(pictures)
     return measured
 
 
@@ -158,13 +170,13 @@ def test_the_noises_of_a_claim_are_the_seeds_behind_its_values(monkeypatch):
     assert (own["noises"] == np.where(tested, PROMPTS * SEEDS, 0)).all()
     pd.testing.assert_frame_equal(own.drop(columns="noises"), shared.drop(columns="noises"))
     for name, frame in measured.items():  # and one of them is read of half of the prompts
-        gone = frame["seed"] % 10 == (0 if name == "rq3_emergence" else 99)
+        gone = frame["seed"] % 10 == (0 if name == "rq3_clocks" else 99)
         measured[name] = frame[~gone | (frame["prompt_id"] < "p08")]
-    onsets = measured["rq3_emergence"]
-    onsets.loc[onsets["prompt_id"] == "p15", "onset_log_snr"] = np.nan
+    onsets = measured["rq3_clocks"]
+    onsets.loc[onsets["prompt_id"] == "p15", "within_steps"] = np.nan
     rows = claims.claims_table(measured, **SETTINGS | {"draws": 20}).set_index("claim")
-    assert rows.loc["R3a", "n"].tolist() == [PROMPTS - 1] * 2 + [0]
-    assert rows.loc["R3a", "noises"].tolist() == [8 * SEEDS + 7] * 2 + [0]
+    assert rows.loc["R3a", "n"].tolist()[:2] == [PROMPTS - 1] * 2
+    assert rows.loc["R3a", "noises"].tolist()[:2] == [8 * SEEDS + 7] * 2
     assert set(rows.loc["R2a", "noises"]) == {PROMPTS * SEEDS}
 
 
@@ -173,14 +185,14 @@ def test_what_the_study_lacks_is_said_with_its_reason():
     lacking = table[table["verdict"] == "not_testable"]
     assert lacking["reason"].str.len().gt(10).all()
     assert lacking[["estimate", "p_value"]].isna().all(axis=None)
-    assert set(lacking["claim"]) == {"R1b", "R1c", "R3a"}
+    assert set(lacking["claim"]) == {"R1b", "R1c", "R3a"}  # of R3a, with matched ends
     assert lacking[lacking["claim"] == "R1b"]["statistic"].str.contains("lime").all()
 
 
 def test_opposite_effects_are_contradicted():
     table = verdicts(-1.0)
     tested = table[table["verdict"] != "not_testable"].set_index("statistic")["verdict"]
-    opposed = tested[~tested.index.str.contains("other words'|other prompts'")]
+    opposed = tested[~tested.index.str.contains("other words'|other prompts'|within 0")]
     assert (opposed == "contradicted").all()
 
 
@@ -188,7 +200,8 @@ def test_opposite_effects_are_contradicted():
 def test_noise_is_undecided(seed):
     table = verdicts(0.0, seed)
     tested = table[table["verdict"] != "not_testable"]
-    assert (tested["verdict"] == "undecided").all()
+    same = tested["statistic"].str.contains("within 0")  # latter sampling changes nothing
+    assert (tested["verdict"] == same.map({True: "supported", False: "undecided"})).all()
 
 
 def test_tables_without_rows_leave_claims_untestable():
@@ -384,3 +397,40 @@ def test_claims_are_tested_on_even_steps_of_log_snr_before_all_others(kinds, tes
     table = claims.claims_table(study(1.0), **SETTINGS | {"samplings": kinds})  # maps of "uniform"
     found = table.loc[table["claim"] == "R1a", "verdict"]
     assert (found != "not_testable").all() if tested else (found == "not_testable").all()
+
+
+@pytest.mark.parametrize(
+    ("mean", "expected"), [(0.0, "supported"), (0.05, "contradicted"), (0.02, "undecided")]
+)
+def test_no_change_is_a_claim_with_a_margin(mean, expected):
+    values = mean + 0.005 * np.random.default_rng(0).normal(size=PROMPTS)
+    finding = Finding("R3b", "no change", values=values, margin=0.02)
+    (found,) = claims.with_verdicts([finding], 400, 0.95, 0)["verdict"]
+    assert found == expected
+
+
+def test_clocks_that_a_study_lacks_are_named_with_what_makes_them():
+    measured = study(1.0)
+    for name in ("rq3_clocks", "rq3_samplings"):
+        del measured[name]
+    rows = claims.claims_table(measured, **SETTINGS | {"draws": 20}).set_index("claim")
+    assert (rows.loc[["C1", "C2", "C3"], "verdict"] == "not_testable").all()
+    reasons = " ".join(rows.loc[["C1", "C2", "C3", "R3a"], "reason"])
+    for part in ("rq3_decided", "rq3_commitment", "world_clock", "word information", "uniform"):
+        assert part in reasons
+
+
+def test_no_two_clocks_of_one_reader_stand_alone():
+    measured = study(1.0)
+    clocks = measured["rq3_clocks"]
+    second = clocks[clocks["clock"] == "visible"].assign(reader="untrained")
+    decided = clocks["clock"] == "decided"
+    both = [clocks[~decided], second, *(clocks[decided].assign(reader=r) for r in ("a", "clip"))]
+    measured["rq3_clocks"] = pd.concat(both)
+    rows = rows_of(measured, "C1", "decided by")
+    pairs = {(v, d) for v in ("clip", "untrained") for d in ("a", "clip")}
+    found = {
+        tuple(text.split(" by ")[n].split()[0].strip(",") for n in (1, 2))
+        for text in rows["statistic"]
+    }
+    assert found == pairs

@@ -219,6 +219,24 @@ def test_forward_batch_may_be_chosen():
             {"probe": {"families": {"f": {"concepts": ["a", "b"], "templates": ["{x}"]}}}},
             "families/f/templates/0: '{x}' is not a sentence with {} once and without other braces",
         ),
+        (
+            {"probe": {"families": {"f": {"concepts": ["a", "b"], "templates": ["a photo"]}}}},
+            "families/f/templates/0: 'a photo' is not a sentence with {} once",
+        ),
+        ({"probe": {"families": {}}}, "probe/families: {} "),
+        ({"probe": {"families": {"f": {"concepts": []}}}}, "probe/families/f/concepts: [] "),
+        (
+            {"probe": {"families": {"f": {"concepts": ["a", "a"]}}}},
+            "probe/families/f/concepts: ['a', 'a'] has non-unique elements",
+        ),
+        (
+            {"samplings": {"u": {"kind": "uniform", "steps": 4, "end": "uniform"}}},
+            "samplings/u/end: the key does not go with the others.",
+        ),
+        (
+            {"samplings": {"e": {"kind": "early", "steps": 4, "gamma": 60, "end": 3}}},
+            "samplings/e/end: 'uniform' was expected.",
+        ),
     ],
 )
 def test_refusals_name_file_and_key(change, message):

@@ -155,17 +155,17 @@ TABLES = {
     ),
     "rq3_concepts": Table(
         question="rq3",
-        columns=(*KEYS, "prediction", "family", "concept", "probability", "margin"),
-        groups=(*STEP, "prediction", "family"),
+        columns=(*KEYS, "reader", "prediction", "family", "concept", "probability", "margin"),
+        groups=(*STEP, "reader", "prediction", "family"),
         quantities=("probability", "margin"),
     ),
     "rq3_emergence": Table(
         question="rq3",
         columns=(
-            *(*SAMPLE, "prediction", "family", "concept"),
-            *("onset_step", "onset_timestep", "onset_log_snr"),
+            *(*SAMPLE, "reader", "prediction", "family", "concept"),
+            *("onset_step", "onset_timestep", "onset_log_snr", "counted", "shown", "chance"),
         ),
-        groups=("prediction", "family"),
+        groups=("reader", "prediction", "family"),
         quantities=("onset_step", "onset_log_snr"),
     ),
     "rq3_commitment": Table(
@@ -186,6 +186,12 @@ TABLES = {
         groups=(*STEP, "given", "family", "reader"),
         quantities=("entropy", "agreement", "kept"),
     ),
+    "rq3_samplings": Table(
+        question="rq3",
+        columns=(*SAMPLE, "ends", "measure", "part", "reader", "value", "change"),
+        groups=("ends", "measure", "part", "reader"),
+        quantities=("value", "change"),
+    ),
     "rq3_roles": Table(
         question="rq3",
         columns=(*SAMPLE, "role", "relevance"),
@@ -197,6 +203,15 @@ CLAIMS = (
     *("model", "dataset", "claim", "statement", "statistic"),
     *("n", "noises", "estimate", "ci_low", "ci_high", "p_value", "verdict", "reason"),
     *("without_objects", "at_chance", "with_centre", "lacking"),
+)
+# When each concept is decided, by every clock of a study, all batches together.
+CLOCKS = (
+    *(*SAMPLE, "family", "clock", "reader"),
+    *("log_snr", "lower", "upper", "censored", "within_steps"),
+)
+CLOCKS_SUMMARY = (
+    *("model", "dataset", "sampling", "family", "clock", "reader"),
+    *("quantity", "compared", *INTERVAL),
 )
 # The truth in time of the composed scenes, which is of no study.
 WORLD_CLOCK = (
@@ -210,13 +225,16 @@ WORLD_CLOCK_FAMILIES = (
 # Tables that no batch has a part of.
 WHOLE = {
     "claims": CLAIMS,
+    "rq3_clocks": CLOCKS,
+    "rq3_clocks_summary": CLOCKS_SUMMARY,
     "world_clock": WORLD_CLOCK,
     "world_clock_families": WORLD_CLOCK_FAMILIES,
 }
 NUMBERS = {
     *("seed", "word_index", "move", "changed", "depth", "normalised", "p_value", *STEP, *INTERVAL),
     "tolerance",
-    *("without_objects", "at_chance", "with_centre"),
+    *("without_objects", "at_chance", "with_centre", "chance"),
+    *("lower", "upper", "within_steps"),
     *("onset_step", "onset_timestep", "onset_log_snr", "relevance_minmax", "steps"),
     *("swapped_words", "swapped_prompts", "peak_step", "reign_low", "reign_high", "other_index"),
     *("draws", "lower", "upper"),
@@ -227,6 +245,7 @@ TEXT = frozenset(
     name
     for columns in (
         CLAIMS,
+        CLOCKS,
         ("reader", "quantity", "compared"),
         *(table.columns for table in TABLES.values()),
     )

@@ -11,6 +11,7 @@ from typing import Any
 
 USUAL = 1000  # trained time steps of a model whose scheduler is not at hand yet, one of the hub
 NEAR = 0.01  # nats by which an end may miss the schedule: people write what an error rounded
+EXPONENTIAL = ("early", "latter")  # kinds whose time steps are a power of the number trained on
 Steps = Sequence[int] | Mapping[str, Sequence[float]] | None
 
 
@@ -31,16 +32,43 @@ def shares(steps: Steps) -> list[float]:
     return list(steps["left"]) if isinstance(steps, Mapping) else []
 
 
-def timesteps(sampling: Mapping[str, Any], log_snr: Sequence[float]) -> list[int] | None:
+def timesteps(
+    sampling: Mapping[str, Any], log_snr: Sequence[float], last: int | None = None
+) -> list[int] | None:
     """Time steps of a sampling from noisy to clean; None where the scheduler spaces them itself.
 
     `log_snr` are the levels (nats) of the time steps that the model was trained on, from 0, the
     cleanest. Kinds: uniform, early and latter (the paper's exponential sampling, denser at the
     noisy and at the clean end), log_snr (equally spaced in log-SNR), custom. `sampling` has kind,
-    steps, gamma, start, end, timesteps as the kind needs them. A ValueError begins with the key.
+    steps, gamma, start, end, timesteps as the kind needs them. An exponential one with the end
+    `uniform` is stretched or shrunk to end at `last`, where uniform steps end, if that is known. A
+    ValueError begins with the key.
     """
     chosen = without_levels(sampling, len(log_snr))
-    return _equally_spaced(sampling, log_snr) if sampling["kind"] == "log_snr" else chosen
+    if sampling["kind"] == "log_snr":
+        return _equally_spaced(sampling, log_snr)
+    return _ending(sampling, chosen, last) if ends_as_uniform(sampling) else chosen
+
+
+def ends_as_uniform(sampling: Mapping[str, Any]) -> bool:
+    """Whether a sampling is to end where as many uniform steps do."""
+    return sampling["kind"] in EXPONENTIAL and sampling.get("end") == "uniform"
+
+
+def _ending(
+    sampling: Mapping[str, Any], chosen: list[int] | None, last: int | None
+) -> list[int] | None:
+    """Time steps whose distances from the first are scaled so that the last is `last`."""
+    if chosen is None or last is None or len(chosen) == 1:
+        return chosen
+    first, scale = chosen[0], (chosen[0] - last) / (chosen[0] - chosen[-1])
+    ended = [round(first - (first - t) * scale) for t in chosen]
+    if not _descends(ended):
+        raise ValueError(
+            f"gamma: {sampling['gamma']} makes {sampling['kind']} sampling with "
+            f"{sampling['steps']} steps that end at time step {last} repeat one; take a larger."
+        )
+    return ended
 
 
 def without_levels(sampling: Mapping[str, Any], trained: int) -> list[int] | None:

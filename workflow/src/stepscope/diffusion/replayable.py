@@ -107,5 +107,5 @@ def check_sampling(sampling: dict, trained: int) -> None:
     if not 0 <= gamma < math.inf:
         raise ValueError(f"gamma: a finite number of at least 0 is needed, not {gamma}.")
     for key in ("start", "end"):
-        if not math.isfinite(sampling.get(key, 0)):
+        if sampling.get(key) != "uniform" and not math.isfinite(sampling.get(key, 0)):
             raise ValueError(f"{key}: a finite log-SNR is needed, not {sampling[key]}.")

@@ -1,5 +1,6 @@
 """Ways of choosing time steps, and the schedulers that walk through them."""
 
+import copy
 import math
 
 import numpy as np
@@ -15,7 +16,7 @@ from diffusers import (
 
 from stepscope.models import processes
 from stepscope.models.noise_levels import log_snr_levels, trained_count
-from stepscope.timesteps import timesteps
+from stepscope.timesteps import ends_as_uniform, timesteps
 
 SCHEDULERS = {
     "dpmsolver++": DPMSolverMultistepScheduler,
@@ -108,7 +109,15 @@ def named_timesteps(scheduler: SchedulerMixin, sampling: dict) -> list[int] | No
     """Time steps of a sampling of a scheduler's model; None where the scheduler spaces them."""
     if sampling["kind"] == "uniform":
         return None
-    return timesteps(sampling, log_snr_levels(process_of(scheduler), scheduler.config))
+    last = _uniform_end(scheduler, sampling["steps"]) if ends_as_uniform(sampling) else None
+    return timesteps(sampling, log_snr_levels(process_of(scheduler), scheduler.config), last)
+
+
+def _uniform_end(scheduler: SchedulerMixin, steps: int) -> int:
+    """Last time step of a uniform sampling, which the scheduler spaces itself."""
+    spaced = copy.deepcopy(scheduler)
+    spaced.set_timesteps(steps)
+    return round(float(spaced.timesteps[-1]))
 
 
 def _flow_sigmas(scheduler: SchedulerMixin, chosen: list[int]) -> list[float]:

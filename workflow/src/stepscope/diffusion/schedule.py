@@ -132,6 +132,15 @@ class Schedule:
         """Number of steps of the sampling."""
         return len(self._scheduler.timesteps)
 
+    @property
+    def solver_order(self) -> int:
+        """Order of the solver: how many predictions a step looks at."""
+        return getattr(self._scheduler.config, "solver_order", 1)
+
+    def timestep(self, number: int) -> float:
+        """Time step of a step, by its number from 1."""
+        return float(self._scheduler.timesteps[number - 1])
+
     def log_snr(self, number: int) -> float:
         """Log-SNR of a step's latent, by the step's number from 1."""
         return self._log_snr[number - 1]
@@ -170,7 +179,7 @@ class Schedule:
         scheduler = copy.copy(self._scheduler)
         if hasattr(scheduler, "set_begin_index"):
             scheduler.set_begin_index(step.number - 1)
-        order = getattr(scheduler.config, "solver_order", 1)
+        order = self.solver_order
         if hasattr(scheduler, "model_outputs"):
             steps_known = min(step.number - 1, order)
             remembered: list[Tensor | None] = [None] * order

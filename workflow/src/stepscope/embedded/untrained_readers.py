@@ -9,7 +9,6 @@ from functools import cache
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from stepscope.embedded import details, scenes, vocabulary
 from stepscope.embedded.sprites import sprite
@@ -39,8 +38,17 @@ def sprite_errors(pictures: np.ndarray, side: int) -> np.ndarray:
     """
     alpha, colour, energy = _kernels(side)
     x = torch.from_numpy(np.asarray(pictures)).permute(0, 3, 1, 2).float() / 255
-    squares = F.conv2d(x.square().sum(1, keepdim=True), alpha)
-    error = squares - 2 * F.conv2d(x, colour) + energy[:, None, None]
+    # by transforms, in a quarter of a convolution's time: nothing wraps around where sprites fit
+    seen, sought = (
+        torch.fft.rfft2(of, x.shape[-2:]).permute(2, 3, 0, 1)
+        for of in (
+            torch.cat([x.square().sum(1, keepdim=True), x], 1),
+            torch.cat([alpha, -2 * colour], 1),
+        )
+    )
+    error = torch.fft.irfft2((seen @ sought.mH).permute(2, 3, 0, 1), x.shape[-2:])
+    places = x.shape[-1] - side + 1
+    error = error[..., :places, :places] + energy[:, None, None]
     return (error / (3 * alpha.sum((1, 2, 3))[:, None, None])).numpy()
 
 
@@ -83,15 +91,16 @@ def _backdrops() -> tuple[list[tuple[str, str]], np.ndarray]:
     return names, np.stack([scenes.backdrop(*pair) for pair in names])
 
 
-def read_background(pictures: np.ndarray) -> list[tuple[str, str]]:
+def read_background(pictures: np.ndarray, every: int = 1) -> list[tuple[str, str]]:
     """Colour and texture of each background.
 
     The backdrop with the smallest median absolute difference: objects cover less than half.
-    pictures uint8 (n, 64, 64, 3).
+    pictures uint8 (n, 64, 64, 3), of which each `every`-th row and column is looked at.
     """
     names, backdrops = _backdrops()
+    backdrops = backdrops[:, ::every, ::every]
     read = []
-    for picture in np.asarray(pictures, np.float32) / 255:
+    for picture in np.asarray(pictures[:, ::every, ::every], np.float32) / 255:
         difference = np.abs(backdrops - picture).mean(-1)
         read.append(names[int(np.median(difference, axis=(1, 2)).argmin())])
     return read
@@ -119,13 +128,16 @@ def read_colour(pictures: np.ndarray) -> list[str]:
     return [vocabulary.COLOURS[i] for i in distance.argmin(1)]
 
 
-def read_details(pictures: np.ndarray) -> dict[str, list[str]]:
+def read_details(
+    pictures: np.ndarray, backgrounds: Sequence[tuple[str, str]] | None = None
+) -> dict[str, list[str]]:
     """Frame, tint, mark and seal of each picture, uint8 (n, 64, 64, 3), by matching.
 
-    Each is sought where it may be, on the backdrop that `read_background` finds.
+    Each is sought where it may be, on the backdrop that `read_background` finds, or a given one.
     """
     names, backdrops = _backdrops()
-    behind = np.stack([backdrops[names.index(pair)] for pair in read_background(pictures)])
+    found = read_background(pictures) if backgrounds is None else backgrounds
+    behind = np.stack([backdrops[names.index(pair)] for pair in found])
     values = np.asarray(pictures, np.float32) / 255
     rest = values - behind
     marks, coverage = _best_glyph(rest, "mark")

@@ -167,6 +167,16 @@ def line(axes: Axes, x: pd.Series, rows: pd.DataFrame, **style: Any) -> None:
     axes.fill_between(x, rows["ci_low"], rows["ci_high"], color=style["color"], alpha=0.2, lw=0)
 
 
+def broken(rows: pd.DataFrame, gap: float) -> pd.DataFrame:
+    """Order rows by log-SNR, with an empty one wherever two lie at least `gap` nats apart."""
+    rows = rows.sort_values("log_snr")
+    after = np.flatnonzero(rows["log_snr"].diff().to_numpy() >= gap)
+    parts = np.split(np.arange(len(rows)), after)
+    empty = pd.DataFrame([{"log_snr": np.nan}])
+    pieces = [piece for part in parts for piece in (rows.iloc[part], empty)]
+    return pd.concat(pieces[:-1], ignore_index=True) if len(parts) > 1 else rows
+
+
 def spaced(positions: np.ndarray, share: float) -> np.ndarray:
     """Choose indices of increasing positions (n,), at least `share` of their range apart.
 

@@ -1,49 +1,68 @@
-"""Figures of RQ3: which visual concept a step decides."""
+"""Figure of RQ3's emergence: since when clean predictions show the final concept."""
 
-from collections.abc import Sequence
-
-import numpy as np
 import pandas as pd
 import seaborn
-import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 
-from stepscope.figures import overlays, plotting, text
+from stepscope.figures import plotting, text
 from stepscope.statistics import summaries
+from stepscope.statistics.clocks import VISIBLE
 
 COLOURS = {"e_u": plotting.VERMILION, "e_c": plotting.ORANGE, "guided": plotting.BLUE}
-CONCEPTS = [*plotting.STEPS, "prediction", "family", "concept", "probability"]
-ONSETS = [*plotting.SAMPLES, "prediction", "family", "concept", "onset_log_snr"]
+CONCEPTS = [*plotting.STEPS, "reader", "prediction", "family", "concept", "probability"]
+COUNTED = [*plotting.SAMPLES, "reader", "prediction", "family", "counted"]
+ONSETS = [*plotting.SAMPLES, "clock", "reader", "family", "log_snr"]
+GAP = 2.0  # nats between steps that no line crosses
 
 
 @plotting.styled
 def emergence(
-    concepts: pd.DataFrame, onsets: pd.DataFrame, draws: int, confidence: float, seed: int
+    concepts: pd.DataFrame,
+    counted: pd.DataFrame,
+    clocks: pd.DataFrame,
+    draws: int,
+    confidence: float,
+    seed: int,
+    reader: str = "clip",
 ) -> Figure:
-    """Draw the probability of the final concept over log-SNR, and where it comes on top for good.
+    """Draw the probability of what is true of the final picture over log-SNR, and its onsets.
 
-    `concepts` and `onsets` are rq3_concepts and rq3_emergence; families are columns, samplings
-    rows, predictions colours.
+    `concepts`, `counted` and `clocks` are rq3_concepts, rq3_emergence and rq3_clocks, of which a
+    reader's rows are drawn; families are columns, samplings rows, predictions colours. Onsets are
+    those beyond chance and the reader's errors.
     """
     bootstrap = plotting.Bootstrap(draws=draws, confidence=confidence, seed=seed)
-    concepts = plotting.compact(concepts)
+    concepts, counted, clocks = (
+        frame[frame["reader"] == reader] for frame in (concepts, counted, clocks)
+    )
+    predictions = {clock: prediction for prediction, clock in VISIBLE.items()}
+    onsets = clocks.assign(prediction=clocks["clock"].map(predictions)).dropna(subset="prediction")
     return plotting.stacked(
         [
-            _part(title, plotting.of_group(concepts, rows), rows, bootstrap)
+            _part(
+                title,
+                *(plotting.of_group(frame, rows) for frame in (concepts, counted)),
+                rows,
+                bootstrap,
+            )
             for title, rows in plotting.groups(onsets)
         ]
     )
 
 
 def _part(
-    title: str, concepts: pd.DataFrame, onsets: pd.DataFrame, bootstrap: plotting.Bootstrap
+    title: str,
+    concepts: pd.DataFrame,
+    counted: pd.DataFrame,
+    onsets: pd.DataFrame,
+    bootstrap: plotting.Bootstrap,
 ) -> plotting.Part:
     """Lay out one model and dataset: a row of panels per sampling, the onsets in the last row."""
     families = plotting.listed(onsets["family"])
     samplings = plotting.listed(onsets["sampling"])
     chance = 1 / concepts.groupby("family", observed=True)["concept"].nunique()
-    final = summaries.final_concepts(concepts)
+    final = plotting.compact(summaries.counted_probabilities(concepts, counted))
     by = ["sampling", "family", "prediction", "step", "log_snr"]
     table = plotting.intervals(final, by, "probability", **bootstrap)
     confidence, count = bootstrap["confidence"], text.counted(table)
@@ -58,7 +77,7 @@ def _part(
                 rows = table[(table["sampling"] == sampling) & (table["family"] == family)]
                 _probability(axes, rows, chance[family])
                 plotting.step_axis(axes, rows, share=0.14)
-            line[0].set_ylabel(f"{sampling}\nprobability of\nthe final concept")
+            line[0].set_ylabel(f"{sampling}\nprobability of the\nfinal concepts")
         for axes in grid[:-1, 1:].flat:
             axes.set_yticklabels([])
         for axes, family in zip(grid[0], families, strict=True):
@@ -66,7 +85,7 @@ def _part(
         for axes, family in zip(grid[-1], families, strict=True):
             _onsets(axes, onsets[onsets["family"] == family], samplings)
             plotting.log_snr_axis(axes)
-        grid[-1, 0].set_ylabel("onset: on top\nfor good from here")
+        grid[-1, 0].set_ylabel("onset, beyond chance")
         for axes in grid[-1, 1:]:
             axes.set_yticklabels([])
         figure.legend(
@@ -74,7 +93,8 @@ def _part(
             loc="outside lower center",
             ncols=4,
             title=f"clean prediction read by the probe (mean over prompts, {confidence:.0%} CI, "
-            f"{count}; onsets: median, quartiles, 5 to 95 %, samples with one / all)",
+            f"{count}, lines end at gaps of {GAP:g} nats; onsets: median, quartiles, 5 to 95 %, "
+            "samples with one within the steps / all)",
         )
 
     return plotting.Part(title, draw, max(5.0, 1.75 * len(families) + 0.9), sum(heights) + 0.8)
@@ -83,9 +103,11 @@ def _part(
 def _probability(axes: Axes, rows: pd.DataFrame, chance: float) -> None:
     """Draw one sampling and family: a curve per prediction, and the chance level."""
     for prediction, colour in COLOURS.items():
-        steps = rows[rows["prediction"] == prediction].sort_values("step")
+        steps = plotting.broken(rows[rows["prediction"] == prediction], GAP)
         label = plotting.PREDICTIONS[prediction]
-        plotting.line(axes, steps["log_snr"], steps, color=colour, label=label)
+        plotting.line(axes, steps["log_snr"], steps, color=colour, label=label, marker=".", ms=2)
+    if len(rows):
+        axes.annotate(f"n = {rows['n'].max()}", (0.97, 0.05), xycoords="axes fraction", ha="right")
     axes.axhline(chance, color=plotting.GREY, lw=0.8, ls=(0, (3, 2)), label="chance (1 / concepts)")
     axes.set(ylim=(0, 1.02), yticks=[0, 0.5, 1])
 
@@ -94,7 +116,7 @@ def _onsets(axes: Axes, rows: pd.DataFrame, samplings: list[str]) -> None:
     """Draw onsets over samples: median, quartiles, 5 to 95 %, per sampling and prediction."""
     seaborn.boxplot(
         onsets_of(rows),
-        x="onset_log_snr",
+        x="log_snr",
         y="sampling",
         hue="prediction",
         order=samplings,
@@ -112,7 +134,7 @@ def _onsets(axes: Axes, rows: pd.DataFrame, samplings: list[str]) -> None:
         for offset, (prediction, colour) in enumerate(COLOURS.items()):
             box = rows[(rows["sampling"] == sampling) & (rows["prediction"] == prediction)]
             axes.annotate(
-                f"{box['onset_log_snr'].notna().sum()}/{len(box)}",
+                f"{box['log_snr'].notna().sum()}/{len(box)}",
                 (1.02, index + 0.8 * ((offset + 0.5) / len(COLOURS) - 0.5)),
                 xycoords=("axes fraction", "data"),
                 color=colour,
@@ -124,77 +146,5 @@ def _onsets(axes: Axes, rows: pd.DataFrame, samplings: list[str]) -> None:
 
 def onsets_of(rows: pd.DataFrame) -> pd.DataFrame:
     """Select the onsets that there are, with plain text for the groups."""
-    onsets = rows.dropna(subset="onset_log_snr")
+    onsets = rows.dropna(subset="log_snr")
     return onsets.astype({"sampling": str, "prediction": str})
-
-
-@plotting.styled
-def samplings(pictures: Sequence[xr.Dataset]) -> Figure:
-    """Draw the same prompts and seeds under each sampling, above the log-SNR of the steps.
-
-    Each dataset (see `samples.load_by_sampling`) holds the pictures of a model and dataset of
-    prompts.
-    """
-    several = len(pictures) > 1
-    return plotting.stacked(
-        [_grid(text.unit_of(unit) if several else "", unit) for unit in pictures]
-    )
-
-
-def _grid(title: str, pictures: xr.Dataset) -> plotting.Part:
-    """Lay out one model and dataset: a row of pictures per sampling, schedules beneath."""
-    names = [str(name) for name in pictures["sampling"].to_numpy()]
-    prompts = pictures["prompt"].to_numpy()
-    ratio = pictures.sizes["y"] / pictures.sizes["x"]
-    heights = [1.3 * ratio * len(names) + 0.75, 0.85 + 0.2 * len(names)]
-
-    def draw(figure: SubFigure) -> None:
-        rows = figure.subfigures(2, 1, squeeze=False, height_ratios=heights, hspace=0.02)
-        above, below = rows.flat
-        grid = above.subplots(len(names), len(prompts), squeeze=False)
-        for line, name in zip(grid, names, strict=True):
-            for axes, image in zip(
-                line, pictures["image"].sel(sampling=name).to_numpy(), strict=True
-            ):
-                overlays.picture(axes, image)
-            line[0].set_ylabel(name, fontweight="bold")
-        ids, seeds = (pictures[name].to_numpy() for name in ("prompt_id", "seed"))
-        for axes, prompt, prompt_id, seed in zip(grid[0], prompts, ids, seeds, strict=True):
-            title = text.wrapped(text.prompt_or_id(str(prompt), str(prompt_id)), 20)
-            axes.set_title(f"{title}\nseed {seed}", fontsize=7)
-        _schedules(below.subplots(), pictures["log_snr"], names)
-
-    return plotting.Part(title, draw, 1.25 * len(prompts) + 0.5, sum(heights))
-
-
-def _schedules(axes: Axes, log_snr: xr.DataArray, names: list[str]) -> None:
-    """Draw a tick per step on the log-SNR axis, a row per sampling, with step numbers."""
-    for row, name in enumerate(names):
-        values = log_snr.sel(sampling=name).dropna("step")
-        axes.plot(
-            values,
-            np.full(values.size, row),
-            "|",
-            color=plotting.PALETTE[row % len(plotting.PALETTE)],
-            ms=8,
-            mew=1.1,
-        )
-        kept = plotting.spaced(values.to_numpy(), 0.045)
-        for step, value in zip(
-            values["step"].to_numpy()[kept], values.to_numpy()[kept], strict=True
-        ):
-            axes.annotate(
-                str(step),
-                (value, row),
-                (0, 5),
-                textcoords="offset points",
-                ha="center",
-                fontsize=5.5,
-            )
-    axes.set_yticks(range(len(names)), names)
-    axes.set(
-        ylim=(len(names) - 0.5, -0.75),
-        xlabel="log-SNR (nats) of each step, numbered from the noisiest",
-    )
-    axes.tick_params(axis="y", length=0)
-    axes.spines["left"].set_visible(False)

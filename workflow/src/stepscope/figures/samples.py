@@ -26,9 +26,8 @@ def load_samples(
 
     preview (step, prediction, y, x, rgb) u1; image (image_y, image_x, rgb) u1; mask (mask_y,
     mask_x) in [0, 1], the union of the subject and the objects; map (step, map_y, map_x), reduced
-    as `maps.flat` does, or (step, word | layer, map_y, map_x) of a map `per_word` error, the standard
-    error of a map that has one and is not reduced; or `per_layer`;
-    attrs are the record's.
+    as `maps.flat` does, or (step, word | layer, map_y, map_x) of a map `per_word` or `per_layer`;
+    error, the standard error of a map that has one and is not reduced; attrs are the record's.
     """
     samples = []
     for record, *paths in zip(records, previews, masks, maps, strict=True):

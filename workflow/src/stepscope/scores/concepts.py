@@ -1,7 +1,6 @@
-"""RQ3: which concept a step's clean prediction shows, read by a CLIP model, and since when."""
+"""RQ3: which concept a step's clean prediction shows, read by a CLIP model and by other readers."""
 
 from collections.abc import Callable, Mapping, Sequence
-from itertools import compress
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -12,19 +11,18 @@ from PIL import Image
 from torch.nn.functional import normalize
 
 from stepscope.joblog import bar
-from stepscope.language import parts
 from stepscope.models import judges
+from stepscope.scores import readers
+from stepscope.scores.emergence import emergence, named
 from stepscope.store import tables
 from stepscope.store.maps import open_previews, prediction_pictures
-from stepscope.store.traces import open_trace, prompt_ids_of, prompts_of
-from stepscope.table_registry import SAMPLE, TABLES
+from stepscope.store.traces import chosen_steps, open_trace, prompt_ids_of, prompts_of
 
 if TYPE_CHECKING:
     from open_clip import CLIP
 
 # a model with its preprocessing and its tokenizer, as `judges.load_clip` returns them
 Reader: TypeAlias = "tuple[CLIP, Callable[..., Any], Callable[..., Any]]"
-WHEN = ("step", "timestep", "log_snr")
 TOGETHER = 128  # pictures read at once; a fixed number, so that a rerun gives the same bits
 
 
@@ -77,23 +75,6 @@ def scored(cosines: np.ndarray, scale: float) -> tuple[np.ndarray, np.ndarray]:
     return powers / powers.sum(-1, keepdims=True), logits - other
 
 
-def onset(same: np.ndarray) -> np.ndarray:
-    """First index (...) from which `same` (..., step) bool stays true, NaN if never."""
-    stays = np.logical_and.accumulate(same[..., ::-1], axis=-1)[..., ::-1]
-    return np.where(stays[..., -1], stays.argmax(-1), np.nan)
-
-
-def named(prompts: Sequence[str], concepts: Sequence[str]) -> np.ndarray:
-    """Whether each prompt contains each of the concepts as words, (prompt, concept) bool.
-
-    Compounds count by their parts, on both sides: "polka-dot" names "polka dot", "dog's" a dog.
-    """
-    texts, wanted = (
-        [f" {' '.join(parts(text))} " for text in each] for each in (prompts, concepts)
-    )
-    return np.array([[bool(name.strip()) and name in text for name in wanted] for text in texts])
-
-
 def concepts_table(
     probability: np.ndarray, margin: np.ndarray, axes: Mapping[str, Any], keys: dict[str, str]
 ) -> pd.DataFrame:
@@ -101,41 +82,6 @@ def concepts_table(
     dims = ("sample", "step", "prediction", "concept")
     values = xr.Dataset({"probability": (dims, probability), "margin": (dims, margin)}, axes)
     return tables.tidy(values, keys)
-
-
-def emergence(frame: pd.DataFrame, prompts: Mapping[str, str]) -> pd.DataFrame:
-    """rq3_emergence from rq3_concepts: since which step each prediction shows the final concept.
-
-    The final concept of a sample and concept family is the one on top in the guided prediction
-    of the last step, which is the final picture. Onset is the first step from which it stays on
-    top, NaN if the prediction shows another concept at its last step. Where the prompt, of
-    `prompts` by prompt_id, names it beside others of the family, as two objects of a scene, any of
-    them counts: all are true of the picture, and which one is on top decides nothing.
-    """
-    keys = [*SAMPLE, "family"]
-    top = frame.loc[frame.groupby([*keys, "prediction", "step"])["probability"].idxmax()]
-    last = top[top["prediction"] == "guided"].sort_values("step").groupby(keys)["concept"].last()
-    columns = [*keys, "prediction"]
-    rows = []
-    for values, group in top.sort_values("step").groupby(columns):
-        key: dict[str, Any] = dict(zip(columns, values, strict=True))
-        final = last[tuple(key[name] for name in keys)]
-        true = true_concepts(prompts[key["prompt_id"]], final, group["concept"].unique().tolist())
-        first = onset(group["concept"].isin(true).to_numpy())
-        times = [np.nan] * len(WHEN)
-        if np.isfinite(first):
-            times = group[[*WHEN]].iloc[int(first)].tolist()
-        onsets = {f"onset_{name}": time for name, time in zip(WHEN, times, strict=True)}
-        rows.append(key | {"concept": final} | onsets)
-    return pd.DataFrame(rows, columns=TABLES["rq3_emergence"].columns)
-
-
-def true_concepts(prompt: str, final: str, shown: Sequence[str]) -> set[str]:
-    """The final concept, and where the prompt names it, what else it names of what is shown."""
-    if not named([prompt], [final]).all():
-        return {final}
-    (is_named,) = named([prompt], shown)
-    return {final, *compress(shown, is_named)}
 
 
 def probe(
@@ -152,25 +98,67 @@ def probe(
     """
     model, preprocess, tokenizer = clip
     pictures = prediction_pictures(previews)
-    samples, steps, predictions, *picture = pictures.shape
-    flat = pictures.to_numpy().reshape(-1, *picture)
-    seen = features(model, preprocess, flat).reshape(samples, steps, predictions, -1)
+    flat, shape = readers.of_samples(pictures, range(pictures.sizes["sample"]))
+    seen = features(model, preprocess, flat).reshape(*shape, -1)
     scale = model.logit_scale.detach().exp().item()
-    frames = []
+    read = {}
     for name, concept_family in concept_families.items():
-        concepts = concept_family["concepts"]
-        texts = classifier(model, tokenizer, concept_family["templates"], concepts)
-        probability, margin = scored(seen @ texts.cpu().numpy().T, scale)
+        texts = classifier(
+            model, tokenizer, concept_family["templates"], concept_family["concepts"]
+        )
+        read[name] = scored(seen @ texts.cpu().numpy().T, scale)
+    frame = _rows(read, previews, pictures, prompts, concept_families, keys)
+    return tables.ordered(frame.assign(reader=readers.CLIP), "rq3_concepts")
+
+
+def read_by(
+    name: str,
+    entry: Mapping[str, Any],
+    previews: xr.Dataset,
+    samples: Sequence[int],
+    prompts: Sequence[str],
+    concept_families: Mapping[str, Mapping[str, Any]],
+    keys: dict[str, str],
+) -> pd.DataFrame:
+    """rq3_concepts of a batch by the reader of an entry, in some of its samples.
+
+    Without the rows of probability 0: a reader that names one concept a picture has a row for it.
+    """
+    previews = previews.isel(sample=list(samples))
+    pictures = prediction_pictures(previews)
+    flat, shape = readers.of_samples(pictures, range(len(samples)))
+    concepts = {family: about["concepts"] for family, about in concept_families.items()}
+    read = {}
+    for family, probability in readers.read(flat, entry, concepts).items():
+        values = probability.reshape(*shape, -1)
+        read[family] = values, readers.margins(values)
+    chosen = [prompts[sample] for sample in samples]
+    frame = _rows(read, previews, pictures, chosen, concept_families, keys)
+    return tables.ordered(frame[frame["probability"] > 0].assign(reader=name), "rq3_concepts")
+
+
+def _rows(
+    read: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    previews: xr.Dataset,
+    pictures: xr.DataArray,
+    prompts: Sequence[str],
+    concept_families: Mapping[str, Mapping[str, Any]],
+    keys: dict[str, str],
+) -> pd.DataFrame:
+    """Rows of probabilities and margins (sample, step, prediction, concept) by concept family."""
+    frames = []
+    for name, (probability, margin) in read.items():
+        concepts = concept_families[name]["concepts"]
         axes = tables.who_and_when(previews) | {
             "prediction": pictures["prediction"].to_numpy(),
             "concept": list(concepts),
         }
         frame = concepts_table(probability, margin, axes, keys).assign(family=name)
-        if concept_family["only_named"]:
+        if concept_families[name]["only_named"]:
             is_read = np.any(named(prompts, concepts), axis=1)
             frame = frame[is_read[frame["sample"]]]
         frames.append(frame)
-    return tables.ordered(pd.concat(frames, ignore_index=True), "rq3_concepts")
+    return pd.concat(frames, ignore_index=True)
 
 
 def write_concepts(
@@ -181,13 +169,19 @@ def write_concepts(
     previews: str,
     model: dict[str, Any],
     concept_families: Mapping[str, Mapping[str, Any]],
+    others: Mapping[str, Mapping[str, Any]],
     keys: dict[str, str],
 ) -> None:
-    """Write a batch's parts of rq3_concepts and rq3_emergence."""
+    """Write a batch's parts of rq3_concepts and rq3_emergence, by the CLIP and `others` by name."""
     tree = open_trace(traces)
-    prompts = prompts_of(tree)
+    prompts, stored = prompts_of(tree), open_previews(previews)
     clip = judges.load_clip({key: value for key, value in model.items() if key != "fingerprint"})
-    frame = probe(open_previews(previews), prompts, clip, concept_families, keys)
+    frames = [probe(stored, prompts, clip, concept_families, keys)]
+    for name, entry in others.items():
+        samples = [sample for sample, _ in chosen_steps(tree, [1], entry["samples"])]
+        frames.append(read_by(name, entry, stored, samples, prompts, concept_families, keys))
+    frame = pd.concat(frames, ignore_index=True)
     tables.write(concepts, frame)
     by_id = dict(zip(prompt_ids_of(tree), prompts, strict=True))
-    tables.write(onsets, emergence(frame, by_id))
+    families = {name: about["concepts"] for name, about in concept_families.items()}
+    tables.write(onsets, emergence(frame, by_id, families))

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from stepscope.statistics import (
+    findings_clocks,
     findings_rq1,
     findings_rq2,
     findings_rq2_regions,
@@ -15,7 +16,7 @@ from stepscope.statistics import (
 )
 from stepscope.statistics.finding import REFERENCES, Finding
 from stepscope.store import tables
-from stepscope.table_registry import CLAIMS
+from stepscope.table_registry import CLAIMS, CLOCKS, TABLES
 
 STATEMENTS = {
     "R1a": "Early steps recover regions with semantic content, later steps finer detail.",
@@ -25,18 +26,31 @@ STATEMENTS = {
     "R2b": "DF-CAM lights the region of the word whose relevance is high at that step.",
     "R3a": "Stages carry visual concepts of their own; sampling a stage densely emphasises them.",
     "R3b": "Early sampling lowers the subject's relevance and raises the object's; latter neither.",
+    "C1": "A concept is visible only after it is decided.",
+    "C2": "Work on a concept's words peaks between what a prompt can override and what is visible.",
+    "C3": "The order of concept families is the same for all clocks.",
 }
 LEVEL = 0.05  # of Holm's p-value
 PERMUTATIONS = 9999  # enough for Holm over some forty findings, however few draws intervals have
 TESTED = (  # columns of a finding's row before its verdict
     *("claim", "statement", "statistic"),
-    *("n", "noises", "estimate", "ci_low", "ci_high", "p_value", "reason", "expected"),
+    *("n", "noises", "estimate", "ci_low", "ci_high", "p_value", "reason", "expected", "margin"),
     *(*REFERENCES, "lacking"),
 )
 
 
-def verdict(expected: int, low: float, high: float, p_value: float) -> str:
-    """Supported or contradicted if the interval lies on one side of zero and Holm's p is small."""
+def verdict(expected: int, low: float, high: float, p_value: float, margin: float = np.nan) -> str:
+    """Supported or contradicted if the interval lies on one side of zero and Holm's p is small.
+
+    With a `margin` the claim is that there is no difference: supported if the interval lies within
+    it on both sides of zero, contradicted if it lies beyond.
+    """
+    if np.isfinite(margin):
+        if p_value >= LEVEL or not (
+            -margin < low <= high < margin or low > margin or high < -margin
+        ):
+            return "undecided"
+        return "supported" if abs(low) < margin else "contradicted"
     if not (low > 0 or high < 0) or p_value >= LEVEL:
         return "undecided"
     return "supported" if (low > 0) == (expected > 0) else "contradicted"
@@ -51,9 +65,10 @@ def with_verdicts(
     by_family = frame["p_value"].groupby([finding.family for finding in findings])
     frame["p_value"] = by_family.transform(lambda values: inference.holm(values.to_numpy(float)))
     frame["verdict"] = [
-        "not_testable" if np.isnan(p_value) else verdict(expected, low, high, p_value)
-        for expected, low, high, p_value in zip(
-            *(frame[key] for key in ("expected", "ci_low", "ci_high", "p_value")), strict=True
+        "not_testable" if np.isnan(p_value) else verdict(expected, low, high, p_value, margin)
+        for expected, low, high, p_value, margin in zip(
+            *(frame[key] for key in ("expected", "ci_low", "ci_high", "p_value", "margin")),
+            strict=True,
         )
     ]
     return frame
@@ -67,6 +82,7 @@ def _tested(finding: Finding, draws: int, confidence: float, seed: int) -> dict[
         "statement": STATEMENTS[finding.claim],
         "statistic": finding.statistic,
         "expected": finding.expected,
+        "margin": np.nan if finding.margin is None else finding.margin,
         "n": len(values),
         "noises": finding.noises,
     } | finding.found_otherwise()
@@ -75,7 +91,9 @@ def _tested(finding: Finding, draws: int, confidence: float, seed: int) -> dict[
         return row | {"p_value": np.nan, "reason": reason}
     low, high = inference.interval(values, draws, confidence, seed)
     p_value = finding.p_value  # of the finding's own null
-    if p_value is None:
+    if finding.margin is not None:
+        p_value = inference.equivalence(values, finding.margin)
+    elif p_value is None:
         p_value = inference.sign_flip(values, PERMUTATIONS, seed)
     estimate = {"estimate": values.mean(), "ci_low": low, "ci_high": high, "p_value": p_value}
     return row | estimate | {"reason": ""}
@@ -91,14 +109,19 @@ def claims_table(
 ) -> pd.DataFrame:
     """claims.tsv: every claim by every statistic that the tables hold, per model and dataset.
 
-    `measured` holds tables by name, `samplings` the kind of each sampling. All but R3b are tested
-    on the first sampling of even steps, of kind log_snr before uniform, or the study's first.
+    `measured` holds tables by name, those that a study lacks left out, `samplings` the kind of each
+    sampling. All but R3b and what samplings change are tested on the first sampling of even steps,
+    of kind log_snr before uniform, or the study's first.
     """
     even = [
         name for kind in ("log_snr", "uniform") for name in samplings if samplings[name] == kind
     ]
     sampling, *_ = even or samplings
     frames = []
+    measured = {
+        "rq3_clocks": pd.DataFrame(columns=CLOCKS),
+        "rq3_samplings": pd.DataFrame(columns=TABLES["rq3_samplings"].columns),
+    } | dict(measured)
     units = measured["rq1_recovery"][["model", "dataset"]].drop_duplicates()
     for model, dataset in units.itertuples(index=False):
         of_unit = {
@@ -108,15 +131,19 @@ def claims_table(
         of_sampling = {
             name: frame[frame["sampling"] == sampling] for name, frame in of_unit.items()
         }
-        words = of_unit["rq2_relevance"]
-        kinds = {"rq2_relevance": words.assign(kind=words["sampling"].map(samplings))}
+        kinds = {
+            name: of_unit[name].assign(kind=of_unit[name]["sampling"].map(samplings))
+            for name in ("rq2_relevance", "rq3_samplings")
+        }
         findings = [
             *findings_rq1.regions_and_detail(of_sampling),
             *findings_rq1.areas(of_sampling),
             *findings_rq2.words(of_sampling, PERMUTATIONS, seed),
             *findings_rq2_regions.df_cam_follows_relevance(of_sampling, PERMUTATIONS, seed),
             *findings_rq3.stages(of_sampling),
+            *findings_rq3.changes(kinds),
             *findings_rq3.roles(kinds),
+            *findings_clocks.order(of_sampling),
         ]
         rows = with_verdicts(findings, draws, confidence, seed)
         frames.append(rows.assign(model=model, dataset=dataset))

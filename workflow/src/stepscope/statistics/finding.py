@@ -25,6 +25,7 @@ class Finding:
     noises: int = 0  # distinct seeds behind the values
     references: References = field(default_factory=dict)
     family: str = ""  # of findings whose p-values Holm adjusts together
+    margin: float | None = None  # the claim is then that the mean is nearer to 0 than this
 
     @classmethod
     def of_samples(

@@ -10,32 +10,61 @@ from stepscope.statistics.finding import Finding, References, noises_of
 
 SEMANTIC, DETAIL = ("object", "relation"), "texture"  # concept families by stage, by the paper
 KINDS = ["uniform", "early", "latter"]  # of samplings
+CHANGED = (  # measure, part, column of rq3_samplings, sign of early minus latter, in words
+    ("layout", "objects", "change", 1, "change of layout against uniform"),
+    ("concept", "object", "change", 1, "change of the object against uniform"),
+    ("concept", "colour", "change", -1, "change of the background's colour against uniform"),
+    ("concept", "texture", "change", -1, "change of texture against uniform"),
+    ("detail", "high", "value", -1, "logarithm of high-frequency energy"),
+    ("distance", "low", "value", -1, "distance of low frequencies to many steps"),
+    ("distance", "high", "value", 1, "distance of high frequencies to many steps"),
+)
+# What is at most so much of the relevance of a step is no change: a fifth of a word's share in a
+# prompt of ten.
+EQUIVALENT = 0.02
 LACKING: References = {"without_objects": "the Gaussian null has no words and no concepts"}
 LACKING |= dict.fromkeys(("at_chance", "with_centre"), "measured without a map")
 
 
 def stages(measured: Mapping[str, pd.DataFrame]) -> Iterator[Finding]:
     """R3a: how much later detail appears than semantics in what the latent itself holds."""
-    frame = measured["rq3_emergence"]
-    frame = frame[frame["prediction"] == "e_u"]
-    means = frame.pivot_table(index="prompt_id", columns="family", values="onset_log_snr").reindex(
-        columns=[*SEMANTIC, DETAIL]
-    )
-    for family in SEMANTIC:
-        later = (means[DETAIL] - means[family]).dropna()
-        onsets = frame[frame["family"].isin([DETAIL, family])].dropna(subset=["onset_log_snr"])
-        text = f"onset log-SNR in x0(e_u) as CLIP reads it, {DETAIL} minus {family}"
-        reason = f"needs the families {family} and {DETAIL}"
-        noises = noises_of(onsets, later.index)
-        yield Finding(
-            "R3a", text, 1, later.to_numpy(), reason=reason, noises=noises, references=LACKING
-        )
-    yield Finding(
-        "R3a",
-        "change of semantics under early and of detail under latter sampling",
-        reason="the samplings end at different noise levels: needs matched end points and "
-        "distances to a reference of many steps from the same noise",
-    )
+    frame = measured["rq3_clocks"]
+    frame = frame[frame["clock"] == "visible"]
+    for reader in sorted(frame["reader"].unique()) or ["clip"]:
+        of_reader = frame[frame["reader"] == reader]
+        onsets = of_reader.pivot_table(
+            index=["prompt_id", "seed"], columns="family", values="within_steps"
+        ).reindex(columns=[*SEMANTIC, DETAIL])
+        for family in SEMANTIC:
+            text = f"onset log-SNR in x0(e_u) as {reader} reads it, {DETAIL} minus {family}"
+            reason = f"needs the families {family} and {DETAIL}"
+            later = (onsets[DETAIL] - onsets[family]).dropna()
+            yield Finding.of_samples("R3a", text, 1, later, reason, LACKING)
+
+
+def changes(measured: Mapping[str, pd.DataFrame]) -> Iterator[Finding]:
+    """R3a: what dense sampling of a stage changes against the uniform one, from the same noise.
+
+    `rq3_samplings` has the column `kind` of the sampling. Each row says whether the samplings end
+    where they do as published, or where the uniform one does.
+    """
+    frame = measured["rq3_samplings"]
+    reason = "needs uniform, early and latter samplings of generated pictures"
+    for ends in ("published", "matched"):
+        of_ends = frame[frame["ends"] == ends]
+        for measure, part, column, expected, words in CHANGED:
+            rows = of_ends[(of_ends["measure"] == measure) & (of_ends["part"] == part)]
+            readers = sorted(rows["reader"].unique()) or [""]
+            for reader in readers:
+                by_kind = (
+                    rows[rows["reader"] == reader]
+                    .pivot_table(index=["prompt_id", "seed"], columns="kind", values=column)
+                    .reindex(columns=KINDS)
+                )
+                by = f" as {reader} reads it" if reader else ""
+                text = f"{words}{by}, early minus latter, ends {ends}"
+                lag = (by_kind["early"] - by_kind["latter"]).dropna()
+                yield Finding.of_samples("R3a", text, expected, lag, reason, LACKING)
 
 
 def roles(measured: Mapping[str, pd.DataFrame]) -> Iterator[Finding]:
@@ -86,6 +115,19 @@ def roles(measured: Mapping[str, pd.DataFrame]) -> Iterator[Finding]:
                 noises=noises,
                 references=LACKING,
             )
+    late = means["latter"] - means["uniform"]
+    for role in ("subject", "object"):
+        of_role = late[late.index.get_level_values("role") == role].dropna()
+        noises = noises_of(frame, of_role.index.get_level_values("prompt_id"))
+        yield Finding(
+            "R3b",
+            f"{role}'s share of relevance {over}, latter minus uniform, within {EQUIVALENT}",
+            values=of_role.to_numpy(),
+            reason=reason,
+            noises=noises,
+            references=LACKING,
+            margin=EQUIVALENT,
+        )
     apart = (means["early"] - means["latter"]).unstack("role")
     apart = apart.reindex(columns=["subject", "object"])
     wider = (apart["object"] - apart["subject"]).dropna()

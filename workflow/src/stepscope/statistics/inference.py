@@ -118,6 +118,20 @@ def sign_flip(values: np.ndarray, draws: int, seed: int) -> float:
     ).pvalue
 
 
+def equivalence(values: np.ndarray, margin: float) -> float:
+    """P-value of two one-sided t-tests (Schuirmann 1987) that a mean is within a margin of zero.
+
+    Or beyond it, whichever is the likelier, and doubled for having asked both. values (prompt,).
+    """
+
+    def one_sided(bound: float, side: str) -> float:
+        return float(stats.ttest_1samp(values, bound, alternative=side).pvalue)
+
+    within = max(one_sided(-margin, "greater"), one_sided(margin, "less"))
+    beyond = min(one_sided(margin, "greater"), one_sided(-margin, "less"))
+    return min(2 * min(within, beyond), 1.0)
+
+
 def matching(
     blocks: Sequence[np.ndarray], weights: Sequence[float], draws: int, seed: int
 ) -> tuple[list[np.ndarray], float]:

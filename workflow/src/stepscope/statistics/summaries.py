@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from stepscope.scores.emergence import SEVERAL
 from stepscope.statistics import commitment
 from stepscope.statistics.inference import per_sample, with_intervals
 from stepscope.store import tables
@@ -97,10 +98,30 @@ def prepared(table: str, frame: pd.DataFrame) -> pd.DataFrame:
     return frame
 
 
+def counted_probabilities(frame: pd.DataFrame, emergence: pd.DataFrame) -> pd.DataFrame:
+    """Probability that a prediction shows any concept which is true of its final picture.
+
+    Summed over the concepts that rq3_emergence counts for a sample, as both objects of a scene with
+    two. `frame` is rq3_concepts.
+    """
+    keys = [*SAMPLE, "family", "reader"]
+    counted = emergence[[*keys, "counted"]].drop_duplicates(keys)
+    counted = counted.assign(concept=counted["counted"].str.split(SEVERAL)).explode("concept")
+    rows = frame.astype({"concept": str}).merge(counted[[*keys, "concept"]], on=[*keys, "concept"])
+    by = [name for name in rows if name not in ("concept", "probability", "margin")]
+    return rows.groupby(by, as_index=False, observed=True)["probability"].sum()
+
+
 def final_concepts(frame: pd.DataFrame) -> pd.DataFrame:
-    """Rows of rq3_concepts about the concept on top in the guided prediction of the last step."""
-    keys = [*SAMPLE, "family"]
+    """Rows of rq3_concepts about the concept on top in the guided prediction of the last step.
+
+    Where a reader has no row of it, its probability is 0.
+    """
+    keys = [*SAMPLE, "family", "reader"]
     guided = frame[frame["prediction"] == "guided"]
     last = guided[guided["step"] == guided.groupby(keys)["step"].transform("max")]
     top = last.loc[last.groupby(keys)["probability"].idxmax(), [*keys, "concept"]]
-    return frame.merge(top, on=[*keys, "concept"])
+    when = [*keys, "prediction", *(name for name in STEP if name in frame)]
+    every = frame[when].drop_duplicates().merge(top, on=keys)
+    found = every.merge(frame, on=[*when, "concept"], how="left")
+    return found.fillna({"probability": 0.0})

@@ -66,6 +66,13 @@ def check_references(config: Mapping[str, Any], where: str) -> None:
     for key in ("games", "convergence", "controls"):
         entries[key] = config[key]
     entries["commitment"] = {"samplings": config["commitment"]["samplings"], "steps": None}
+    readers = config["probe"]["readers"]
+    entries |= {f"probe/readers/{name}": entry for name, entry in readers.items()}
+    if (reader := config["contrast"]["reader"]) is not None and reader not in readers:
+        raise ValueError(
+            f"{where}: contrast/reader: there is no {reader!r} among probe/readers"
+            f"{did_you_mean(reader, readers)}."
+        )
     for key, entry in entries.items():
         for name in entry["samplings"] or ():
             if name not in samplings:
@@ -74,6 +81,8 @@ def check_references(config: Mapping[str, Any], where: str) -> None:
                     f"{did_you_mean(name, samplings)}."
                 )
         for name in entry["samplings"] or samplings:
+            if "steps" not in entry:
+                continue  # a reader reads all
             count, steps = step_count(samplings[name]), entry["steps"]
             most = named_count(steps, samplings[name]) if shares(steps) else max(steps or [count])
             if most > count:

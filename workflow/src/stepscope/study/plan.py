@@ -9,7 +9,7 @@ from typing import Any
 
 from stepscope.study.datasets import composed
 from stepscope.study.datasets.row import Record
-from stepscope.timesteps import shares
+from stepscope.timesteps import EXPONENTIAL, shares
 
 GENERATION = ("scheduler", "guidance", "negative_prompt", "height", "width", "storage")
 # Entries of the config that say on which samplings a table is measured.
@@ -97,6 +97,28 @@ class Plan:
         if table == "rq1_controls":
             return [name for name in self.config["samplings"] if self.controlled_on(name)]
         return self.config.get(SETTINGS.get(table, ""), {}).get("samplings")
+
+    def readers_of(self, sampling: str) -> dict[str, dict[str, Any]]:
+        """Entries of the readers beside the CLIP that read a sampling, without where they read."""
+        return {
+            name: {key: value for key, value in entry.items() if key != "samplings"}
+            for name, entry in self.config["probe"]["readers"].items()
+            if sampling in (entry["samplings"] or self.config["samplings"])
+        }
+
+    @cached_property
+    def contrasted(self) -> dict[str, list[str]]:
+        """The uniform sampling and the exponential ones that are held against it; none without."""
+        kinds = {name: entry["kind"] for name, entry in self.config["samplings"].items()}
+        uniform = [name for name, kind in kinds.items() if kind == "uniform"][:1]
+        denser = [name for name, kind in kinds.items() if kind in EXPONENTIAL]
+        return {name: denser for name in uniform if denser}
+
+    def contrasts(self) -> Iterator[dict[str, str]]:
+        """Wildcards of every batch of generated pictures under the uniform sampling."""
+        for unit in self.units(list(self.contrasted)) if self.contrasted else ():
+            if self.generates(unit["dataset"]):
+                yield unit
 
     def method_entry(self, method: str) -> dict[str, Any]:
         """A method's entry without where it and its maps are used, which must not rerun it."""

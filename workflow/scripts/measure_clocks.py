@@ -1,0 +1,27 @@
+"""Put the clocks of every concept on one axis, and summarise them."""
+
+import gc
+import os
+import sys
+
+gc.disable()  # until the job begins: what is imported stays
+sys.path.insert(0, os.environ["STEPSCOPE"])  # the package's folder, set by package.smk
+
+from stepscope.joblog import joblog
+from stepscope.outputs import written
+from stepscope.statistics import clock_summary
+from stepscope.store import tables
+
+with joblog(snakemake.log[0]), written(snakemake.output, snakemake.input) as paths:
+    found = clock_summary.measure(
+        tables.read(snakemake.input.emergence),
+        tables.read(snakemake.input.concepts, clock_summary.AXES),
+        tables.read(snakemake.input.words),
+        snakemake.params.families,
+        {clock: tables.read(snakemake.input[clock]) for clock in snakemake.params.between},
+        tables.read(snakemake.input.world) if snakemake.input.world else None,
+        snakemake.params.models,
+        **snakemake.params.statistics,
+    )
+    for path, frame in zip(paths, found, strict=True):
+        tables.write(path, frame)

@@ -1,0 +1,95 @@
+"""Figure of the clocks: when each concept family is visible, worked on and decided."""
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure, SubFigure
+
+from stepscope.figures import plotting, text
+
+CLOCKS = [*plotting.SAMPLES, "family", "clock", "reader", "log_snr", "within_steps"]
+NAMES = {
+    "bayes": "posterior (the world's)",
+    "decided": "decided",
+    "overridable": "overridable",
+    "relevance": "relevance, half done",
+    "information": "word information, half done",
+    "visible": "visible, empty prompt",
+    "visible_e_c": "visible, prompt",
+    "visible_guided": "visible, guided",
+}
+COLOURS = dict(zip(NAMES, plotting.PALETTE, strict=False))
+
+
+@plotting.styled
+def draw(clocks: pd.DataFrame, summary: pd.DataFrame, confidence: float) -> Figure:
+    """Draw every clock of each concept family, a panel a family, a line a clock.
+
+    `clocks` and `summary` are rq3_clocks and rq3_clocks_summary. A line reaches from the 10th to
+    the 90th percentile of the samples that are not censored, a bar over the interval of the median
+    or, where most samples lie beyond the steps, of the mean within them.
+    """
+    parts = []
+    several = clocks.groupby(["model", "dataset"]).ngroups > 1
+    for unit, rows in clocks.groupby(plotting.UNITS, sort=False):
+        of_unit = summary[(summary[plotting.UNITS] == list(unit)).all(axis=1)]
+        title = " · ".join(unit if several else unit[-1:])
+        parts.append(_part(title, rows, of_unit, confidence))
+    return plotting.stacked(parts)
+
+
+def _part(
+    title: str, rows: pd.DataFrame, summary: pd.DataFrame, confidence: float
+) -> plotting.Part:
+    """Lay out one model, dataset and sampling: a panel a family, in a grid."""
+    families = plotting.listed(rows["family"])
+    pairs = rows[["clock", "reader"]].drop_duplicates().itertuples(index=False, name=None)
+    lines = sorted(pairs, key=lambda pair: ([*NAMES].index(pair[0]), pair[1]))
+    columns = min(4, len(families))
+    height = -(-len(families) // columns)
+
+    def paint(figure: SubFigure) -> None:
+        grid = figure.subplots(height, columns, sharex=True, sharey=True, squeeze=False)
+        for axes in grid.flat[len(families) :]:
+            axes.set_visible(False)
+        for axes, family in zip(grid.flat, families, strict=False):
+            of_family = summary[summary["family"] == family]
+            _panel(axes, rows[rows["family"] == family], of_family, lines)
+            axes.set_title(family, fontweight="bold")
+            plotting.log_snr_axis(axes)
+        names = [f"{NAMES[clock]}{f' ({reader})' if reader else ''}" for clock, reader in lines]
+        grid[0, 0].set_yticks(range(len(lines)), names)
+        grid[0, 0].set_ylim(len(lines) - 0.5, -0.5)
+        means = summary[summary["compared"] == "median"]
+        figure.supxlabel(
+            f"bar: {confidence:.0%} CI of the median (dot; ring: mean within the steps, where the "
+            f"median lies beyond); line: 10 to 90 % of samples; {text.counted(means)}",
+            fontsize=6.5,
+        )
+
+    return plotting.Part(title, paint, 1.6 + 1.9 * columns, height * (0.8 + 0.2 * len(lines)) + 0.4)
+
+
+def _panel(
+    axes: Axes, rows: pd.DataFrame, summary: pd.DataFrame, lines: list[tuple[str, str]]
+) -> None:
+    """Draw one family: a line, a bar and a dot for every clock that it has."""
+    for height, (clock, reader) in enumerate(lines):
+        colour = COLOURS[clock]
+        is_own = (rows["clock"] == clock) & (rows["reader"] == reader)
+        times = rows.loc[is_own, "log_snr"].dropna().to_numpy(float)
+        if len(times):
+            low, high = np.quantile(times, [0.1, 0.9])
+            axes.plot([low, high], [height] * 2, color=colour, lw=0.8)
+        of_clock = summary[(summary["clock"] == clock) & (summary["reader"] == reader)]
+        of_clock = of_clock[of_clock["quantity"] == "log_snr"]
+        for compared, face in (("median", colour), ("mean within the steps", "white")):
+            found = of_clock[of_clock["compared"] == compared].dropna(subset="estimate")
+            if found.empty:
+                continue
+            row = found.iloc[0]
+            axes.plot([row["ci_low"], row["ci_high"]], [height] * 2, color=colour, lw=3, alpha=0.5)
+            axes.plot(row["estimate"], height, "o", ms=3.5, color=colour, mfc=face, mew=0.8)
+            break
+    axes.grid(axis="x", lw=0.3)
+    axes.tick_params(axis="y", length=0)

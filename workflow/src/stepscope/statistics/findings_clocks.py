@@ -1,0 +1,77 @@
+"""What the tables say about the clocks of a concept: which is first, and what order they give."""
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import pandas as pd
+
+from stepscope.statistics.clock_summary import clock_name
+from stepscope.statistics.finding import Finding, References, noises_of
+
+LACKING: References = {
+    "without_objects": "the Gaussian null has no concepts",
+    "at_chance": "chance and the reader's errors are taken out of what is visible",
+    "with_centre": "measured without a map",
+}
+OTHERS = ("information", "relevance", "overridable", "decided", "bayes")  # clocks beside visible
+FEWEST = 3  # families that an order is of
+
+
+def order(measured: Mapping[str, pd.DataFrame]) -> Iterator[Finding]:
+    """C1 to C3, of rq3_clocks: lags between clocks over all families, and their orders."""
+    wide = _wide(measured["rq3_clocks"])
+    lags = (
+        ("C1", "visible", "decided", "needs the clock decided, of rq3_decided"),
+        ("C1", "visible", "bayes", "needs the world's clock: run the target world_clock first"),
+        ("C2", "information", "overridable", "needs word information and rq3_commitment"),
+        ("C2", "visible", "information", "needs word information, and concepts that prompts name"),
+    )
+    for claim, later, earlier, reason in lags:
+        for one, other in _pairs(wide, later, earlier):
+            values = (wide[one] - wide[other]).dropna().groupby(level=["prompt_id", "seed"]).mean()
+            text = f"log-SNR, {clock_name(*one)} minus {clock_name(*other)}, over families"
+            yield Finding.of_samples(claim, text, 1, values, reason, LACKING)
+        if not list(_pairs(wide, later, earlier)):
+            yield Finding(claim, f"log-SNR, {later} minus {earlier}", reason=reason)
+    for name in OTHERS:
+        for one, other in _pairs(wide, "visible", name):
+            yield _same_order(wide, one, other)
+        if not list(_pairs(wide, "visible", name)):
+            reason = f"the study has no clock {name}"
+            yield Finding("C3", f"order of families by {name} and visible", reason=reason)
+
+
+def _wide(clocks: pd.DataFrame) -> pd.DataFrame:
+    """Times within the steps by (prompt_id, seed, family), a column a clock and reader."""
+    keys = ["prompt_id", "seed", "family", "clock", "reader"]
+    return clocks.set_index(keys)["within_steps"].astype(float).unstack(["clock", "reader"])
+
+
+def _pairs(wide: pd.DataFrame, one: str, other: str) -> list[tuple[tuple[str, str], ...]]:
+    """Columns of two clocks, by each of the readers of both."""
+    of_clock = [[column for column in wide.columns if column[0] == name] for name in (one, other)]
+    return [(first, second) for first in of_clock[0] for second in of_clock[1]]
+
+
+def _same_order(wide: pd.DataFrame, one: tuple[str, str], other: tuple[str, str]) -> Finding:
+    """C3: whether families come later by one clock the later they come by another.
+
+    A prompt's number is the slope of its times by the first clock over the ranks of the families by
+    the second in all other prompts, in nats a rank: noise of single times makes it no smaller.
+    """
+    both = wide[[one, other]].dropna().groupby(level=["prompt_id", "family"]).mean()
+    times, others = both[one].unstack("family"), both[other].unstack("family")
+    values = {}
+    for prompt in times.index:
+        ranks = others.drop(index=prompt).mean().rank()
+        pair = pd.DataFrame({"time": times.loc[prompt], "rank": ranks}).dropna()
+        if len(pair) >= FEWEST and pair["rank"].nunique() > 1:
+            values[prompt] = np.polyfit(pair["rank"], pair["time"], 1)[0]
+    text = (
+        f"slope of {clock_name(*one)} over the rank of families by {clock_name(*other)} in other "
+        "prompts, nats a rank"
+    )
+    found = np.array(list(values.values()))
+    noises = noises_of(wide.reset_index(), values)
+    reason = f"needs {FEWEST} families with both clocks in two prompts"
+    return Finding("C3", text, 1, found, reason=reason, noises=noises, references=LACKING)
