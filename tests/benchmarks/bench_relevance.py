@@ -1,7 +1,7 @@
 """Memory and time of relevance at the geometry of Stable Diffusion 1 (4,096 image tokens).
 
 Prints the peak of the process's memory, which is to stay below 6 GB, and CPU seconds of one step,
-in float32 or the dtype that is named: `bench_relevance.py bfloat16`. Weights are random; Linux alone.
+in float32 or the dtype that is named: `bench_relevance.py bfloat16`. Weights are random.
 """
 
 import re

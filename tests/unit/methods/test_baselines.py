@@ -7,7 +7,7 @@ import pytest
 
 from stepscope.methods import baselines
 from stepscope.methods.df_rise import draw_masks
-from stepscope.scores.game_states import tie_breaker
+from stepscope.scores.game_states import rankings
 
 
 def step(prompt_id="cat", seed=7, number=3):
@@ -18,7 +18,7 @@ def step(prompt_id="cat", seed=7, number=3):
     "draw",
     [
         lambda seed, step: draw_masks(seed, step, 4, 20, 0.5, (8, 8)),
-        lambda seed, step: tie_breaker(step, seed).random((8, 8)),
+        lambda seed, step: rankings(np.ones((1, 8, 8)), step, seed),
         lambda seed, step: baselines.random(seed, step.prompt_id, step.seed, (9, 8, 8))[
             step.number
         ],

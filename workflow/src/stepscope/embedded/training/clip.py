@@ -211,6 +211,7 @@ def train(
     sections = {
         "Data": {
             "training scenes": settings["pool"],
+            "training scenes of the second phase": settings["finetune_pool"],
             "predictions": settings["predicted"],
             "seed": seed,
         },
