@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from stepscope.figures import games
+from stepscope.figures import game_sensitivity, games
 from stepscope.table_registry import TABLES
 from support.drawings import BOOTSTRAP, UNIT, crossed, drawn, texts, times
 
@@ -77,6 +77,35 @@ def test_similarities_of_a_method_are_told_apart(rng):
     text = texts(games.auc(*both, **BOOTSTRAP))
     assert "DF-RISE · structure" in text
     assert "DF-RISE · cosine" in text
+
+
+def test_other_substrates_and_scores_are_drawn_as_sensitivity(rng):
+    curves, areas = game_tables(rng, prompts=3)
+    assert not game_sensitivity.part(areas.assign(label="a"), BOOTSTRAP)
+    both = [pd.concat([table, table.assign(substrate="noise")]) for table in (curves, areas)]
+    text = texts(games.auc(*both, **BOOTSTRAP))
+    assert "deletion (substrate: zero)" not in text  # zeros are what masks leave
+    assert "deletion (substrate: noise)" in text
+    assert "insertion (substrate: blur)" in text  # the first, which no method uses
+    for kind in ("zero", "noise", "blur"):
+        assert f"{kind} · clip_distance, n = 3 prompts, 2 noises" in text
+
+
+def test_a_gain_is_positive_where_a_map_beats_the_random_one(rng):
+    _, areas = game_tables(rng, prompts=2)
+    areas = areas.assign(label=areas["method"])
+    deletion = areas["game"] == "deletion"
+    shares = {"df_rise": 0.2, "df_cam": 0.7, "random": 0.5}
+    areas["auc_normalised"] = areas["method"].map(shares).where(deletion, 0.4)
+    areas.loc[~deletion & (areas["method"] == "df_rise"), "auc_normalised"] = 0.9
+    found = game_sensitivity.gain(areas).groupby(["game", "label"])["gain"].agg(["mean", "size"])
+    assert found["mean"].round(6).to_dict() == {
+        ("deletion", "df_cam"): -0.2,
+        ("deletion", "df_rise"): 0.3,
+        ("insertion", "df_cam"): 0.0,
+        ("insertion", "df_rise"): 0.5,
+    }
+    assert (found["size"] == 4).all()  # two prompts with two seeds, steps averaged
 
 
 @pytest.mark.parametrize("wild", [0, 1, 2])

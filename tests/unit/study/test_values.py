@@ -21,6 +21,7 @@ BOUNDLESS = {
     "explain/*/forward_batch",
     "explain/*/samples",
     "games/samples",
+    "games/others",
     "convergence/samples",
     "controls/samples",
     "explain/*/steps/*",

@@ -5,7 +5,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 
-from stepscope.figures import plotting, text
+from stepscope.figures import game_sensitivity, plotting, text
 from stepscope.statistics.primary_games import primary
 
 KEYS = [*plotting.STEPS, "method", "similarity", "game", "substrate", "score"]
@@ -32,21 +32,22 @@ def auc(
     `curves` and `areas` are rq1_curves and rq1_auc; of several substrates and scores those are
     drawn that claims are judged by (`primary_games`), normalised between the untouched state and
     the one wholly changed.
-    Colours are steps; above, a row per method; below, a panel per method and game.
+    Colours are steps; above, a row per method; below, a panel per method and game, and where a
+    study has several substrates or scores, by how much each method beats the random map with each.
     """
     bootstrap = plotting.Bootstrap(draws=draws, confidence=confidence, seed=seed)
     if areas.empty:
         return plotting.stacked([])
-    areas = primary(areas)
+    every = _labelled(areas)
+    areas = primary(every)
     drawn = areas[["game", "substrate", "score"]].drop_duplicates()
-    areas, curves = (_labelled(table.merge(drawn)) for table in (areas, curves))
+    curves = _labelled(curves.merge(drawn))
     score = areas["score"].iloc[0]
-    return plotting.stacked(
-        [
-            _part(title, plotting.of_group(curves, rows), rows, score, bootstrap)
-            for title, rows in plotting.groups(areas)
-        ]
-    )
+    parts: list[plotting.Part] = []
+    for title, rows in plotting.groups(areas):
+        parts.append(_part(title, plotting.of_group(curves, rows), rows, score, bootstrap))
+        parts += game_sensitivity.part(plotting.of_group(every, rows), bootstrap)
+    return plotting.stacked(parts)
 
 
 def _labelled(table: pd.DataFrame) -> pd.DataFrame:

@@ -33,11 +33,11 @@ def squares(latent: np.ndarray) -> np.ndarray:
 
 def squares_of_flat(parts: Parts) -> np.ndarray:
     """`squares` to be expected of a picture of one colour at the step's noise level."""
-    channels, *size = parts.latent.shape
-    cells = bands(tuple(size)).sum((1, 2)) - np.eye(len(BANDS))[0]  # the mean is in no band
+    channels, height, width = parts.latent.shape
+    cells = bands((height, width)).sum((1, 2)) - np.eye(len(BANDS))[0]  # the mean is in no band
     expected = channels * cells * parts.noise_level**2
     mean = parts.signal_level * parts.clean.mean((-2, -1)).double().numpy()
-    whole = channels * parts.noise_level**2 + size[0] * size[1] * np.sum(mean**2)
+    whole = channels * parts.noise_level**2 + height * width * np.sum(mean**2)
     return np.array([expected.sum() + whole, *expected])
 
 
