@@ -110,7 +110,7 @@ def test_no_number_is_below_zero_or_so_large_that_only_a_job_would_fail():
 
 def test_every_seed_is_what_a_prompt_table_takes():
     seeds = [path for path in NUMBERS if "seed" in path and path != "datasets/*/seeds"]  # a count
-    assert len(seeds) == 4
+    assert len(seeds) == 5
     for path in seeds:
         assert refusal(LARGEST + 1, NUMBERS[path]).endswith(f"the maximum of {LARGEST}.")
         assert not refusal(LARGEST, NUMBERS[path])
