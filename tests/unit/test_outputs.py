@@ -243,3 +243,15 @@ def test_without_hard_links_results_are_written_all_the_same(folder, monkeypatch
     job(folder)
     assert contents(folder) == ["1"] * 3
     assert not hidden(folder)
+
+
+@pytest.mark.parametrize("name", ["0.zarr", "a.tsv", "scenes"])
+def test_an_input_of_each_kind_counts_by_its_state(folder, name):
+    source = folder / "from" / name
+    source.parent.mkdir()
+    (source / "a").mkdir(parents=True) if name == "scenes" else make(str(source), "1")
+    first = outputs._key([str(source)], {})
+    assert outputs._key([str(source)], {}) == first
+    changed = source / "zarr.json" if name == "0.zarr" else source
+    os.utime(changed, ns=(0, 0))
+    assert outputs._key([str(source)], {}) != first

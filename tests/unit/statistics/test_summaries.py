@@ -142,3 +142,21 @@ def test_every_table_with_one_row_a_sample_has_a_summary(table):
     assert len(summary) == len(about.quantities) + len(about.pooled) + curve_and_median
     assert (summary["ci_low"] <= summary["estimate"] + 1e-12).all()
     assert (summary["estimate"] <= summary["ci_high"] + 1e-12).all()
+
+
+def test_recovery_is_also_told_beyond_the_null_of_the_same_sample():
+    rng = np.random.default_rng(0)
+    rows = [
+        {**KEYS, "prompt_id": f"p{p}", "seed": s, "step": 2, "timestep": 1.0, "log_snr": 0.0,
+         "prediction": name, "region": "object", "band": "low", "recovered": of + beyond}
+        for p in range(8) for s in (0, 1) for of in (10 * rng.normal(),)
+        for name, beyond in (("guided", 0.5), ("e_c", -0.25), ("gaussian", 0.0))
+    ]  # fmt: skip
+    table = summaries.summary("rq1_recovery", pd.DataFrame(rows), **SETTINGS)
+    beyond = table[table["compared"] == "minus the Gaussian null, paired by sample"]
+    estimates = beyond.set_index("prediction")
+    assert estimates["estimate"].to_dict() == pytest.approx({"e_c": -0.25, "guided": 0.5})
+    width = estimates["ci_high"] - estimates["ci_low"]
+    assert (width < 1e-6).all()  # samples differ by far more
+    alone = table[table["compared"].str.startswith("mean")]
+    assert set(alone["prediction"]) == {"guided", "e_c", "gaussian"}

@@ -104,6 +104,7 @@ def test_the_full_study_is_valid_and_as_large_as_it_says():
         assert len({record["prompt"] for record in records}) >= 64
         assert len({tuple(record["seeds"]) for record in records}) >= 64
     default = yaml.safe_load((ROOT / "config/config.yaml").read_text())
+    check(default, SCHEMA, "config.yaml")
     assert config["explain"].keys() <= default["explain"].keys()
     for key in ("models", "samplings", "guidance"):
         assert config[key] == default[key]

@@ -66,9 +66,9 @@ def _strip(grid: np.ndarray, sample: xr.Dataset, steps: np.ndarray) -> None:
         overlays.picture(above, image)
         above.set_title(f"step {step}\nlog-SNR {float(at_step['log_snr']):+.1f}")
         overlays.overlaid(below, image, saliency, mask)
-        if "error" in sample:
+        for axes in lowest if "error" in sample else ():
             scale = overlays.magnitude(saliency)
-            overlays.overlaid(*lowest, image, at_step["error"].to_numpy(), mask, scale)
+            overlays.overlaid(axes, image, at_step["error"].to_numpy(), mask, scale)
     for axes in grid[:, len(steps) : -1].flat:
         axes.set_visible(False)
     for axes in grid[2:, -1]:

@@ -19,8 +19,8 @@ Entry = Mapping[str, Any]  # a dataset's entry in the config
 SOURCES: dict[str, Callable[[Entry], Iterator[Row]]] = {
     "coco": coco.rows,
     "visual_genome": visual_genome.rows,
-    "images": image_folder.rows,
     "scenes": composed.rows,
+    "images": image_folder.rows,
 }
 
 
