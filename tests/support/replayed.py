@@ -17,7 +17,7 @@ SCHEDULER = {"name": "dpmsolver++", "order": 1}
 
 
 @cache
-def replay(kind="tiny_sd1", prompt="a red cat above the dog", guidance=4.0):
+def replay(kind="tiny_sd1", prompt="a red cat above the dog", guidance=4.0, negative=""):
     """A denoiser and the four steps of one sample of a tiny pipeline."""
     pipeline = getattr(tiny, kind)()
     trace = trace_prompts(
@@ -26,7 +26,7 @@ def replay(kind="tiny_sd1", prompt="a red cat above the dog", guidance=4.0):
         [0],
         sampling=SAMPLING,
         guidance=guidance,
-        negative_prompt="",
+        negative_prompt=negative,
         height=None,
         width=None,
         scheduler=SCHEDULER,
