@@ -15,6 +15,8 @@ from stepscope.methods.lime import lime
 from stepscope.methods.occlusion import occlusion
 from stepscope.methods.relevance import relevance
 from stepscope.methods.word_information import word_information
+from stepscope.methods.word_removal import word_removal
+from stepscope.models import rewording
 from stepscope.tracing.call import trace_prompts
 from stepscope.tracing.trace import steps_of
 from support import tiny
@@ -52,6 +54,25 @@ def test_words_have_finite_maps_of_their_own(kind, method):
     assert np.isfinite(maps).all()
     assert (maps.max((1, 2)) > maps.min((1, 2))).all()
     assert not np.allclose(maps[1], maps[5])  # the two words "red"
+
+
+@pytest.mark.parametrize("kind", PIPELINES)
+@pytest.mark.parametrize("how", ["prompt", "embedding"])
+def test_every_family_can_do_without_a_word(kind, how):
+    denoiser, step = replay(kind)
+    found = word_removal(denoiser, step, kind=how)
+    for maps in found.values():
+        assert maps.shape == (7, 12, 18)
+        assert np.isfinite(maps).all()
+        assert not np.allclose(maps[1], maps[5])  # the two words "red"
+    assert (found[""].max((1, 2)) > 0).all()
+    if how == "embedding":  # words whose keys stay give what they gave
+        conditioning = rewording.with_embeddings(
+            denoiser.family, step.conditioning, step.prompt, [step.words[2].tokens]
+        )[0]
+        changed = conditioning["prompt_embeds"][1] != step.conditioning["prompt_embeds"][1]
+        rows = denoiser.family.reading(step.prompt).rows
+        assert {rows[key] for key in changed.any(-1).nonzero().flatten()} <= {*step.words[2].tokens}
 
 
 @pytest.mark.parametrize("kind", PIPELINES)

@@ -4,10 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.legend import Legend
+from matplotlib.patches import Rectangle
 
-from stepscope.figures import rq2
+from stepscope.figures import rq2, rq2_agreement
 from stepscope.table_registry import TABLES
-from support.drawings import PROMPTS, UNIT, crossed, drawn, sample, texts, times
+from support.drawings import BOOTSTRAP, PROMPTS, UNIT, crossed, drawn, sample, texts, times
 
 
 def relevance_table(rng, prompts=3):
@@ -56,17 +57,6 @@ def relevance_table(rng, prompts=3):
             )
         )
     return pd.concat(tables)
-
-
-def test_reigns_begin_where_the_top_word_changes():
-    mean = pd.DataFrame(
-        {0: [3, 3, 1, 1, 1], 1: [1, 1, 2, 2, 0], 2: [0, 0, 0, 0, 4]}, index=range(1, 6)
-    )
-    assert rq2.reigns(mean)[["step", "word_index", "length"]].to_numpy().tolist() == [
-        [1, 0, 2],
-        [3, 1, 2],
-        [5, 2, 1],
-    ]
 
 
 def test_words_marks_repeats_roles_and_seeds(rng):
@@ -131,9 +121,64 @@ def test_words_are_in_the_legend_as_they_are_written(rng):
     shown = [text.get_text() for text in legend.get_texts()]
     assert shown == [f"{word} [subject]" for word in WORDS.values()]
     assert not any(text.get_parse_math() for text in legend.get_texts())
-    lines = [line.get_color() for line in legend.get_lines()]
-    assert len(set(lines)) == len(WORDS)
+    lines = legend.get_lines()
+    assert len({line.get_color() for line in lines}) == 1  # a role has one colour
+    assert len({line._dash_pattern for line in lines}) == len(WORDS)
+
+
+def test_a_role_is_drawn_alike_in_every_prompt():
+    first, second = (
+        rq2._names(pd.DataFrame({"word_index": range(4), "word": list("abcd"), "role": roles}))
+        for roles in (
+            ["attribute", "subject", "attribute", "background"],
+            ["attribute", "background", "attribute", "subject"],
+        )
+    )
+    for here, there in ((0, 2), (1, 3), (2, 0), (3, 1)):
+        assert first[here].colour == second[there].colour
+        assert first[here].dash == second[there].dash
+    assert first[0].dash != first[2].dash
+    assert len({word.colour for word in first.values()}) == 3
+
+
+@pytest.mark.parametrize("seeds", [1, 2, 3])
+def test_a_band_says_of_how_many_seeds_it_is_and_a_lead_by_a_hair_is_no_switch(rng, seeds):
+    table = relevance_table(rng, prompts=1).query(f"seed < {seeds} and word_index < 3")
+    late = table["step"] > 10
+    top = np.where(late, table["word_index"] == 2, table["word_index"] == 1)
+    table["relevance"] = 1 + 3.0 * top + 3.02 * (table["word_index"] == 0) * (table["step"] == 5)
+    table.loc[(table["step"] == 5) & (table["word_index"] == 1), "relevance"] = 4.0
+    figure = rq2.words(
+        [sample(rng, 0, words=3, steps=range(1, 21))], table, "relevance", "df_cam_word"
+    )
+    shown = drawn(figure)
+    band = {1: "n = 1 seed, no band", 2: "band: the n = 2 seeds", 3: "range, n = 3 seeds"}
+    assert band[seeds] in shown
+    shades = [patch for patch in figure.findobj(Rectangle) if patch.get_alpha() == 0.12]
+    assert len(shades) == 1  # step 1 is no switch, nor is an article that leads by 0.5 %
+    when = times().set_index("step")["log_snr"]
+    assert shades[0].get_x() == pytest.approx(when[10])
+    assert shades[0].get_width() == pytest.approx(when[11] - when[10])
+    assert "step 1\n" in shown
+    assert "step 11" in shown
+
+
+def test_agreement_is_below_the_diagonal_and_what_is_of_the_prompt_above(rng):
+    table = crossed(prompt_id=[f"p{i}" for i in range(6)], seed=[0, 1], over=["words", "cells"])
+    table = table.assign(**UNIT, sampling="uniform", method="relevance", other="word_removal")
+    table["agreement"] = 0.75 + 0.01 * rng.normal(size=len(table))
+    table["beyond_prompts"] = 0.0
+    text = texts(rq2_agreement.agreement(table, **BOOTSTRAP))
+    for part in (
+        ".75",
+        "-.00" if "-.00" in text else ".00",
+        "over steps of a word",
+        "n = 6 prompts",
+    ):
+        assert part in text
+    assert "nothing" in texts(rq2_agreement.agreement(table.iloc[:0], **BOOTSTRAP))
 
 
 def test_columns_that_the_figures_read_are_the_tables():
+    assert set(rq2_agreement.COLUMNS) <= set(TABLES["rq2_agreement"].columns)
     assert set(rq2.RELEVANCE) <= set(TABLES["rq2_relevance"].columns)

@@ -14,7 +14,7 @@ import xarray as xr
 from stepscope.methods import method as method_module
 from stepscope.methods.batches import Explaining, results
 from stepscope.methods.explain import Gathered, budget
-from stepscope.methods.method import Layers, method, parameters_of
+from stepscope.methods.method import Layers, OfWords, method, parameters_of
 from stepscope.methods.results import checked, told
 from stepscope.models import memory
 from stepscope.store.maps import flat
@@ -170,10 +170,21 @@ def test_every_kind_of_result_finds_its_place(tree):
         "all": Layers(("p", "q"), np.stack([ONE, ONE * np.nan])),
         "signs": ONE > 0,
         "draws": 40,
+        "said": np.stack([ONE * np.nan, ONE]),  # a word that is left out
+        "value": OfWords(np.array([1.0, np.nan])),
+        "pair": OfWords(np.array([[np.nan, 2.0], [2.0, np.nan]])),
     }
     gathered.put(1, 3, checked(result, "m", (2, 3), words=2))
     arrays = gathered.arrays()
-    assert set(arrays) == {"m", "m_se", "m_word", "m_all", "m_signs", "m_draws"}
+    names = ("word", "all", "signs", "draws", "said", "value", "pair")
+    assert set(arrays) == {"m", "m_se", *(f"m_{name}" for name in names)}
+    assert np.isnan(arrays["m_said"].sel(sample=1, step=3)).all(("y", "x")).values.tolist() == [
+        *(True, False, True)
+    ]
+    assert arrays["m_value"].dims == ("sample", "step", "word")
+    assert arrays["m_value"].sel(sample=1, step=3).fillna(0).values.tolist() == [1, 0, 0]
+    assert arrays["m_pair"].dims == ("sample", "step", "word", "other_word")
+    assert arrays["m_pair"].sel(sample=1, step=3)[0, 1] == 2
     assert arrays["m"].dims == ("sample", "step", "y", "x")
     assert arrays["m_word"].dims == ("sample", "step", "word", "y", "x")
     assert list(arrays["m_all"]["layer"].values) == ["p", "q"]
@@ -209,6 +220,9 @@ def test_every_kind_of_result_finds_its_place(tree):
         (np.ones((4, 3)), "m has shape (4, 3), but the latent grid is (2, 3)."),
         (np.ones((1, 2, 2, 3)), "m has shape (1, 2, 2, 3), but the latent grid is (2, 3)."),
         (np.ones((5, 2, 3)), "m has 5 maps for the 2 words of the prompt."),
+        (np.where(ONE > 0, [0, 1, np.nan], 0)[None].repeat(2, 0), "4 of the 12 values of m are"),
+        ({"": ONE, "a": OfWords(np.ones(3))}, "m_a has shape (3,) for the 2 words of the prompt."),
+        ({"": ONE, "a": OfWords(np.ones(2) * np.inf)}, "m_a has numbers beyond what float32"),
         (Layers(("p",), np.ones((2, 2, 3))), "m has 2 maps for the 1 layers."),
         (Layers(("p",), np.where(ONE > 0, [0, 1, np.nan], 0)[None]), "2 of the 6 values of m are"),
     ],
