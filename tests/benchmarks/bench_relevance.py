@@ -1,7 +1,7 @@
 """Memory and time of relevance at the geometry of Stable Diffusion 1 (4,096 image tokens).
 
-Prints the peak of the process's memory, which is to stay below 6 GB, and CPU seconds of one step, in
-float32 or the dtype that is named: `bench_relevance.py bfloat16`. Weights are random; Linux alone.
+Prints the peak of the process's memory, which is to stay below 6 GB, and CPU seconds of one step,
+in float32 or the dtype that is named: `bench_relevance.py bfloat16`. Weights are random.
 """
 
 import re
@@ -34,7 +34,7 @@ def main() -> None:
     latent = torch.randn(4, 64, 64, generator=torch.Generator().manual_seed(0), dtype=dtype)
     step = Step(
         number=1,
-        timestep=float(denoiser.scheduler.timesteps[0]),
+        timestep=999.0,
         log_snr=0.0,
         latent=latent,
         after=latent,

@@ -90,6 +90,12 @@ TABLES = {
         groups=("role", "method"),
         quantities=SUMMED,
     ),
+    "rq2_information": Table(
+        question="rq2",
+        columns=(*SAMPLE, *WORD, "steps", "log_snr_low", "log_snr_high", "nats"),
+        groups=("role", "method"),
+        quantities=("nats",),
+    ),
     "rq2_heads": Table(
         question="rq2",
         columns=(*KEYS, *WORD, *HEADS, "pointing", "iou", "iou_best", "average_precision"),
@@ -141,7 +147,8 @@ WHOLE = {
 NUMBERS = {
     *("seed", "word_index", "move", "normalised", "p_value", *STEP, *INTERVAL),
     *("without_objects", "at_chance", "with_centre"),
-    *("onset_step", "onset_timestep", "onset_log_snr", "relevance_minmax", "steps"),
+    *("onset_step", "onset_timestep", "onset_log_snr", "relevance_minmax"),
+    *("steps", "log_snr_low", "log_snr_high"),
     *(name for table in TABLES.values() for name in table.quantities),
 }
 # Columns that stay text when a table is read: a prompt may hold the word "nan".
