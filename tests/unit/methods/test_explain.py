@@ -168,12 +168,15 @@ def test_every_kind_of_result_finds_its_place(tree):
         "": (ONE, np.where(ONE > 2, ONE, np.nan)),  # an error may be unknown in places
         "word": torch.ones(2, 2, 3, dtype=torch.bfloat16, requires_grad=True),
         "all": Layers(("p", "q"), np.stack([ONE, ONE * np.nan])),
+        "heads": Layers(("p", "q", "r"), np.ones((2, 3, 2, 3))),
         "signs": ONE > 0,
         "draws": 40,
     }
     gathered.put(1, 3, checked(result, "m", (2, 3), words=2))
     arrays = gathered.arrays()
-    assert set(arrays) == {"m", "m_se", "m_word", "m_all", "m_signs", "m_draws"}
+    assert set(arrays) == {"m", "m_se", "m_word", "m_all", "m_heads", "m_signs", "m_draws"}
+    assert arrays["m_heads"].dims == ("sample", "step", "word", "layer", "y", "x")
+    assert np.isfinite(arrays["m_heads"]).sum() == 2 * 3 * 6
     assert arrays["m"].dims == ("sample", "step", "y", "x")
     assert arrays["m_word"].dims == ("sample", "step", "word", "y", "x")
     assert list(arrays["m_all"]["layer"].values) == ["p", "q"]
@@ -210,6 +213,7 @@ def test_every_kind_of_result_finds_its_place(tree):
         (np.ones((1, 2, 2, 3)), "m has shape (1, 2, 2, 3), but the latent grid is (2, 3)."),
         (np.ones((5, 2, 3)), "m has 5 maps for the 2 words of the prompt."),
         (Layers(("p",), np.ones((2, 2, 3))), "m has 2 maps for the 1 layers."),
+        (Layers(("p",), np.ones((3, 1, 2, 3))), "m has 3 maps for the 2 words of the prompt."),
         (Layers(("p",), np.where(ONE > 0, [0, 1, np.nan], 0)[None]), "2 of the 6 values of m are"),
     ],
 )

@@ -10,8 +10,10 @@ STEP = ("step", "timestep", "log_snr")
 KEYS = (*SAMPLE, *STEP)
 WORD = ("word", "word_index", "role", "method")
 FOUND = ("pointing", "pointing_near", "iou", "iou_best", "iou_held_out", "average_precision")
-SUMMED = ("pointing", "iou_best", "average_precision")
-SUMMED += tuple(f"{name}_gain" for name in SUMMED)  # over the mean of single steps
+SUMMED = (
+    *("pointing", "iou_best", "average_precision"),
+    *("pointing_gain", "iou_best_gain", "average_precision_gain"),  # over single steps' mean
+)
 HEADS = ("layer", "head", "resolution")
 GAME = ("method", "similarity", "game", "substrate", "score")
 INTERVAL = ("n", "noises", "missing", "estimate", "ci_low", "ci_high")
