@@ -34,7 +34,7 @@ def main() -> None:
     latent = torch.randn(4, 64, 64, generator=torch.Generator().manual_seed(0), dtype=dtype)
     step = Step(
         number=1,
-        timestep=float(denoiser.scheduler.timesteps[0]),
+        timestep=999.0,
         log_snr=0.0,
         latent=latent,
         after=latent,

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from stepscope.diffusion.denoiser import Denoiser
+from stepscope.methods.attention import attention
 from stepscope.methods.cross_attention import cross_attention
 from stepscope.methods.df_cam import df_cam, df_cam_word
 from stepscope.methods.df_rise import df_rise
@@ -24,7 +25,7 @@ from support import tiny
 PIPELINES = ["tiny_sd1", "tiny_sd2", "tiny_xl", "tiny_pixart", "tiny_sd3"]
 OPTIONS = {"sampling": {"kind": "uniform", "steps": 3}, "scheduler": {"name": "euler"}}
 PROMPT = "a red zebra on a red ball"
-WORD_METHODS = [cross_attention, relevance, df_cam_word, word_information]
+WORD_METHODS = [cross_attention, attention, relevance, df_cam_word, word_information]
 
 
 @functools.cache

@@ -48,6 +48,9 @@ def test_a_new_dataset_goes_through_all(study):
     assert tables
     for path in tables:
         table = pd.read_csv(path, sep="\t")
+        if path.name.startswith("rq2_information"):  # of a method that was left out
+            assert table.empty
+            continue
         assert {"pairs", "animals"} <= set(table["dataset"]), path.name
 
 

@@ -30,6 +30,7 @@ rule score_grounding:
     output:
         grounding="<results>/tables/parts/rq2_grounding/<batch>.tsv",
         summed="<results>/tables/parts/rq2_summed/<batch>.tsv",
+        information="<results>/tables/parts/rq2_information/<batch>.tsv",
     log:
         "<logs>/score_grounding/<batch>.log",
     benchmark:
@@ -42,7 +43,7 @@ rule score_grounding:
         runtime="1h",
     params:
         seed=lookup(dpath="statistics/seed", within=config),
-        code=code("scores.grounding", tables=("rq2_grounding", "rq2_summed")),
+        code=code("scores.grounding", tables=("rq2_grounding", "rq2_summed", "rq2_information")),
     script:
         "../scripts/score_grounding.py"
 

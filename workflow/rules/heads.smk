@@ -37,9 +37,7 @@ use rule plot_rq1_maps_over_time as plot_rq2_grounding with:
     params:
         figure="rq2_grounding",
         settings={"bootstrap": config["statistics"]},
-        code=code(
-            "figures.rq2_grounding", "store.tables", tables=("rq2_grounding", "rq2_heads")
-        ),
+        code=code("figures.rq2_grounding", "store.tables", tables=("rq2_grounding", "rq2_heads")),
 
 
 use rule plot_rq1_maps_over_time as plot_rq2_heads with:

@@ -13,11 +13,10 @@ from stepscope.scores import grounding
 
 with (
     joblog(snakemake.log[0]),
-    written(snakemake.output, snakemake.input, dict(snakemake.params)) as (grounded, summed),
+    written(snakemake.output, snakemake.input, dict(snakemake.params)) as tables,
 ):
     grounding.write_grounding(
-        grounded,
-        summed,
+        *tables,
         traces=snakemake.input.traces,
         masks=snakemake.input.masks,
         maps=snakemake.input.maps,

@@ -1,5 +1,7 @@
 """Attention by layer and head, to the negative prompt and to any text, against it by hand."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,7 @@ from stepscope.methods.attention import attention, tokens_of
 from stepscope.methods.attention_heads import reading_layers
 from stepscope.methods.chosen_layers import chosen
 from stepscope.methods.cross_attention import cross_attention
+from stepscope.methods.selected_heads import selected_heads
 from support.replayed import replay
 
 KINDS = ["tiny_sd1", "tiny_xl", "tiny_pixart", "tiny_sd3"]
@@ -103,3 +106,19 @@ def test_phrases_are_asked_for_as_one_and_repeated_words_together():
 def test_a_model_that_looks_at_no_text_attends_to_no_word():
     denoiser, steps = replay()
     assert not attention(ConstantDenoiser(denoiser), steps[1]).any()
+
+
+def test_selected_heads_are_the_mean_of_the_best_share_for_a_words_role():
+    denoiser, steps = replay()
+    every = attention(denoiser, steps[1], heads="all")
+    words = tuple(
+        replace(word, role="subject" if word.text == "cat" else "") for word in steps[1].words
+    )
+    heads = {"": every.names, "subject": every.names[::-1]}
+    step = replace(steps[1], words=words, heads=heads)
+    found = selected_heads(denoiser, step, learnt_from="heads", share=2 / len(every.names))
+    for word, map_ in zip(words, found, strict=True):
+        best = [-1, -2] if word.role else [0, 1]
+        np.testing.assert_allclose(map_, every.maps[word.index, best].mean(0), atol=1e-6)
+    with pytest.raises(ValueError, match="in any other prompt of the batch than tiny"):
+        selected_heads(denoiser, steps[1], learnt_from="heads")

@@ -11,7 +11,9 @@ from diffusers import UNet2DConditionModel
 
 from stepscope.diffusion.planted import ConstantDenoiser, CopyingDenoiser, GatedDenoiser, Wrapped
 from stepscope.methods import baselines
-from stepscope.methods.df_cam import class_activation, df_cam, df_cam_word
+from stepscope.methods.activations import class_activation, weighed
+from stepscope.methods.attention_heads import reading_layers
+from stepscope.methods.df_cam import df_cam, df_cam_word
 from stepscope.models.families.unet import UNet
 from support.replayed import auroc, corner, replay
 
@@ -40,6 +42,73 @@ def test_one_backward_pass_gives_the_maps_of_one_pass_a_layer(kind, target, monk
         alone = df_cam(denoiser, steps[1], target=target)
         assert alone.names == (name,)
         np.testing.assert_allclose(alone.maps[0], together.maps[index], atol=1e-5)
+
+
+def test_the_raw_sum_is_the_authors_computation_layer_by_layer():
+    """Sum of both raw halves, halves of A and dY/dA mixed by guidance, each layer by itself."""
+    denoiser, steps = replay()
+    found = df_cam(denoiser, steps[1], target="raw_sum")
+    for name, map_ in zip(found.names, found.maps, strict=True):
+        seen = []
+        layer = denoiser.family.layers()[name]
+        handle = layer.register_forward_hook(
+            lambda module, given, out, seen=seen: seen.append(out[0] if type(out) is tuple else out)
+        )
+        latents = steps[1].latent[None].clone().requires_grad_()
+        y = denoiser.outputs(latents, steps[1]).sum()
+        handle.remove()
+        (gradient,) = torch.autograd.grad(y, seen, allow_unused=True)
+        (a_u, a_c), (g_u, g_c) = seen[0].detach(), gradient
+        a, g = a_u + 4 * (a_c - a_u), g_u + 4 * (g_c - g_u)
+        cam = (g.mean((1, 2), keepdim=True) * a).sum(0).relu()[None, None]
+        cam = torch.nn.functional.interpolate(cam, size=(16, 16), mode="bilinear")[0, 0]
+        expected = (cam - cam.min()) / (cam.max() - cam.min())
+        np.testing.assert_allclose(map_, expected.numpy(), atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["tiny_sd1", "tiny_sd3"])
+@pytest.mark.parametrize("method", [df_cam, df_cam_word])
+def test_a_graph_that_begins_at_the_chosen_layers_gives_the_same_maps(kind, method):
+    denoiser, steps = replay(kind)
+    groups = ["up"] if kind == "tiny_sd1" else ["transformer_blocks.1", "transformer_blocks.2"]
+    every = df_cam(denoiser, steps[1])
+    chosen = [i for i, name in enumerate(every.names) if weighed_name(name, groups)]
+    assert 0 < len(chosen) < len(every.names)
+    some = method(denoiser, steps[1], layers=groups)
+    if method is df_cam:
+        assert some.names == tuple(every.names[i] for i in chosen)
+        np.testing.assert_allclose(some.maps, every.maps[chosen], atol=1e-5)
+    doubled = method(denoiser, steps[1], layers=groups, weights=[2.0] * len(groups))
+    first, second = (m.maps if method is df_cam else m for m in (some, doubled))
+    np.testing.assert_allclose(second, 2 * first, rtol=1e-5)
+    assert not any(module._forward_hooks for module in denoiser.network.modules())
+
+
+def weighed_name(name, groups):
+    return name.split("_block")[0] in groups or name in groups
+
+
+@pytest.mark.parametrize(
+    ("asked", "says"),
+    [
+        ({"layers": ["sideways"]}, "layers: 'sideways' is none of down_blocks.0.resnets.0"),
+        ({"layers": ["up"], "weights": [1, 2]}, "weights: 2 numbers do not fit 1 layers"),
+        ({"weights": [1]}, "weights: 1 numbers do not fit 0 layers"),
+    ],
+)
+def test_layers_that_do_not_exist_are_refused(asked, says):
+    denoiser, _ = replay()
+    with pytest.raises(ValueError, match=says):
+        weighed(denoiser.family, asked.get("layers"), asked.get("weights"))
+
+
+def test_a_words_attention_is_a_target_of_the_layers_before_it():
+    denoiser, steps = replay()
+    last = "up_blocks.1.attentions.1"
+    assert any(name.startswith(last) for name in reading_layers(denoiser.family))
+    maps = df_cam_word(denoiser, steps[1], target="attention")
+    assert (maps.max((1, 2)) > 0).all()
+    assert not df_cam_word(denoiser, steps[1], target="attention", layers=[last]).any()
 
 
 @pytest.mark.parametrize("kind", ["tiny_sd1", "tiny_sd2", "tiny_xl", "tiny_pixart", "tiny_sd3"])

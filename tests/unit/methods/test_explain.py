@@ -168,6 +168,7 @@ def test_every_kind_of_result_finds_its_place(tree):
         "": (ONE, np.where(ONE > 2, ONE, np.nan)),  # an error may be unknown in places
         "word": torch.ones(2, 2, 3, dtype=torch.bfloat16, requires_grad=True),
         "all": Layers(("p", "q"), np.stack([ONE, ONE * np.nan])),
+        "heads": Layers(("p", "q", "r"), np.ones((2, 3, 2, 3))),
         "signs": ONE > 0,
         "draws": 40,
         "said": np.stack([ONE * np.nan, ONE]),  # a word that is left out
@@ -176,7 +177,7 @@ def test_every_kind_of_result_finds_its_place(tree):
     }
     gathered.put(1, 3, checked(result, "m", (2, 3), words=2))
     arrays = gathered.arrays()
-    names = ("word", "all", "signs", "draws", "said", "value", "pair")
+    names = ("word", "all", "heads", "signs", "draws", "said", "value", "pair")
     assert set(arrays) == {"m", "m_se", *(f"m_{name}" for name in names)}
     assert np.isnan(arrays["m_said"].sel(sample=1, step=3)).all(("y", "x")).values.tolist() == [
         *(True, False, True)
@@ -185,6 +186,8 @@ def test_every_kind_of_result_finds_its_place(tree):
     assert arrays["m_value"].sel(sample=1, step=3).fillna(0).values.tolist() == [1, 0, 0]
     assert arrays["m_pair"].dims == ("sample", "step", "word", "other_word")
     assert arrays["m_pair"].sel(sample=1, step=3)[0, 1] == 2
+    assert arrays["m_heads"].dims == ("sample", "step", "word", "layer", "y", "x")
+    assert np.isfinite(arrays["m_heads"]).sum() == 2 * 3 * 6
     assert arrays["m"].dims == ("sample", "step", "y", "x")
     assert arrays["m_word"].dims == ("sample", "step", "word", "y", "x")
     assert list(arrays["m_all"]["layer"].values) == ["p", "q"]
@@ -224,6 +227,7 @@ def test_every_kind_of_result_finds_its_place(tree):
         ({"": ONE, "a": OfWords(np.ones(3))}, "m_a has shape (3,) for the 2 words of the prompt."),
         ({"": ONE, "a": OfWords(np.ones(2) * np.inf)}, "m_a has numbers beyond what float32"),
         (Layers(("p",), np.ones((2, 2, 3))), "m has 2 maps for the 1 layers."),
+        (Layers(("p",), np.ones((3, 1, 2, 3))), "m has 3 maps for the 2 words of the prompt."),
         (Layers(("p",), np.where(ONE > 0, [0, 1, np.nan], 0)[None]), "2 of the 6 values of m are"),
     ],
 )

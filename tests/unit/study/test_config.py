@@ -8,6 +8,7 @@ from stepscope.study.config import (
     check,
     check_families,
     check_folders,
+    check_learning,
     check_pictures,
     check_references,
 )
@@ -264,6 +265,19 @@ def test_references(entry, message):
     check(config, SCHEMA, "mine.yaml")
     with pytest.raises(ValueError, match=message.replace(".", r"\.")):
         check_references(config, "mine.yaml")
+
+
+def test_what_a_method_learns_from_is_by_head_on_its_samplings():
+    def config(**learnt):
+        explain = {"heads": {"heads": "all", "samplings": None} | learnt}
+        explain["mine"] = {"learnt_from": "heads", "samplings": ["uniform"]}
+        return {"samplings": {"uniform": {}, "early": {}}, "explain": explain}
+
+    check_learning(config(), "c.yaml")
+    for learnt in ({"heads": "mean"}, {"samplings": ["early"]}):
+        message = "^c.yaml: explain/mine/learnt_from: 'heads' is no method with heads: all on unif"
+        with pytest.raises(ValueError, match=message):
+            check_learning(config(**learnt), "c.yaml")
 
 
 @pytest.mark.parametrize(

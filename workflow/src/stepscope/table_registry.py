@@ -10,8 +10,10 @@ STEP = ("step", "timestep", "log_snr")
 KEYS = (*SAMPLE, *STEP)
 WORD = ("word", "word_index", "role", "method")
 FOUND = ("pointing", "pointing_near", "iou", "iou_best", "iou_held_out", "average_precision")
-SUMMED = ("pointing", "iou_best", "average_precision")
-SUMMED += tuple(f"{name}_gain" for name in SUMMED)  # over the mean of single steps
+SUMMED = (
+    *("pointing", "iou_best", "average_precision"),
+    *("pointing_gain", "iou_best_gain", "average_precision_gain"),  # over single steps' mean
+)
 HEADS = ("layer", "head", "resolution")
 GAME = ("method", "similarity", "game", "substrate", "score")
 VARIANCES = ("variance_low", "variance_mid", "variance_high")
@@ -147,6 +149,12 @@ TABLES = {
         groups=("role", "method"),
         quantities=SUMMED,
     ),
+    "rq2_information": Table(
+        question="rq2",
+        columns=(*SAMPLE, *WORD, "steps", "log_snr_low", "log_snr_high", "nats"),
+        groups=("role", "method"),
+        quantities=("nats",),
+    ),
     "rq2_heads": Table(
         question="rq2",
         columns=(*KEYS, *WORD, *HEADS, "pointing", "iou", "iou_best", "average_precision"),
@@ -235,7 +243,8 @@ NUMBERS = {
     "tolerance",
     *("without_objects", "at_chance", "with_centre", "chance"),
     *("lower", "upper", "within_steps"),
-    *("onset_step", "onset_timestep", "onset_log_snr", "relevance_minmax", "steps"),
+    *("onset_step", "onset_timestep", "onset_log_snr", "relevance_minmax"),
+    *("steps", "log_snr_low", "log_snr_high"),
     *("swapped_words", "swapped_prompts", "peak_step", "reign_low", "reign_high", "other_index"),
     *("draws", "lower", "upper"),
     *(name for table in TABLES.values() for name in table.quantities),

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import cycle, islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -91,7 +92,11 @@ def explained(
     """
     objects = torch.ones(trace.latents.shape[-2:])
     of_samples = [steps_of(trace, sample, mask=objects) for sample in range(len(trace.latents))]
-    every = [step for together in zip(*of_samples, strict=True) for step in together]
+    every = [
+        replace(step, heads={"": ()})  # as if some were chosen
+        for together in zip(*of_samples, strict=True)
+        for step in together
+    ]
     for name, entry in entries.items():
         function, parameters = parameters_of(entry)
         if not getattr(function, "replays", True) or not hasattr(function, "calls"):

@@ -20,7 +20,7 @@ Tokens = Sequence[Sequence[int]]  # rows of attention that each word is made of
 
 
 def reading_layers(family: Family) -> dict[str, Attention]:
-    """Attention modules that read the prompt, by name in forward order."""
+    """Attention modules that read the prompt, by name."""
     return {name: one for name, one in family.attention().items() if family.reads_text(one)}
 
 

@@ -9,6 +9,7 @@ import xarray as xr
 from stepscope.joblog import bar
 from stepscope.methods import baselines
 from stepscope.pictures import regions
+from stepscope.scores.information import information_table, is_information
 from stepscope.scores.region_scores import CELLS, LEVELS, Scores, grown, held_out, iou_curves, score
 from stepscope.store import tables
 from stepscope.store.coordinates import word_coordinates
@@ -114,6 +115,7 @@ def grounding_tables(
 def write_grounding(
     grounding: str,
     summed: str,
+    information: str,
     *,
     traces: str,
     masks: str,
@@ -121,7 +123,9 @@ def write_grounding(
     keys: dict[str, str],
     seed: int,
 ) -> None:
-    """Write a batch's parts of rq2_grounding and rq2_summed: every method, and the two baselines.
+    """Write a batch's parts of rq2_grounding, rq2_summed and rq2_information.
+
+    The first two are of every method and of the two baselines.
 
     A method without words has one map a step, which is held against every word's region; maps by
     layer or head are summed.
@@ -134,6 +138,10 @@ def write_grounding(
         if "word" in values.dims
     }
     maps_of_method = baselines.maps(tree, seed) | flat(stored) | of_words
-    frames = grounding_tables(maps_of_method, tree, open_masks(masks), keys)
-    for path, frame in zip((grounding, summed), frames, strict=True):
+    in_nats = read_methods(path for path in maps if is_information(path))
+    frames = [
+        *grounding_tables(maps_of_method, tree, open_masks(masks), keys),
+        information_table(in_nats, tree, keys),
+    ]
+    for path, frame in zip((grounding, summed, information), frames, strict=True):
         tables.write(path, frame)

@@ -36,7 +36,7 @@ def relevance_table(
     frames = []
     coords = tables.who_and_when(tree) | word_coordinates(tree)
     for method, values in maps.items():
-        if "word" in values.dims:
+        if "word" in values.dims and "layer" not in values.dims:  # heads are in rq2_heads
             scored = scores(values.reset_coords(drop=True)).assign_coords(coords)
             frame = tables.tidy(scored, keys).assign(method=method)
             frames.append(frame[frame["relevance"].notna()])

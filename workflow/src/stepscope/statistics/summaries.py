@@ -91,7 +91,7 @@ def prepared(table: str, frame: pd.DataFrame) -> pd.DataFrame:
         frame = frame.assign(share=tables.share(frame))
         keys = [*KEYS, "role", "method"]
         return frame[frame["role"] != ""].groupby(keys, as_index=False)[["share"]].sum()
-    if table in ("rq2_grounding", "rq2_summed", "rq2_heads"):
+    if table in ("rq2_grounding", "rq2_summed", "rq2_information", "rq2_heads"):
         return frame[frame["role"] != ""]
     if table == "rq3_concepts":
         return final_concepts(frame)
