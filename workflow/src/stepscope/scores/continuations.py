@@ -184,7 +184,7 @@ class Batch:
             own = [steps[change.sample][0].conditioning for change in together]
             texts = [(change.prompt, ()) for change in together]
             branches: list[Branch] = []
-            ends = []
+            ends: list[int] = []
             encoded = rewording.with_texts(denoiser.family, own, texts)
             for change, conditioning in zip(together, encoded, strict=True):
                 branches += branches_of(change, steps[change.sample], conditioning, len(branches))

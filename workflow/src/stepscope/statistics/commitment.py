@@ -75,7 +75,8 @@ def interval(drawn: np.ndarray, confidence: float, prompts: int) -> tuple[np.nda
     One prompt alone has none: NaN.
     """
     if prompts < 2:
-        return np.full((2, *drawn.shape[1:]), np.nan)
+        unknown = np.full(drawn.shape[1:], np.nan)
+        return unknown, unknown
     tails = [(1 - confidence) / 2, (1 + confidence) / 2]
     low, high = np.quantile(drawn, tails, axis=0, method="nearest")
     return low, high
