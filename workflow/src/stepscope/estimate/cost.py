@@ -158,6 +158,10 @@ class Work:
         each = self.model["playing"] if pictures else self.model["tracing"]
         return Needs(calls=calls, pictures=pictures, seconds=calls * each, loads=True)
 
+    def _measure_substrates(self) -> Needs:
+        """Their states are made and not played: of the model it takes the scheduler alone."""
+        return Needs(loads=True)
+
     def _measure_convergence(self) -> Needs:
         settings = self.config["convergence"]
         words, steps = self._restricted(settings)
@@ -171,6 +175,7 @@ class Work:
         "explain": _explain,
         "play_games": _play_games,
         "measure_convergence": _measure_convergence,
+        "measure_substrates": _measure_substrates,
         "probe": _probe,
     }
 
