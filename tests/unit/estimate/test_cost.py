@@ -85,6 +85,9 @@ def test_jobs_that_load_no_model_begin_sooner():
     job = dry_runs.Planned("explain", HERE | {"method": "light"}, ("trace",), ("maps",))
     found = cost.cost(job, config, PROMPTS, {"m": MODEL}, IMPORTING)
     assert (found.calls, found.seconds) == (0, cost.BARE)
+    substrates = dry_runs.Planned("measure_substrates", HERE, ("trace",), ("part",))
+    found = cost.cost(substrates, config, PROMPTS, {"m": MODEL}, IMPORTING)
+    assert (found.calls, found.seconds) == (0, IMPORTING + MODEL["loading"])
     score = dry_runs.Planned("score_saliency", HERE, ("trace",), ("table",))
     assert cost.cost(score, config, PROMPTS, {"m": MODEL}, IMPORTING).seconds == cost.BARE
 

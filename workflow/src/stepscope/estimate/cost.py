@@ -167,6 +167,10 @@ class Work:
         times = {name: maps * getattr(once, name) for name in ("calls", "size", "seconds")}
         return once._replace(**times, loads=True)
 
+    def _measure_substrates(self) -> Needs:
+        """Their states are made and not played: of the model it takes the scheduler alone."""
+        return Needs(loads=True)
+
     def _measure_convergence(self) -> Needs:
         settings = self.config["convergence"]
         words, steps = self._restricted(settings)
@@ -198,6 +202,7 @@ class Work:
         "play_games": _play_games,
         "measure_convergence": _measure_convergence,
         "measure_commitment": _measure_commitment,
+        "measure_substrates": _measure_substrates,
         "probe": _probe,
     }
 

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from stepscope.methods.similarity import blurred, gaussian_window
+from stepscope.methods.similarity import gaussian_window
 
 WINDOW = 11  # of SSIM, as of Wang et al. (2004), with sigma 1.5
 
@@ -48,11 +48,14 @@ def ssim(pictures: Tensor, reference: Tensor) -> Tensor:
     a, b = pictures.float(), reference.float()
     side = min(a.shape[-2:])
     window = gaussian_window(min(WINDOW, side - 1 + side % 2)).to(a)
-    edge = len(window) // 2
+    # matrices (places, pixels) of an axis: on pictures of few pixels their products take a third of
+    # the time of convolutions of one channel
+    down, across = (
+        torch.eye(n, device=a.device).unfold(0, len(window), 1) @ window for n in a.shape[-2:]
+    )
 
     def mean(images: Tensor) -> Tensor:
-        inside = blurred(images, window, "constant")
-        return inside[..., edge : inside.shape[-2] - edge, edge : inside.shape[-1] - edge]
+        return down @ images @ across.T
 
     mean_a, mean_b = mean(a), mean(b)
     variances = mean(a * a) - mean_a**2 + mean(b * b) - mean_b**2
