@@ -125,7 +125,7 @@ def write_grounding(
 ) -> None:
     """Write a batch's parts of rq2_grounding, rq2_summed and rq2_information.
 
-    The first two are of every method and of the two baselines.
+    The first two are of every method and of the random and centre maps.
 
     A method without words has one map a step, which is held against every word's region; maps by
     layer or head are summed.
