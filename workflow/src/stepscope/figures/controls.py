@@ -45,7 +45,7 @@ def kept(table: pd.DataFrame) -> pd.Series:
     Chance is another sample's map. Means over prompts (words, steps and seeds averaged first); NaN
     where the ceiling is no better than chance.
     """
-    random = table[table["control"] == "weights"]
+    random = table[table["control"] == "weights"].dropna(subset=list(SCORES))
     chance, found, ceiling = (
         inference.per_prompt(inference.per_sample(random, ["method"], name))
         .groupby("method")
