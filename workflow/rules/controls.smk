@@ -4,32 +4,12 @@ FIGURES["rq1_controls"] = ["rq1_controls"]
 CONTROLS = target("rq1_controls") if config["controls"]["methods"] else []
 
 
-def control_steps(wildcards):
-    """The curve by which the controls or the method name steps, if one of them does."""
-    of_controls = error_left_for("controls")(wildcards)
-    return of_controls or error_left_for("explain", "{method}")(wildcards)
-
-
-def control_code(wildcards):
-    """Digest of the code behind a method and its controls."""
-    return code_with(config["explain"][wildcards.method]["function"], "controls.job")
-
-
-def controlled(pattern):
-    """A getter of the stores of the methods whose controls are run on a job's sampling."""
-
-    def get(wildcards):
-        methods = PLAN.controlled_on(wildcards.sampling)
-        return stores(pattern, [{"method": name} for name in methods], **dict(wildcards.items()))
-
-    return get
-
-
 rule explain_controls:
     input:
         traces="<traces>",
         masks=region_of,
-        error_left=control_steps,
+        error_left=error_left_for("controls"),
+        explained=error_left_for("explain", "{method}"),
     output:
         directory("<controls>"),
     log:
@@ -51,15 +31,25 @@ rule explain_controls:
         steps=lookup(dpath="controls/steps", within=config),
         samples=lookup(dpath="controls/samples", within=config),
         seed=lookup(dpath="controls/seed", within=config),
-        code=control_code,
+        code=lambda wildcards: code_with(
+            config["explain"][wildcards.method]["function"], "controls.job"
+        ),
     script:
         "../scripts/explain_controls.py"
 
 
 rule score_controls:
     input:
-        maps=controlled("<maps>"),
-        controls=controlled("<controls>"),
+        maps=collect(
+            "<results>/maps/<batch>/{method}.zarr",
+            method=lambda wildcards: PLAN.controlled_on(wildcards.sampling),
+            allow_missing=True,
+        ),
+        controls=collect(
+            "<results>/controls/<batch>/{method}.zarr",
+            method=lambda wildcards: PLAN.controlled_on(wildcards.sampling),
+            allow_missing=True,
+        ),
     output:
         "<results>/tables/parts/rq1_controls/<batch>.tsv",
     log:

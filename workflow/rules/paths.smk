@@ -63,8 +63,7 @@ def parts_of(wildcards):
 def foreign_stores():
     """What is in the places of stores and is none; Snakemake would delete it."""
     results = Path(PATHVARS.apply("<results>"))
-    found = [*results.glob("*/*/*/*/*.zarr"), *results.glob("maps/*/*/*/*/*.zarr")]
-    found += results.glob("controls/*/*/*/*/*.zarr")
+    found = [*results.glob("*/*/*/*/*.zarr"), *results.glob("*/*/*/*/*/*.zarr")]
     return [path for path in found if not path.name.startswith(".") and is_foreign(path)]
 
 

@@ -19,7 +19,7 @@ with (
         maps,
         traces=snakemake.input.traces,
         mask_path=snakemake.input.masks or None,
-        error_left=snakemake.input.error_left or None,
+        error_left=snakemake.input.error_left or snakemake.input.explained or None,
         model=snakemake.params.model,
         method=snakemake.wildcards.method,
         entry=snakemake.params.entry,

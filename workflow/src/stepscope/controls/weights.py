@@ -21,7 +21,8 @@ def first_weights(family: Family, seed: int) -> Iterator[Callable[[Iterable[str]
     the block, however it is left, the network has its own values again, bit by bit.
     """
     network: Any = family.network
-    named, own = dict(network.named_parameters()), {}
+    named = dict(network.named_parameters())
+    own: dict[str, torch.Tensor] = {}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         fresh = dict(type(network).from_config(network.config).named_parameters())

@@ -45,7 +45,7 @@ def kept(table: pd.DataFrame) -> pd.Series:
     Chance is another sample's map. Means over prompts (words, steps and seeds averaged first); NaN
     where the ceiling is no better than chance.
     """
-    random = table[table["control"] == "weights"]
+    random = table[table["control"] == "weights"].dropna(subset=list(SCORES))
     chance, found, ceiling = (
         inference.per_prompt(inference.per_sample(random, ["method"], name))
         .groupby("method")
@@ -61,7 +61,7 @@ def survivors(table: pd.DataFrame) -> str:
     share = kept(table).dropna()
     if share.empty:
         return "No map is compared with one by random weights."
-    found = [f"{_name(name)} ({value:.0%})" for name, value in share.items() if value >= LEFT]
+    found = [f"{_name(str(name))} ({value:.0%})" for name, value in share.items() if value >= LEFT]
     return (
         "Maps that survive random weights, which keep half or more of the way from another "
         f"sample's map to the ceiling: {', '.join(found) or 'none'}."

@@ -108,7 +108,8 @@ def averaged(parts: Sequence[Estimate]) -> Estimate:
     pairs = list(zip(shares, parts, strict=True))
     effects = sum(share * part.effects for share, part in pairs)
     errors = np.sqrt(sum(np.square(share * part.errors) for share, part in pairs))
-    return Estimate(masks, np.asarray(effects), errors, sum(part.sums for part in parts))
+    sums = sum(part.sums for part in parts)
+    return Estimate(masks, np.asarray(effects), errors, np.asarray(sums))
 
 
 def of_all(run: Run, keep: float, design: Design) -> Estimate:

@@ -72,8 +72,9 @@ def controls_table(
         frame = tables.tidy(compared(base, changed), keys)[computed.to_numpy().ravel()]
         frame = frame[frame["kind"] != CEILING].assign(method=method)
         frame = frame.drop(columns="control").rename(columns={"kind": "control"})
-        without = {"word": "", "role": "", "word_index": np.nan}
-        frames.append(frame.assign(**{name: without[name] for name in without.keys() - {*frame}}))
+        frames.append(
+            frame if "word" in frame else frame.assign(word="", role="", word_index=np.nan)
+        )
     return tables.ordered(pd.concat(frames), "rq1_controls")
 
 
