@@ -75,7 +75,7 @@ def test_what_all_prompts_share_is_no_agreement_about_this_one(tree):
         assert (found["agreement"] > 0.8).all()
         beyond[name] = found["beyond_prompts"]
     assert (beyond["common"].abs() < 0.1).all()
-    assert (beyond["own"] > 0.25).all(), beyond["own"]
+    assert (beyond["own"] > 0.2).all()
 
 
 def test_steps_and_words_that_a_method_leaves_out_have_no_part(tree):
