@@ -84,10 +84,10 @@ def test_a_step_without_relevance_has_no_top_word(rng):
         (
             "relevance",
             "df_cam_word",
-            ["word information\nmean", "DF-CAM, word map", "cat [subject]"],
+            ["word information\nn = 1 seed", "DF-CAM, word map", "cat [subject]"],
         ),
-        ("information", "df_rise", ["relevance\nmean and range", "DF-RISE map", "cat [subject]"]),
-        ("", "cross_attention", ["relevance\nmean and range", "cross-attention map"]),
+        ("information", "df_rise", ["relevance\nn = 1 seed", "DF-RISE map", "cat [subject]"]),
+        ("", "cross_attention", ["relevance\nn = 1 seed", "cross-attention map"]),
         ("relevance|information", "df_rise", ["No method says what its words matter", PROMPTS[0]]),
     ],
 )
@@ -123,7 +123,7 @@ def test_words_are_in_the_legend_as_they_are_written(rng):
     assert not any(text.get_parse_math() for text in legend.get_texts())
     lines = legend.get_lines()
     assert len({line.get_color() for line in lines}) == 1  # a role has one colour
-    assert len({line._dash_pattern for line in lines}) == len(WORDS)
+    assert len({str(line._dash_pattern) for line in lines}) == len(WORDS)
 
 
 def test_a_role_is_drawn_alike_in_every_prompt():

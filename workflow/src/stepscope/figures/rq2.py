@@ -95,11 +95,12 @@ def _part(
     by_word = seeds.T.groupby(level="word_index")
     low, mean, high = by_word.min().T, by_word.mean().T, by_word.max().T
     known = mean.dropna(how="all").index  # a step without relevance has no top word
-    bounds = [of.loc[known].to_numpy().T for of in (low, mean, high)]
-    found = reigns(*bounds, times[known].to_numpy())
+    least, course, most = (of.loc[known].to_numpy().T for of in (low, mean, high))
+    found = reigns(least, course, most, times[known].to_numpy())
+    words = mean.columns.to_list()
     begin = {float(times[step]): step for step in known}
     mapped = pd.DataFrame(
-        [(begin[reign.high], mean.columns[reign.word]) for reign in found],
+        [(begin[reign.high], words[reign.word]) for reign in found],
         columns=["step", "word_index"],
     )
     mapped = mapped[mapped["step"].isin(steps_with_map(sample))].head(columns)
@@ -115,7 +116,7 @@ def _part(
             lines += axes.plot(times, course, color=word.colour, ls=word.dash)
             axes.fill_between(times, least, most, color=word.colour, alpha=0.15, lw=0)
         for reign in found[1:]:  # the first word on top is no switch
-            colour = names[mean.columns[reign.word]].colour
+            colour = names[words[reign.word]].colour
             axes.axvspan(reign.low, reign.high, color=colour, alpha=0.12, lw=0, zorder=0)
             axes.axvline(reign.log_snr, color=colour, lw=0.9, ls=(0, (2, 2)), zorder=1)
         plotting.step_axis(axes, rows, share=0.04)

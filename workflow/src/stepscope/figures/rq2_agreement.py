@@ -66,10 +66,11 @@ def _matrix(
     values = np.full((len(methods), len(methods)), np.nan)
     sure = np.zeros(values.shape, bool)
     for rows, lower in ((below, True), (above, False)):
-        for row in rows.itertuples():
-            i, j = sorted((methods.index(row.method), methods.index(row.other)), reverse=lower)
-            values[i, j] = row.estimate
-            sure[i, j] = row.ci_low > 0 or row.ci_high < 0
+        certain = (rows["ci_low"] > 0) | (rows["ci_high"] < 0)
+        columns = (rows["method"], rows["other"], rows["estimate"], certain)
+        for method, other, estimate, certainly in zip(*columns, strict=True):
+            i, j = sorted((methods.index(method), methods.index(other)), reverse=lower)
+            values[i, j], sure[i, j] = estimate, certainly
     return values, sure
 
 

@@ -231,8 +231,8 @@ class Gathered:
                     axes = (self.words,) * maps.ndim
                 shape = (*sample_and_step_counts(self.tree), *axes)
                 self.values[name] = np.full(shape, np.nan, dtype=np.float32)
-            part = tuple(map(slice, maps.shape))
-            self.values[name][sample, number - 1, *part] = maps
+            part: Any = (sample, number - 1, *map(slice, maps.shape))
+            self.values[name][part] = maps
 
     def arrays(self) -> dict[str, xr.DataArray]:
         """DataArrays with named axes; the trace's coordinates are added where they are stored."""
@@ -240,7 +240,7 @@ class Gathered:
         for name, values in self.values.items():
             several = ("layer",) if name in self.layers else ("word",)
             several = ("word", "layer") if values.ndim == 6 else several
-            axes: tuple[str, ...] = ("word", "other_word")[: values.ndim - 2]
+            axes: tuple = ("word", "other_word")[: values.ndim - 2]
             if name not in self.of_words:
                 axes = {2: (), 4: ("y", "x")}.get(values.ndim, (*several, "y", "x"))
             coords = sample_and_step_numbers(self.tree)

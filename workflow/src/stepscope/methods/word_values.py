@@ -92,7 +92,12 @@ class _Worth:
     def _outputs(self, kept: np.ndarray) -> torch.Tensor:
         """Raw conditional outputs (coalition, C, h, w); the prompt's own keeps what is stored."""
         removed = [
-            [word for player in np.flatnonzero(~row) for word in self.players[player]]
+            [
+                word
+                for stays, player in zip(row, self.players, strict=True)
+                if not stays
+                for word in player
+            ]
             for row in kept
         ]
         changes = [(self.step, words) for words in removed if words]

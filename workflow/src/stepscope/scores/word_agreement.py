@@ -157,7 +157,7 @@ def _of_pair(
             both = [of.sum((-2, -1), dtype=np.float64) for of in both]
         if over == "steps" and steps.sum() < 3:
             continue
-        numbers = np.flatnonzero(steps)
+        numbers = np.flatnonzero(steps).tolist()
         a, b = (prompts.view(over, sample, of[steps], numbers) for of in both)
         pairs[sample] = a, b
     means = _means({sample: second for sample, (_, second) in pairs.items()}, prompts.ids)

@@ -29,7 +29,7 @@ def order_table(relevance: pd.DataFrame, tree: xr.DataTree) -> pd.DataFrame:
         )
     }
     frame = relevance.assign(share=tables.share(relevance))
-    frames = []
+    frames: list[pd.DataFrame] = []
     for key, rows in frame.groupby([*SAMPLE, "method"], sort=False):
         _, _, _, prompt_id, seed, _ = key
         frames += _of_sample(rows, roles[prompt_id, seed])

@@ -32,7 +32,7 @@ def curves(frame: pd.DataFrame, value: str) -> Curves:
         index=["prompt_id", "seed", "word_index"], columns="step", values=value
     )
     words, values = wide.index.get_level_values("word_index"), wide.to_numpy(float)
-    found = {}
+    found: Curves = {}
     for key, rows in wide.groupby(level=[0, 1]).indices.items():
         rows = rows[np.isfinite(values[rows]).any(1)]
         steps = np.isfinite(values[rows]).all(0)
@@ -64,7 +64,7 @@ def placed(frame: pd.DataFrame) -> dict[Hashable, tuple[str, dict[int, str]]]:
 
     `frame` has the rows of words with a role alone; see `language.slots`.
     """
-    found = {}
+    found: dict[Hashable, tuple[str, dict[int, str]]] = {}
     words = frame.drop_duplicates(["prompt_id", "word_index"]).sort_values("word_index")
     for prompt, rows in words.groupby("prompt_id"):
         roles = rows["role"].tolist()
