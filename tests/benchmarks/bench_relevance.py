@@ -34,8 +34,8 @@ def main() -> None:
     latent = torch.randn(4, 64, 64, generator=torch.Generator().manual_seed(0), dtype=dtype)
     step = Step(
         number=1,
-        timestep=999.0,
-        log_snr=0.0,
+        timestep=float(denoiser._scheduler.timesteps[0]),
+        log_snr=denoiser.log_snr(1),
         latent=latent,
         after=latent,
         outputs=torch.stack([latent, latent]),

@@ -238,11 +238,11 @@ class Gathered:
         """DataArrays with named axes; the trace's coordinates are added where they are stored."""
         arrays = {}
         for name, values in self.values.items():
-            several = ("layer",) if name in self.layers else ("word",)
-            several = ("word", "layer") if values.ndim == 6 else several
+            layered = ["layer"] * (name in self.layers)
+            several = ["word"] * (values.ndim == 5 + len(layered)) + layered
             axes: tuple = ("word", "other_word")[: values.ndim - 2]
             if name not in self.of_words:
-                axes = {2: (), 4: ("y", "x")}.get(values.ndim, (*several, "y", "x"))
+                axes = [*several, "y", "x"] if values.ndim > 2 else []
             coords = sample_and_step_numbers(self.tree)
             if name in self.layers:
                 coords["layer"] = np.array(self.layers[name], dtype=object)

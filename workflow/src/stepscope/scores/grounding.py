@@ -83,9 +83,10 @@ def grounding_tables(
     single steps' scores. A method of one step has no sum.
     """
     by_step, summed = [], []
-    coords = tables.who_and_when(tree) | word_coordinates(tree)
-    prompts, roles = prompt_ids_of(tree), coords["word_role"].to_numpy()
-    over_steps = {name: at for name, at in coords.items() if "step" not in at[0]}
+    of_words = word_coordinates(tree)
+    coords = tables.who_and_when(tree) | of_words
+    prompts, roles = prompt_ids_of(tree), of_words["word_role"].to_numpy()
+    over_steps = of_words | tables.who(tree)
     for method, values in bar(list(maps.items()), "methods grounded"):
         cells = regions.onto(masks.to_numpy(), (values.sizes["y"], values.sizes["x"]))
         scored = scores(values, cells)

@@ -72,7 +72,7 @@ def heads_table(
     empty, frames = pd.DataFrame(columns=tables.columns("rq2_heads")), []
     for method, values in maps.items():
         cells = regions.onto(masks.to_numpy(), (values.sizes["y"], values.sizes["x"]))
-        named = parts_of(values["layer"].to_numpy(), grid_of)
+        named = parts_of(list(values["layer"].to_numpy()), grid_of)
         scored = scores(values, cells, levels=False)[kept].assign_coords(coords)
         frame = scored_rows(values, scored, cells, keys)
         places = frame.pop("layer").to_numpy()

@@ -9,6 +9,7 @@ import xarray as xr
 from stepscope.store import tables
 from stepscope.store.coordinates import word_coordinates
 from stepscope.store.maps import open_dataset
+from stepscope.store.traces import times_of
 
 FUNCTION = "stepscope.methods.word_information:word_information"  # whose maps are in nats
 
@@ -43,11 +44,11 @@ def information_table(
     maps: Mapping[str, xr.DataArray], tree: xr.DataTree, keys: Mapping[str, str]
 ) -> pd.DataFrame:
     """rq2_information of a batch: a row per sample, word and method whose maps are in nats."""
-    at = {**tables.who_and_when(tree), **word_coordinates(tree)}
-    of_words = {name: value for name, value in at.items() if "step" not in value[0]}
+    of_words = tables.who(tree) | word_coordinates(tree)
+    log_snr = times_of(tree)["log_snr"]
     frames = []
     for method, values in maps.items():
-        found = integrated(values, np.asarray(at["log_snr"][1])).assign_coords(of_words)
+        found = integrated(values, log_snr).assign_coords(of_words)
         frames.append(tables.tidy(found, keys).dropna(subset=["nats"]).assign(method=method))
     empty = pd.DataFrame(columns=tables.columns("rq2_information"))
     return tables.ordered(pd.concat(frames) if frames else empty, "rq2_information")

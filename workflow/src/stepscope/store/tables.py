@@ -35,6 +35,11 @@ def who_and_when(stored: xr.DataTree | xr.Dataset) -> dict[str, tuple[Any, np.nd
     return {name: (stored[name].dims, stored[name].to_numpy()) for name in names}
 
 
+def who(stored: xr.DataTree | xr.Dataset) -> dict[str, tuple[Any, np.ndarray]]:
+    """Coordinates of a store that say who a sample is, for what has no steps."""
+    return {name: at for name, at in who_and_when(stored).items() if "step" not in at[0]}
+
+
 def tidy(values: xr.Dataset, keys: Mapping[str, str]) -> pd.DataFrame:
     """One row per cell of (sample, [step], ...) arrays, with who and when as columns.
 
