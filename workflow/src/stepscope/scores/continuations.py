@@ -35,6 +35,7 @@ from stepscope.table_registry import TABLES
 
 AT_ONCE = 32  # changed prompts of one sweep, which bounds memory
 CLIP = "clip"  # the name of the probe's own reader
+PLACEMENT = ("function", "samplings", "samples")  # keys of a reader's entry that are no parameters
 Families = Mapping[str, Mapping[str, Any]]
 Change = TypeVar("Change", Swap, Opening)  # a sample with another prompt
 
@@ -73,7 +74,9 @@ class Reading:
             }
         }
         for name, entry in self.readers.items():
-            found[name] = plugins.resolve(entry["function"])(pictures, self.concepts)
+            parameters = {key: value for key, value in entry.items() if key not in PLACEMENT}
+            function = plugins.resolve(entry["function"])
+            found[name] = function(pictures, self.concepts, **parameters)
         return found
 
 
