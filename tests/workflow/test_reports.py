@@ -46,6 +46,7 @@ def test_what_a_study_names_is_no_markup_in_captions(path, name):
         "games": {"deletion": "zero", "insertion": "blur", "steps": [1]},
         "studied": {"model": name, "dataset": name, "sampling": name},
         "convergence": {"correlation": 0.95, "error": 0.02, "masks": 8192, "trials": 2048},
+        "commitment": {"every": 5},
         "bootstrap": statistics,
     }
     named = {key: [name, name] for key in ("samplings", "datasets", "models")}
@@ -60,7 +61,7 @@ def test_what_a_study_names_is_no_markup_in_captions(path, name):
     assert "system-message" not in body
     shown = html.unescape(re.sub(r"<[^>]*>", "", body))
     assert shown.count(name) == text.count(name)
-    nothing = ("claims", "rq1_auc", "rq1_convergence", "rq1_recovery")
+    nothing = ("claims", "rq1_auc", "rq1_convergence", "rq1_recovery", "rq3_commitment")
     assert name in text or path.stem in nothing  # these name nothing
 
 
