@@ -47,6 +47,7 @@ def test_what_a_study_names_is_no_markup_in_captions(path, name):
         "studied": {"model": name, "dataset": name, "sampling": name},
         "controls": {"kinds": ["weights", "prompt"], "seed": 0, "steps": [1]},
         "convergence": {"correlation": 0.95, "error": 0.02, "masks": 8192, "trials": 2048},
+        "commitment": {"every": 5},
         "bootstrap": statistics,
     }
     named = {key: [name, name] for key in ("samplings", "datasets", "models")}
@@ -61,7 +62,7 @@ def test_what_a_study_names_is_no_markup_in_captions(path, name):
     assert "system-message" not in body
     shown = html.unescape(re.sub(r"<[^>]*>", "", body))
     assert shown.count(name) == text.count(name)
-    nothing = ("claims", "rq1_auc", "rq1_controls", "rq1_convergence", "rq1_recovery")
+    nothing = ("claims", "rq1_auc", "rq1_controls", "rq1_convergence", "rq1_recovery", "rq3_commitment")
     assert name in text or path.stem in nothing  # these name nothing
 
 

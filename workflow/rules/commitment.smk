@@ -2,12 +2,6 @@
 # continuations from stored steps.
 
 
-def reader_codes(wildcards):
-    """Digests of the code behind the readers beside the CLIP."""
-    entries = config["probe"].get("readers", {}).values()
-    return [code_with(entry["function"]) for entry in entries]
-
-
 rule measure_commitment:
     input:
         traces="<traces>",
@@ -30,7 +24,9 @@ rule measure_commitment:
         model=spec("models", "{model}"),
         clip=spec("probe", "model"),
         readers=lookup(dpath="probe/readers", within=config, default={}),
-        reader_code=reader_codes,
+        reader_code=lambda wildcards: [
+            code_with(entry["function"]) for entry in config["probe"].get("readers", {}).values()
+        ],
         side=lookup(dpath="probe/size", within=config),
         families=lookup(dpath="probe/families", within=config),
         settings=lookup(dpath="commitment", within=config),

@@ -55,7 +55,7 @@ def test_a_median_beyond_the_starts_is_censored(threshold, censored):
 def test_the_curve_falls_and_a_median_is_unbiased_with_errors_of_the_reader():
     rng = np.random.default_rng(0)
     medians, covered = [], 0
-    for _ in range(40):
+    for _ in range(25):
         found = commitment.curves(table(rng.normal(-2, 1.5, 16), 0.05, rng), **OPTIONS)
         curve = found[found["quantity"] == "wins"].sort_values("log_snr")["estimate"]
         assert (np.diff(curve) <= 1e-12).all()
@@ -64,7 +64,7 @@ def test_the_curve_falls_and_a_median_is_unbiased_with_errors_of_the_reader():
         covered += median["ci_low"] <= -2 <= median["ci_high"]
     # a switch at a threshold between two starts, a nat apart, still wins at the lower one
     assert np.mean(medians) == pytest.approx(-2, abs=0.35)
-    assert covered >= 34
+    assert covered >= 21
 
 
 def test_the_summary_has_curve_and_median_beside_the_means():

@@ -35,6 +35,7 @@ from stepscope.table_registry import TABLES
 
 AT_ONCE = 32  # changed prompts of one sweep, which bounds memory
 CLIP = "clip"  # the name of the probe's own reader
+PLACEMENT = ("function", "samplings", "samples")  # keys of a reader's entry that are no parameters
 Families = Mapping[str, Mapping[str, Any]]
 Change = TypeVar("Change", Swap, Opening)  # a sample with another prompt
 
@@ -73,7 +74,9 @@ class Reading:
             }
         }
         for name, entry in self.readers.items():
-            found[name] = plugins.resolve(entry["function"])(pictures, self.concepts)
+            parameters = {key: value for key, value in entry.items() if key not in PLACEMENT}
+            function = plugins.resolve(entry["function"])
+            found[name] = function(pictures, self.concepts, **parameters)
         return found
 
 
@@ -130,6 +133,7 @@ class Batch:
         self.order = seed_by_seed(tree)
         self.starts = commitment.starts_of(denoiser.step_count, every)
         self.times = times_of(tree)
+        self.who = {"prompt_id": prompt_ids_of(tree), "seed": seeds_of(tree)}
         self.log_snr = self.times["log_snr"][np.array(self.starts) - 1]
 
     def switched(self, swaps: Sequence[Swap]) -> Iterator[dict[str, Any]]:
@@ -201,9 +205,9 @@ class Batch:
     def _who_and_when(self, sample: int, row: dict[str, Any]) -> dict[str, Any]:
         """A row with its sample's and its step's keys, in the place of the start's number."""
         step = self.starts[row.pop("start")]
+        who = {name: values[sample] for name, values in self.who.items()}
         when = {name: values[step - 1] for name, values in self.times.items()}
-        prompt_id = prompt_ids_of(self.tree)[sample]
-        return {"prompt_id": prompt_id, "seed": seeds_of(self.tree)[sample], **when, **row}
+        return {**who, **when, **row}
 
 
 def samples_of(changes: Sequence[Change]) -> list[int]:
