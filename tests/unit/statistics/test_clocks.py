@@ -25,7 +25,7 @@ def emergence(reader="clip", late=0.0):
             shown = np.where(turn <= LOG_SNR, 1, 0)
             key = {"prompt_id": prompt_id, "seed": seed, "family": family, "reader": reader}
             rows.append(
-                key | {"prediction": "e_u", "shown": "".join(map(str, shown)), "chance": 0.1}
+                key | {"prediction": "e_u", "shown": "".join(map(str, shown)), "chance": 1e-3}
             )
     return pd.DataFrame(rows).assign(**KEYS)
 

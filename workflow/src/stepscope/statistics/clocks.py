@@ -107,7 +107,7 @@ def worked_on(
             key = dict(zip(keys, values, strict=True))
             rows.append(key | {"family": family, "log_snr": when})
     frame = pd.DataFrame(rows, columns=[*keys, "family", "log_snr"]).dropna(subset="log_snr")
-    frame = frame.rename(columns={"method": "clock"})
+    frame = frame.rename(columns={"method": "clock"}).astype({"log_snr": float})
     exact = frame.assign(lower=frame["log_snr"], upper=frame["log_snr"], reader="")
     return _timed(exact, axes)
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from stepscope.statistics.clock_summary import clock_name
 from stepscope.statistics.finding import Finding, References, noises_of
@@ -61,12 +62,16 @@ def _same_order(wide: pd.DataFrame, one: tuple[str, str], other: tuple[str, str]
     """
     both = wide[[one, other]].dropna().groupby(level=["prompt_id", "family"]).mean()
     times, others = both[one].unstack("family"), both[other].unstack("family")
+    known = others.notna().to_numpy()
+    counted = known.sum(0) - known
+    sums = np.nan_to_num(others.to_numpy())
+    means = np.where(counted > 0, (sums.sum(0) - sums) / np.maximum(counted, 1), np.nan)
     values = {}
-    for prompt in times.index:
-        ranks = others.drop(index=prompt).mean().rank()
-        pair = pd.DataFrame({"time": times.loc[prompt], "rank": ranks}).dropna()
-        if len(pair) >= FEWEST and pair["rank"].nunique() > 1:
-            values[prompt] = np.polyfit(pair["rank"], pair["time"], 1)[0]
+    for prompt, row, mean in zip(times.index, times.to_numpy(), means, strict=True):
+        kept = np.isfinite(row) & np.isfinite(mean)
+        rank = stats.rankdata(mean[kept]) - (kept.sum() + 1) / 2
+        if kept.sum() >= FEWEST and rank.any():
+            values[prompt] = rank @ row[kept] / (rank @ rank)
     text = (
         f"slope of {clock_name(*one)} over the rank of families by {clock_name(*other)} in other "
         "prompts, nats a rank"
