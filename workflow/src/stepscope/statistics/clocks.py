@@ -144,8 +144,8 @@ def _timed(frame: pd.DataFrame, axes: pd.DataFrame) -> pd.DataFrame:
 
     The middle of an open interval counts as the end of the steps that it holds.
     """
-    steps = axes.groupby(UNIT)["log_snr"].agg(first="min", last="max")
-    frame = frame.merge(steps, left_on=UNIT, right_index=True)
+    steps = axes.groupby(UNIT)["log_snr"].agg(first="min", last="max").reset_index()
+    frame = frame.merge(steps, on=UNIT)
     low, high = frame["lower"].to_numpy(float), frame["upper"].to_numpy(float)
     ends = frame[["first", "last"]].to_numpy(float)
     inside = np.clip(low, *ends.T) / 2 + np.clip(high, *ends.T) / 2
