@@ -23,6 +23,12 @@ def test_calls_of_each_kind_of_job():
     inverted = CONFIG | {"datasets": {"scenes": {"trace": "invert"}}}
     assert cost.Work(inverted, PROMPTS, HERE, MODEL).needs("generate").calls == 4 * (20 * 6 + 2)
     assert work().needs("decode").calls == 0
+    assert work().needs("contrast_samplings").calls == 2 * 200
+    both = {"early": {"kind": "early", "steps": 20}, "own": {"kind": "latter", "steps": 9}}
+    both["own"]["end"] = "uniform"  # whose own traces are the matched ones
+    wider = CONFIG | {"samplings": CONFIG["samplings"] | both}
+    needs = cost.Work(wider, PROMPTS, HERE, MODEL).needs("contrast_samplings")
+    assert needs.calls == 3 * 20 + 2 * 200
     assert work().needs("measure_convergence").calls == 1 * 2 * (8192 + 3 * 4096)
 
 

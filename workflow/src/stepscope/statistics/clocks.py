@@ -45,7 +45,7 @@ def readings(emergence: pd.DataFrame, axes: pd.DataFrame) -> Iterator[Readings]:
     of_unit = {unit: values.to_numpy() for unit, values in levels}
     by = [*UNIT, "family", "reader", "prediction"]
     for values, group in emergence.groupby(by, sort=False):
-        key = dict(zip(by, values, strict=True))
+        key = dict(zip(by, map(str, values), strict=True))
         log_snr = of_unit[tuple(key[name] for name in UNIT)]
         digits = np.array([list(shown) for shown in group["shown"]])
         key["clock"] = VISIBLE[key.pop("prediction")]

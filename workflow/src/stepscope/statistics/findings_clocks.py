@@ -1,6 +1,7 @@
 """What the tables say about the clocks of a concept: which is first, and what order they give."""
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -48,10 +49,13 @@ def _wide(clocks: pd.DataFrame) -> pd.DataFrame:
     return clocks.set_index(keys)["within_steps"].astype(float).unstack(["clock", "reader"])
 
 
-def _pairs(wide: pd.DataFrame, one: str, other: str) -> list[tuple[tuple[str, str], ...]]:
+def _pairs(
+    wide: pd.DataFrame, one: str, other: str
+) -> list[tuple[tuple[str, str], tuple[str, str]]]:
     """Columns of two clocks, by each of the readers of both."""
-    of_clock = [[column for column in wide.columns if column[0] == name] for name in (one, other)]
-    return [(first, second) for first in of_clock[0] for second in of_clock[1]]
+    columns: list[Any] = list(wide.columns)
+    firsts, seconds = ([of for of in columns if of[0] == name] for name in (one, other))
+    return [(first, second) for first in firsts for second in seconds]
 
 
 def _same_order(wide: pd.DataFrame, one: tuple[str, str], other: tuple[str, str]) -> Finding:
