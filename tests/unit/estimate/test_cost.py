@@ -29,6 +29,12 @@ def test_calls_of_each_kind_of_job():
     assert work().needs("decode").calls == 0
     # with another seed, another prompt, and the blocks of a cascade; two samples, one step
     assert work(method="df_rise").needs("explain_controls").calls == (2 + cost.BLOCKS) * 2 * 501
+    assert work().needs("contrast_samplings").calls == 2 * 200
+    both = {"early": {"kind": "early", "steps": 20}, "own": {"kind": "latter", "steps": 9}}
+    both["own"]["end"] = "uniform"  # whose own traces are the matched ones
+    wider = CONFIG | {"samplings": CONFIG["samplings"] | both}
+    needs = cost.Work(wider, PROMPTS, HERE, MODEL).needs("contrast_samplings")
+    assert needs.calls == 3 * 20 + 2 * 200
     assert work().needs("measure_convergence").calls == 1 * 2 * (8192 + 3 * 4096)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from stepscope.estimate import trace_size
 from stepscope.estimate.dry_runs import Planned
-from stepscope.timesteps import named_count, step_count
+from stepscope.timesteps import EXPONENTIAL, ends_as_uniform, named_count, step_count
 
 if TYPE_CHECKING:  # it imports torch
     from stepscope.estimate.measure import Measurement
@@ -193,6 +193,16 @@ class Work:
         seconds += pictures * (self.model["decoding"] + self.model["judging"])
         return Needs(calls=calls, pictures=pictures, seconds=seconds, loads=True)
 
+    def _contrast_samplings(self) -> Needs:
+        """Matched steps of the exponential samplings, and those of the reference."""
+        settings, samplings = self.config["contrast"], self.config["samplings"].values()
+        denser = [of for of in samplings if of["kind"] in EXPONENTIAL]
+        words = self.words[: settings["samples"]]
+        known = words[: settings["reference"]["samples"]]
+        matched = sum(step_count(of) for of in denser if not ends_as_uniform(of))
+        calls = len(words) * matched + len(known) * settings["reference"]["steps"]
+        return Needs(calls=calls, seconds=calls * self.model["tracing"], loads=True)
+
     _BY_RULE: ClassVar[Mapping[str, Callable[["Work"], Needs]]] = {
         "generate": _generate,
         "decode": _decode,
@@ -204,6 +214,7 @@ class Work:
         "measure_commitment": _measure_commitment,
         "measure_substrates": _measure_substrates,
         "probe": _probe,
+        "contrast_samplings": _contrast_samplings,
     }
 
     def _restricted(self, entry: dict[str, Any]) -> tuple[list[int], int]:

@@ -35,8 +35,8 @@ def _part(title: str, rows: pd.DataFrame, confidence: float) -> plotting.Part:
 
     def paint(figure: SubFigure) -> None:
         axes = figure.subplots()
-        for number, row in rows.iterrows():
-            _finding(axes, number, row)
+        for number in range(len(rows)):
+            _finding(axes, number, rows.iloc[number])
         for start in starts:
             axes.axhline(start - 0.5, color="0.8", lw=0.5)
             axes.annotate(
@@ -68,5 +68,11 @@ def _finding(axes: Axes, height: int, row: pd.Series) -> None:
         axes.plot(ends / scale, [height] * 2, color=colour, lw=1.5)
         axes.plot(row["estimate"] / scale, height, "o", color=colour, ms=3)
         label += f"  {row['estimate']:.3g} [{ends[0]:.3g}, {ends[1]:.3g}], n = {row['n']}"
-    style = {"fontsize": 5.5, "va": "center", "color": "0.15" if np.isfinite(ends).all() else "0.5"}
-    axes.annotate(label, (1.02, height), xycoords=("axes fraction", "data"), **style)
+    axes.annotate(
+        label,
+        (1.02, height),
+        xycoords=("axes fraction", "data"),
+        fontsize=5.5,
+        va="center",
+        color="0.15" if np.isfinite(ends).all() else "0.5",
+    )

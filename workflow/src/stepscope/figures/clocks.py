@@ -33,7 +33,7 @@ def draw(clocks: pd.DataFrame, summary: pd.DataFrame, confidence: float) -> Figu
     several = clocks.groupby(["model", "dataset"]).ngroups > 1
     for unit, rows in clocks.groupby(plotting.UNITS, sort=False):
         of_unit = summary[(summary[plotting.UNITS] == list(unit)).all(axis=1)]
-        title = " · ".join(unit if several else unit[-1:])
+        title = " · ".join(map(str, unit if several else unit[-1:]))
         parts.append(_part(title, rows, of_unit, confidence))
     return plotting.stacked(parts)
 

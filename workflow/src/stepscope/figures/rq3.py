@@ -42,7 +42,8 @@ def emergence(
         [
             _part(
                 title,
-                *(plotting.of_group(frame, rows) for frame in (concepts, counted)),
+                plotting.of_group(concepts, rows),
+                plotting.of_group(counted, rows),
                 rows,
                 bootstrap,
             )

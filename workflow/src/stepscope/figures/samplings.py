@@ -51,8 +51,8 @@ def _changes(rows: pd.DataFrame, bootstrap: plotting.Bootstrap) -> plotting.Part
     """Lay out what samplings change against the uniform one: a panel a measure, a row a part."""
     by = ["measure", "part", "reader", "sampling", "ends"]
     table = plotting.intervals(rows, by, "change", **bootstrap)
-    lines = table[["sampling", "ends"]].drop_duplicates().sort_values(["ends", "sampling"])
-    lines = list(lines.itertuples(index=False, name=None))
+    pairs = table[["sampling", "ends"]].drop_duplicates().sort_values(["ends", "sampling"])
+    lines: list[tuple[str, str]] = list(pairs.itertuples(index=False, name=None))
     measures = [name for name in MEASURES if name in set(table["measure"])]
 
     def draw(figure: SubFigure) -> None:

@@ -34,7 +34,7 @@ class Judges:
         concept_families: Mapping[str, Mapping[str, Any]],
     ) -> None:
         self.families, self.reader = concept_families, reader
-        model = judges.load_clip({key: of for key, of in clip.items() if key != "fingerprint"})
+        model: Any = judges.load_clip({key: of for key, of in clip.items() if key != "fingerprint"})
         self.clip, self.preprocess, tokenizer = model
         self.texts = {
             name: classifier(self.clip, tokenizer, about["templates"], about["concepts"])

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from itertools import combinations, pairwise
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -46,8 +47,11 @@ def measure(
     medians = [_of_curves(read, decided, confidence) for read, _, decided in seen]
     medians += [_of_intervals(frame, draws, confidence, seed) for frame in exact]
     table = clocks.ordered(rows)
-    settings = {"draws": draws, "confidence": confidence, "seed": seed}
-    compared = [with_intervals(of, **settings).reset_index() for of in _compared(table) if len(of)]
+    compared = [
+        with_intervals(of, draws, confidence, seed).reset_index()
+        for of in _compared(table)
+        if len(of)
+    ]
     summary = pd.concat([*medians, *compared], ignore_index=True)
     return table, tables.ordered(summary.reindex(columns=CLOCKS_SUMMARY), "rq3_clocks_summary")
 
@@ -56,7 +60,7 @@ def _of_curves(read: clocks.Readings, decided: np.ndarray, confidence: float) ->
     """The row of a median from what readings say is decided by each step (sample, step)."""
     of_prompts = pd.DataFrame(decided).groupby(read.samples["prompt_id"].to_numpy()).mean()
     curves = of_prompts.dropna().to_numpy()
-    row = {
+    row: dict[str, float] = {
         "n": len(curves),
         "noises": read.samples["seed"].nunique(),
         "missing": len(of_prompts) - len(curves),
@@ -97,11 +101,12 @@ def _compared(table: pd.DataFrame) -> list[pd.Series]:
     of_sample = table.set_index([*clocks.UNIT, *CLOCK, *WHO])["within_steps"].astype(float)
     wide = of_sample.unstack([*CLOCK[1:]])
     found = [_labelled(of_sample, "log_snr", "mean within the steps")]
-    for one, other in combinations(wide.columns, 2):
+    columns: list[Any] = list(wide.columns)
+    for one, other in combinations(columns, 2):
         lag = (wide[one] - wide[other]).dropna()
         found.append(_of_pair(lag, one, other, "log_snr", "minus"))
-    found += [_rank_correlations(wide, *pair) for pair in combinations(wide.columns, 2)]
-    found += [_orders(wide[clock], clock) for clock in wide.columns]
+    found += [_rank_correlations(wide, *pair) for pair in combinations(columns, 2)]
+    found += [_orders(wide[clock], clock) for clock in columns]
     return found
 
 
@@ -140,8 +145,8 @@ def _rank_correlations(
         lambda pair: np.corrcoef(pair.to_numpy().T)[0, 1] if (pair.std() > 0).all() else np.nan
     )
     frame = found.rename("value").reset_index().assign(family="").dropna(subset="value")
-    frame = frame.set_index([*clocks.UNIT, "family", *WHO])["value"]
-    return _of_pair(frame, one, other, "rank_correlation", "over families, with")
+    values = frame.set_index([*clocks.UNIT, "family", *WHO])["value"]
+    return _of_pair(values, one, other, "rank_correlation", "over families, with")
 
 
 def _orders(values: pd.Series, clock: tuple[str, str]) -> pd.Series:
@@ -150,8 +155,8 @@ def _orders(values: pd.Series, clock: tuple[str, str]) -> pd.Series:
     1 or 0, and one half where both come at once: the mean is in how many prompts the order holds.
     """
     found = []
-    for unit, of_unit in values.dropna().groupby(level=clocks.UNIT):
-        times = of_unit.droplevel(clocks.UNIT).unstack("family")
+    for unit, of_unit in values.dropna().rename("time").reset_index().groupby(clocks.UNIT):
+        times = of_unit.pivot_table(index=WHO, columns="family", values="time")
         order = times.mean().sort_values().index
         for first, second in pairwise(order):
             lag = (times[second] - times[first]).dropna()

@@ -45,7 +45,7 @@ def readings(emergence: pd.DataFrame, axes: pd.DataFrame) -> Iterator[Readings]:
     of_unit = {unit: values.to_numpy() for unit, values in levels}
     by = [*UNIT, "family", "reader", "prediction"]
     for values, group in emergence.groupby(by, sort=False):
-        key = dict(zip(by, values, strict=True))
+        key = dict(zip(by, map(str, values), strict=True))
         log_snr = of_unit[tuple(key[name] for name in UNIT)]
         digits = np.array([list(shown) for shown in group["shown"]])
         key["clock"] = VISIBLE[key.pop("prediction")]
@@ -107,7 +107,7 @@ def worked_on(
             key = dict(zip(keys, values, strict=True))
             rows.append(key | {"family": family, "log_snr": when})
     frame = pd.DataFrame(rows, columns=[*keys, "family", "log_snr"]).dropna(subset="log_snr")
-    frame = frame.rename(columns={"method": "clock"})
+    frame = frame.rename(columns={"method": "clock"}).astype({"log_snr": float})
     exact = frame.assign(lower=frame["log_snr"], upper=frame["log_snr"], reader="")
     return _timed(exact, axes)
 
@@ -144,8 +144,8 @@ def _timed(frame: pd.DataFrame, axes: pd.DataFrame) -> pd.DataFrame:
 
     The middle of an open interval counts as the end of the steps that it holds.
     """
-    steps = axes.groupby(UNIT)["log_snr"].agg(first="min", last="max")
-    frame = frame.merge(steps, left_on=UNIT, right_index=True)
+    steps = axes.groupby(UNIT)["log_snr"].agg(first="min", last="max").reset_index()
+    frame = frame.merge(steps, on=UNIT)
     low, high = frame["lower"].to_numpy(float), frame["upper"].to_numpy(float)
     ends = frame[["first", "last"]].to_numpy(float)
     inside = np.clip(low, *ends.T) / 2 + np.clip(high, *ends.T) / 2

@@ -1,9 +1,11 @@
 """What the tables say about the clocks of a concept: which is first, and what order they give."""
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from stepscope.statistics.clock_summary import clock_name
 from stepscope.statistics.finding import Finding, References, noises_of
@@ -47,10 +49,13 @@ def _wide(clocks: pd.DataFrame) -> pd.DataFrame:
     return clocks.set_index(keys)["within_steps"].astype(float).unstack(["clock", "reader"])
 
 
-def _pairs(wide: pd.DataFrame, one: str, other: str) -> list[tuple[tuple[str, str], ...]]:
+def _pairs(
+    wide: pd.DataFrame, one: str, other: str
+) -> list[tuple[tuple[str, str], tuple[str, str]]]:
     """Columns of two clocks, by each of the readers of both."""
-    of_clock = [[column for column in wide.columns if column[0] == name] for name in (one, other)]
-    return [(first, second) for first in of_clock[0] for second in of_clock[1]]
+    columns: list[Any] = list(wide.columns)
+    firsts, seconds = ([of for of in columns if of[0] == name] for name in (one, other))
+    return [(first, second) for first in firsts for second in seconds]
 
 
 def _same_order(wide: pd.DataFrame, one: tuple[str, str], other: tuple[str, str]) -> Finding:
@@ -61,12 +66,16 @@ def _same_order(wide: pd.DataFrame, one: tuple[str, str], other: tuple[str, str]
     """
     both = wide[[one, other]].dropna().groupby(level=["prompt_id", "family"]).mean()
     times, others = both[one].unstack("family"), both[other].unstack("family")
+    known = others.notna().to_numpy()
+    counted = known.sum(0) - known
+    sums = np.nan_to_num(others.to_numpy())
+    means = np.where(counted > 0, (sums.sum(0) - sums) / np.maximum(counted, 1), np.nan)
     values = {}
-    for prompt in times.index:
-        ranks = others.drop(index=prompt).mean().rank()
-        pair = pd.DataFrame({"time": times.loc[prompt], "rank": ranks}).dropna()
-        if len(pair) >= FEWEST and pair["rank"].nunique() > 1:
-            values[prompt] = np.polyfit(pair["rank"], pair["time"], 1)[0]
+    for prompt, row, mean in zip(times.index, times.to_numpy(), means, strict=True):
+        kept = np.isfinite(row) & np.isfinite(mean)
+        rank = stats.rankdata(mean[kept]) - (kept.sum() + 1) / 2
+        if kept.sum() >= FEWEST and rank.any():
+            values[prompt] = rank @ row[kept] / (rank @ rank)
     text = (
         f"slope of {clock_name(*one)} over the rank of families by {clock_name(*other)} in other "
         "prompts, nats a rank"

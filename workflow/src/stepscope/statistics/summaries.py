@@ -109,7 +109,7 @@ def counted_probabilities(frame: pd.DataFrame, emergence: pd.DataFrame) -> pd.Da
     counted = counted.assign(concept=counted["counted"].str.split(SEVERAL)).explode("concept")
     rows = frame.astype({"concept": str}).merge(counted[[*keys, "concept"]], on=[*keys, "concept"])
     by = [name for name in rows if name not in ("concept", "probability", "margin")]
-    return rows.groupby(by, as_index=False, observed=True)["probability"].sum()
+    return rows.groupby(by, as_index=False, observed=True)[["probability"]].sum()
 
 
 def final_concepts(frame: pd.DataFrame) -> pd.DataFrame:
