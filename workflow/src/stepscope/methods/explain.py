@@ -240,9 +240,9 @@ class Gathered:
         for name, values in self.values.items():
             layered = ["layer"] * (name in self.layers)
             several = ["word"] * (values.ndim == 5 + len(layered)) + layered
-            axes: tuple = ("word", "other_word")[: values.ndim - 2]
+            axes: tuple[str, ...] = ("word", "other_word")[: values.ndim - 2]
             if name not in self.of_words:
-                axes = [*several, "y", "x"] if values.ndim > 2 else []
+                axes = (*several, "y", "x") if values.ndim > 2 else ()
             coords = sample_and_step_numbers(self.tree)
             if name in self.layers:
                 coords["layer"] = np.array(self.layers[name], dtype=object)

@@ -10,9 +10,10 @@ from stepscope.methods.method import HEAD
 from stepscope.pictures import regions
 from stepscope.scores.grounding import scored_rows, scores
 from stepscope.store import tables
+from stepscope.store.attention import attention_of, layers_by_grid
 from stepscope.store.coordinates import sample_and_step_numbers, word_coordinates
 from stepscope.store.maps import open_masks, read_methods
-from stepscope.store.traces import attention_of, latent_size, layers_by_grid, open_trace, words_of
+from stepscope.store.traces import latent_size, open_trace, words_of
 from stepscope.table_registry import TABLES
 
 TRACED = "cross_attention"  # under which the trace's own attention stands

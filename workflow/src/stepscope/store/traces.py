@@ -3,6 +3,7 @@
 torch is imported only where tensors are asked for: tables and figures do without it.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from operator import itemgetter
@@ -205,19 +206,6 @@ def read_pairs(
         yield from read_steps(tree, sample, mask, [number for _, number in of_sample])
 
 
-def attention_of(tree: xr.DataTree, sample: int) -> dict[tuple[int, int], np.ndarray]:
-    """Attention (step, token row, y, x) of a sample by its grid, float32."""
-    groups = [name for name in tree.children if name.startswith("attn_")]
-    stored = {_size(name): _array(tree, f"{name}/value").isel(sample=sample) for name in groups}
-    return {grid: maps.to_numpy().astype(np.float32) for grid, maps in stored.items()}
-
-
-def layers_by_grid(tree: xr.DataTree) -> dict[str, str]:
-    """Grid, as "16x16", of each traced attention layer."""
-    by_grid = tree.attrs["audit"]["layers"]
-    return {layer: grid for grid, layers in by_grid.items() for layer in layers}
-
-
 def _step_numbers(tree: xr.DataTree) -> list[int]:
     """Numbers of a trace's steps, from 1."""
     return _array(tree, "step").to_numpy().tolist()
@@ -245,10 +233,9 @@ def chosen_steps(
 
 def seed_by_seed(tree: xr.DataTree) -> list[int]:
     """Samples with every prompt's first seed before every second one: n are spread over prompts."""
-    counts: dict[str, int] = {}
+    seen: Counter[str] = Counter()
     ranks = []
-    for prompt_id in prompt_ids_of(tree):
-        rank = counts.get(prompt_id, 0)
-        ranks.append(rank)
-        counts[prompt_id] = rank + 1
-    return sorted(range(len(ranks)), key=lambda sample: (ranks[sample], sample))
+    for sample, prompt_id in enumerate(prompt_ids_of(tree)):
+        ranks.append((seen[prompt_id], sample))
+        seen[prompt_id] += 1
+    return [sample for _, sample in sorted(ranks)]
