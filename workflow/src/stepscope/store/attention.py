@@ -7,10 +7,11 @@ import xarray as xr
 def attention_of(tree: xr.DataTree, sample: int) -> dict[tuple[int, int], np.ndarray]:
     """Attention (step, token row, y, x) of a sample by its grid, float32."""
     groups = [node["value"] for name, node in tree.children.items() if name.startswith("attn_")]
-    return {
-        values.shape[-2:]: values.isel(sample=sample).to_numpy().astype(np.float32)
-        for values in groups
-    }
+    found: dict[tuple[int, int], np.ndarray] = {}
+    for values in groups:
+        height, width = values.shape[-2:]
+        found[height, width] = values.isel(sample=sample).to_numpy().astype(np.float32)
+    return found
 
 
 def layers_by_grid(tree: xr.DataTree) -> dict[str, str]:
