@@ -125,6 +125,7 @@ def test_games_score_every_map_and_the_baselines(folder):
     methods = {
         "random",
         "centre",
+        "edge",
         *METHODS,
         *(f"df_rise_{v}" for v in METHODS["df_rise"]["variants"]),
     }

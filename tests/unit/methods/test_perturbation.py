@@ -155,14 +155,14 @@ def test_integrated_gradients_of_a_quadratic_form_are_its_terms():
 @pytest.mark.parametrize("target", ["prompt", "norm"])
 def test_integrated_gradients_sum_to_what_the_latent_adds(target):
     denoiser, steps = replay()
-    map_, other = integrated_gradients(denoiser, steps[1:3], points=20, target=target)
+    map_, other = integrated_gradients(denoiser, steps[1:3], points=16, target=target)
     y_of = target_of(denoiser, [steps[1]], target)
     with torch.no_grad():
         ends = [float(y_of(share * steps[1].latent[None])) for share in (0, 1)]
     scale = float(np.abs(map_).sum())
-    assert map_.sum() == pytest.approx(ends[1] - ends[0], abs=0.01 * scale)
+    assert map_.sum() == pytest.approx(ends[1] - ends[0], abs=0.03 * scale)
     if target == "prompt":
-        single = integrated_gradients(denoiser, steps[2], points=20, target=target)
+        single = integrated_gradients(denoiser, steps[2], points=16, target=target)
         np.testing.assert_allclose(single, other, atol=1e-4 * np.abs(single).max())
 
 

@@ -28,7 +28,7 @@ def integrated_gradients(
     denoiser: Denoiser,
     steps: Sequence[Step],
     *,
-    points: Annotated[int, {"minimum": 1}] = 32,
+    points: Annotated[int, {"minimum": 1}] = 16,
     target: Target = "prompt",
 ) -> list[np.ndarray]:
     """Maps (h, w) float32: latent times the mean gradient of Y on the way to it from 0.

@@ -1,5 +1,6 @@
 """LIME: a linear model of what hiding superpixels of the picture does to a step's prediction."""
 
+import math
 from typing import Annotated
 
 import numpy as np
@@ -51,11 +52,12 @@ def lime(
     and knows nothing of what `alpha` shrinks. A wrong parameter, an unknown name and a missing
     region are ValueErrors.
     """
-    if masks < 2 or segments < 1 or block < 1 or not (width > 0 and alpha > 0):
+    finite = all(math.isfinite(value) and value > 0 for value in (width, alpha))
+    if masks < 2 or segments < 1 or block < 1 or not finite:
         raise ValueError(
             f"masks: {masks}, segments: {segments}, width: {width}, alpha: {alpha}, block: {block}:"
-            " a linear model needs at least 2 masks, 1 segment, blocks of 1, and a width and an "
-            "alpha above 0."
+            " a linear model needs at least 2 masks, 1 segment, blocks of 1, and a finite width "
+            "and alpha above 0."
         )
     perturbation.check(similarity, quantity, score)
     labels = superpixels(denoiser, step, segments)

@@ -160,7 +160,7 @@ def grounding_table(
 def write_grounding(
     path: str, *, traces: str, masks: str, maps: Sequence[str], keys: dict[str, str], seed: int
 ) -> None:
-    """Write a batch's part of rq2_grounding: every method, and the two baselines.
+    """Write a batch's part of rq2_grounding: every method, and the random and centre maps.
 
     A method without words has one map a step, which is held against every word's region.
     """

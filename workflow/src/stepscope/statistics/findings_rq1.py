@@ -137,8 +137,9 @@ def _rivals(claim: str, frame: pd.DataFrame, own: str, names: Sequence[str]) -> 
             reason = lacking if missing else "no step has games of both"
             text = f"{game} AUC from wholly changed, 0, to untouched, 1, {own} minus {name}"
             found = {text: paired}
-            steps = paired.groupby(level="step") if claim == "R1b" else []
-            found |= {f"{text}, at step {step}": rows for step, rows in steps}
+            if claim == "R1b":
+                steps = paired.groupby(level="step")
+                found |= {f"{text}, at step {step}": rows for step, rows in steps}
             for statistic, rows in found.items():
                 references: References = {"without_objects": UNPLAYED}
                 for reference, baseline in (("at_chance", "random"), ("with_centre", "centre")):
