@@ -34,7 +34,7 @@ def curves(frame: pd.DataFrame, value: str) -> Curves:
     )
     words, values = wide.index.get_level_values("word_index"), wide.to_numpy(float)
     found: Curves = {}
-    of_sample: Mapping[Any, np.ndarray] = wide.groupby(level=[0, 1]).indices
+    of_sample: Any = wide.groupby(level=[0, 1]).indices
     for key, rows in of_sample.items():
         rows = rows[np.isfinite(values[rows]).any(1)]
         steps = np.isfinite(values[rows]).all(0)
