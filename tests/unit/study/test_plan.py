@@ -105,6 +105,11 @@ def test_methods_that_explain_a_sampling():
 def test_a_method_is_played_where_it_has_maps(explained, played, expected):
     small = plan(explain={"mine": entry(steps=explained)}, games={"steps": played})
     assert small.is_played("mine") is expected
+    unplayed = plan(
+        explain={"mine": entry(steps=explained) | {"games": False}}, games={"steps": played}
+    )
+    assert not unplayed.is_played("mine")
+    assert "games" not in unplayed.method_entry("mine")  # its maps stay as they are
 
 
 def test_games_are_of_the_baselines_and_of_the_methods_that_have_maps_there():

@@ -97,7 +97,7 @@ def _part(
     known = mean.dropna(how="all").index  # a step without relevance has no top word
     least, course, most = (of.loc[known].to_numpy().T for of in (low, mean, high))
     found = reigns(least, course, most, times[known].to_numpy())
-    words = mean.columns.to_list()
+    words: list[int] = mean.columns.to_numpy().tolist()
     begin = {float(times[step]): step for step in known}
     mapped = pd.DataFrame(
         [(begin[reign.high], words[reign.word]) for reign in found],

@@ -1,6 +1,7 @@
 """Courses of a prompt's words over steps, as the findings of RQ2 compare them."""
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -33,7 +34,8 @@ def curves(frame: pd.DataFrame, value: str) -> Curves:
     )
     words, values = wide.index.get_level_values("word_index"), wide.to_numpy(float)
     found: Curves = {}
-    for key, rows in wide.groupby(level=[0, 1]).indices.items():
+    of_sample: Any = wide.groupby(level=[0, 1]).indices
+    for key, rows in of_sample.items():
         rows = rows[np.isfinite(values[rows]).any(1)]
         steps = np.isfinite(values[rows]).all(0)
         found[key] = pd.DataFrame(values[rows][:, steps], words[rows], wide.columns[steps])

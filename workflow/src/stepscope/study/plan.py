@@ -70,7 +70,7 @@ class Plan:
 
         Steps that are named by the error left may be any until there are traces.
         """
-        if not self.config["explain"][method]["games"]:
+        if not self.config["explain"][method].get("games", True):
             return False
         named = (self.config["explain"][method]["steps"], self.config["games"]["steps"])
         if not all(named) or any(map(shares, named)):
