@@ -162,8 +162,8 @@ JUDGES = {"torch", "transformers"}
 LOADED = dict.fromkeys(("generate", "decode", "explain", "play_games"), PIPELINES)
 LOADED |= dict.fromkeys(
     ("measure_convergence", "measure_substrates", "explain_controls", "measure_commitment"),
-    PIPELINES,
-)
+    dict.fromkeys(("measure_convergence", "contrast_samplings"), PIPELINES,
+))
 LOADED |= dict.fromkeys(("fetch_model", "estimate"), PIPELINES)
 LOADED |= dict.fromkeys(("ground", "probe"), JUDGES)
 LOADED |= dict.fromkeys(

@@ -84,7 +84,10 @@ use rule plot_rq1_maps_over_time as plot_rq3_clocks with:
         "<benchmarks>/plot_rq3_clocks.jsonl"
     params:
         figure="rq3_clocks",
-        settings={"confidence": config["statistics"]["confidence"]},
+        settings={
+            "confidence": config["statistics"]["confidence"],
+            "sampling": STUDIED["sampling"],  # the table has the others
+        },
         code=code("figures.clocks", "store.tables"),
 
 

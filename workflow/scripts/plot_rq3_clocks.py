@@ -13,7 +13,5 @@ from stepscope.outputs import written
 from stepscope.store import tables
 
 with joblog(snakemake.log[0]), written(snakemake.output, snakemake.input) as (pdf, png):
-    figure = clocks.draw(
-        *map(tables.read, snakemake.input), snakemake.params.settings["confidence"]
-    )
+    figure = clocks.draw(*map(tables.read, snakemake.input), **snakemake.params.settings)
     plotting.save(figure, pdf, png)

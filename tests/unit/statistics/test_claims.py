@@ -262,7 +262,8 @@ def test_a_study_without_a_method_says_which_claims_need_it(table, method, untes
     lacking = rows[rows["reason"].str.startswith(reason)]
     assert set(lacking["claim"]) - {"R1c"} <= untested
     assert (lacking["verdict"] == "not_testable").all()
-    tested = rows[rows["verdict"] == "supported"].groupby("claim").size().to_dict()
+    planted = differing(rows)
+    tested = planted[planted["verdict"] == "supported"].groupby("claim").size().to_dict()
     whole = {
         ("rq1_saliency", "df_rise"): {"R1a": 6},
         ("rq1_auc", "random"): {"R1b": 6},
@@ -270,7 +271,8 @@ def test_a_study_without_a_method_says_which_claims_need_it(table, method, untes
         ("rq2_relevance", "word_removal"): {"R2a": 6, "R2b": 3},
         ("rq2_grounding", "df_cam_word"): {"R2b": 4},
     }.get((table, method), {})  # rows that read other tables or methods, or name another rival
-    assert tested == {k: n for k, n in MEASURED.items() if k not in untested} | whole
+    measured_rows = MEASURED | {"R3b": MEASURED["R3b"] - 2}
+    assert tested == {k: n for k, n in measured_rows.items() if k not in untested} | whole
 
 
 def rows_of(measured, claim, *parts):

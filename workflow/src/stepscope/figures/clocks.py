@@ -22,14 +22,18 @@ COLOURS = dict(zip(NAMES, plotting.PALETTE, strict=False))
 
 
 @plotting.styled
-def draw(clocks: pd.DataFrame, summary: pd.DataFrame, confidence: float) -> Figure:
+def draw(
+    clocks: pd.DataFrame, summary: pd.DataFrame, confidence: float, sampling: str | None = None
+) -> Figure:
     """Draw every clock of each concept family, a panel a family, a line a clock.
 
-    `clocks` and `summary` are rq3_clocks and rq3_clocks_summary. A line reaches from the 10th to
-    the 90th percentile of the samples that are not censored, a bar over the interval of the median
-    or, where most samples lie beyond the steps, of the mean within them.
+    `clocks` and `summary` are rq3_clocks and rq3_clocks_summary, of all samplings or of one. A line
+    reaches from the 10th to the 90th percentile of the samples that are not censored, a bar over
+    the interval of the median or, where most samples lie beyond the steps, of the mean within them.
     """
     parts = []
+    if sampling is not None:
+        clocks = clocks[clocks["sampling"] == sampling]
     several = clocks.groupby(["model", "dataset"]).ngroups > 1
     for unit, rows in clocks.groupby(plotting.UNITS, sort=False):
         of_unit = summary[(summary[plotting.UNITS] == list(unit)).all(axis=1)]
