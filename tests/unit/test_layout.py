@@ -161,9 +161,10 @@ PIPELINES = {"torch", "diffusers", "transformers"}
 JUDGES = {"torch", "transformers"}
 LOADED = dict.fromkeys(("generate", "decode", "explain", "play_games"), PIPELINES)
 LOADED |= dict.fromkeys(
-    ("measure_convergence", "measure_substrates", "explain_controls", "measure_commitment"),
-    dict.fromkeys(("measure_convergence", "contrast_samplings"), PIPELINES,
-))
+    ("measure_convergence", "measure_substrates", "measure_commitment", "contrast_samplings"),
+    PIPELINES,
+)
+LOADED["explain_controls"] = PIPELINES
 LOADED |= dict.fromkeys(("fetch_model", "estimate"), PIPELINES)
 LOADED |= dict.fromkeys(("ground", "probe"), JUDGES)
 LOADED |= dict.fromkeys(

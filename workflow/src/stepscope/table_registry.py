@@ -21,6 +21,7 @@ SALIENCY = (
     *("semantic_mass", "background_mass", "border_mass", "pointing"),
     *("detail_correlation", "detail_partial", "detail_reliability", "detail_corrected"),
 )
+CONTROLLED = ("correlation", "ceiling", "other_sample")
 INTERVAL = ("n", "noises", "missing", "estimate", "ci_low", "ci_high")
 
 
@@ -83,13 +84,10 @@ TABLES = {
     ),
     "rq1_controls": Table(
         question="rq1_controls",  # a part of rq1, in studies that have controls
-        columns=(
-            *(*KEYS, *WORD, "control", "block", "depth"),
-            *("correlation", "ceiling", "other_sample"),
-        ),
+        columns=(*KEYS, *WORD, "control", "block", "depth", *CONTROLLED),
         groups=(*STEP, "method", "control", "block", "depth"),
-        quantities=("correlation", "ceiling", "other_sample"),
-        pooled=("correlation", "ceiling", "other_sample"),
+        quantities=CONTROLLED,
+        pooled=CONTROLLED,
     ),
     "rq1_convergence": Table(
         question="rq1_convergence",
@@ -240,24 +238,16 @@ WHOLE = {
 }
 NUMBERS = {
     *("seed", "word_index", "move", "changed", "depth", "normalised", "p_value", *STEP, *INTERVAL),
-    "tolerance",
-    *("without_objects", "at_chance", "with_centre", "chance"),
-    *("lower", "upper", "within_steps"),
-    *("onset_step", "onset_timestep", "onset_log_snr", "relevance_minmax"),
-    *("steps", "log_snr_low", "log_snr_high"),
+    *("without_objects", "at_chance", "with_centre", "chance", "draws", "lower", "upper"),
+    *("onset_step", "onset_timestep", "onset_log_snr", "relevance_minmax", "within_steps"),
+    *("steps", "log_snr_low", "log_snr_high", "tolerance"),
     *("swapped_words", "swapped_prompts", "peak_step", "reign_low", "reign_high", "other_index"),
-    *("draws", "lower", "upper"),
     *(name for table in TABLES.values() for name in table.quantities),
 }
 # Columns that stay text when a table is read: a prompt may hold the word "nan".
 TEXT = frozenset(
     name
-    for columns in (
-        CLAIMS,
-        CLOCKS,
-        ("reader", "quantity", "compared"),
-        *(table.columns for table in TABLES.values()),
-    )
+    for columns in (*WHOLE.values(), *(table.columns for table in TABLES.values()))
     for name in columns
     if name not in NUMBERS
 )
