@@ -5,9 +5,18 @@ import pytest
 from stepscope.estimate import cost, dry_runs
 from support.costs import CONFIG, HERE, IMPORTING, MODEL, PROMPTS
 
-# states of a step for two maps: with the games' first substrates, and with the other one too
-FIRST, OTHERS = 3 + 2 * 15 * 2, 4 + 3 * 15 * 2
-PLAYED = 2 * (OTHERS + 2 * FIRST)  # of three samples, of which one has the others
+
+def others(maps):
+    """States of a step for some maps, with all the games' substrates."""
+    return 4 + 3 * 15 * maps
+
+
+def played(maps):
+    """States of two steps of three samples, of which one has more than the first substrates."""
+    return 2 * (others(maps) + 2 * (3 + 2 * 15 * maps))
+
+
+PLAYED = played(2)  # DF-RISE and its variant
 
 
 def work(**wildcards):
@@ -17,13 +26,13 @@ def work(**wildcards):
 def test_calls_of_each_kind_of_job():
     assert work().needs("generate").calls == 4 * 20
     assert work(method="df_rise").needs("explain").calls == 2 * 3 * 501
-    # DF-RISE and its variant, and the two baselines
-    for method in ("df_rise", "baselines"):
-        assert work(method=method).needs("play_games").calls == PLAYED
-        assert work(method=method, batch="1").needs("play_games").calls == 2 * OTHERS
+    # DF-RISE and its variant, and the three baselines
+    for method, maps in (("df_rise", 2), ("baselines", 3)):
+        assert work(method=method).needs("play_games").calls == played(maps)
+        assert work(method=method, batch="1").needs("play_games").calls == 2 * others(maps)
     few = CONFIG | {"games": CONFIG["games"] | {"moves": 8}}
-    played = cost.Work(few, PROMPTS, HERE | {"method": "df_rise"}, MODEL).needs("play_games")
-    assert played.calls == 2 * ((4 + 3 * 7 * 2) + 2 * (3 + 2 * 7 * 2))
+    needs = cost.Work(few, PROMPTS, HERE | {"method": "df_rise"}, MODEL).needs("play_games")
+    assert needs.calls == 2 * ((4 + 3 * 7 * 2) + 2 * (3 + 2 * 7 * 2))
     inverted = CONFIG | {"datasets": {"scenes": {"trace": "invert"}}}
     assert cost.Work(inverted, PROMPTS, HERE, MODEL).needs("generate").calls == 4 * (20 * 6 + 2)
     assert work().needs("decode").calls == 0
@@ -81,7 +90,7 @@ def test_games_by_latents_alone_decode_nothing():
     assert found.seconds == pytest.approx(PLAYED * MODEL["tracing"])
     baselines = cost.Work(CONFIG | {"games": games}, PROMPTS, HERE | {"method": "none"}, MODEL)
     more = 2 * (3 + 2 * 2) * 15  # another random order in three games, or in two
-    assert baselines.needs("play_games").calls == PLAYED + more
+    assert baselines.needs("play_games").calls == played(3) + more
 
 
 def test_jobs_that_load_no_model_begin_sooner():

@@ -3,10 +3,10 @@
 import numpy as np
 import xarray as xr
 
-from stepscope.figures import rq3
+from stepscope.figures import samplings
 from stepscope.figures.samples import load_by_sampling, load_samples
 from stepscope.store.zarr_files import write_dataset
-from support.drawings import PROMPTS, SAMPLINGS, UNIT, texts
+from support.drawings import BOOTSTRAP, PROMPTS, SAMPLINGS, UNIT, texts, without_rows
 
 
 def stored(folder, rng, sampling, samples=3):
@@ -83,4 +83,6 @@ def test_pictures_by_sampling_keep_their_places(rng, tmp_path):
     assert dict(pictures.sizes) == {"prompt": 2, "sampling": 2, "y": 8, "x": 8, "rgb": 3, "step": 4}
     image = pictures["image"].isel(prompt=1).sel(sampling="early")
     assert np.array_equal(image, xr.open_zarr(paths["early"])["image"][1])
-    assert "uniform" in texts(rq3.samplings([pictures]))
+    assert "uniform" in texts(
+        samplings.draw([pictures], without_rows("rq3_samplings"), **BOOTSTRAP)
+    )

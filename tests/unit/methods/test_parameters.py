@@ -88,4 +88,4 @@ def test_a_method_says_how_small_a_latent_may_be(method):
 def test_no_method_has_the_name_of_an_axis_or_coordinate():
     labels = coordinates(synthetic.trace())
     axes = {axis for label in labels.values() for axis in label.dims}
-    assert {*labels, *axes, "layer", "y", "x"} == set(LABELS)
+    assert {*labels, *axes, "layer", "other_word", "y", "x"} == set(LABELS)

@@ -229,13 +229,8 @@ WORLD_CLOCK_FAMILIES = (
     *("lag", "lag_low", "lag_high", "scenes"),
 )
 # Tables that no batch has a part of.
-WHOLE = {
-    "claims": CLAIMS,
-    "rq3_clocks": CLOCKS,
-    "rq3_clocks_summary": CLOCKS_SUMMARY,
-    "world_clock": WORLD_CLOCK,
-    "world_clock_families": WORLD_CLOCK_FAMILIES,
-}
+WHOLE = {"claims": CLAIMS, "rq3_clocks": CLOCKS, "rq3_clocks_summary": CLOCKS_SUMMARY}
+WHOLE |= {"world_clock": WORLD_CLOCK, "world_clock_families": WORLD_CLOCK_FAMILIES}
 NUMBERS = {
     *("seed", "word_index", "move", "changed", "depth", "normalised", "p_value", *STEP, *INTERVAL),
     *("without_objects", "at_chance", "with_centre", "chance", "draws", "lower", "upper"),
@@ -247,7 +242,7 @@ NUMBERS = {
 # Columns that stay text when a table is read: a prompt may hold the word "nan".
 TEXT = frozenset(
     name
-    for columns in (*WHOLE.values(), *(table.columns for table in TABLES.values()))
+    for columns in (CLAIMS, CLOCKS, CLOCKS_SUMMARY, *(table.columns for table in TABLES.values()))
     for name in columns
     if name not in NUMBERS
 )

@@ -10,14 +10,13 @@ import torch
 import xarray as xr
 from torch import Tensor
 
-from stepscope import plugins
 from stepscope.diffusion.continuation import Branch, calls, continued
 from stepscope.diffusion.denoiser import Denoiser
 from stepscope.diffusion.schedule import Latents
 from stepscope.diffusion.step import Step
 from stepscope.models import judges, pipelines, rewording
 from stepscope.pictures.decode import pictures_of
-from stepscope.scores import commitment, concepts, decided
+from stepscope.scores import commitment, concepts, decided, readers
 from stepscope.scores.commitment import Readings, Swap
 from stepscope.scores.decided import Opening
 from stepscope.store import tables
@@ -34,8 +33,6 @@ from stepscope.store.traces import (
 from stepscope.table_registry import TABLES
 
 AT_ONCE = 32  # changed prompts of one sweep, which bounds memory
-CLIP = "clip"  # the name of the probe's own reader
-PLACEMENT = ("function", "samplings", "samples")  # keys of a reader's entry that are no parameters
 Families = Mapping[str, Mapping[str, Any]]
 Change = TypeVar("Change", Swap, Opening)  # a sample with another prompt
 
@@ -47,13 +44,13 @@ class Reading:
         self,
         denoiser: Denoiser,
         clip: concepts.Reader,
-        readers: Mapping[str, Mapping[str, Any]],
+        others: Mapping[str, Mapping[str, Any]],
         families: Families,
         side: int,
     ) -> None:
-        """`readers` are entries with a `function` by name, `side` that of the pictures."""
+        """`others` are entries of readers by name, `side` is that of the pictures."""
         self.denoiser, self.clip, self.side = denoiser, clip, side
-        self.readers, self.families = readers, families
+        self.others, self.families = others, families
         self.concepts = {name: list(entry["concepts"]) for name, entry in families.items()}
         model, _, tokenizer = clip
         self.texts = {
@@ -68,15 +65,13 @@ class Reading:
         seen = concepts.features(model, preprocess, pictures)
         scale = model.logit_scale.detach().exp().item()
         found: dict[str, Readings] = {
-            CLIP: {
+            readers.CLIP: {
                 family: concepts.scored(seen @ texts.cpu().numpy().T, scale)[0]
                 for family, texts in self.texts.items()
             }
         }
-        for name, entry in self.readers.items():
-            parameters = {key: value for key, value in entry.items() if key not in PLACEMENT}
-            function = plugins.resolve(entry["function"])
-            found[name] = function(pictures, self.concepts, **parameters)
+        for name, entry in self.others.items():
+            found[name] = readers.read(pictures, entry, self.concepts)
         return found
 
 

@@ -11,6 +11,7 @@ from scipy.stats import rankdata
 
 from stepscope.language import slots, word_order
 from stepscope.store import tables
+from stepscope.store.maps import is_of_words
 from stepscope.store.traces import prompt_ids_of, seeds_of
 from stepscope.table_registry import TABLES
 
@@ -129,7 +130,7 @@ def agreement_table(
     of_words = {
         name: values.transpose("sample", "step", "word", "y", "x").to_numpy()
         for name, values in maps.items()
-        if "word" in values.dims
+        if is_of_words(values)
     }
     for first, second in combinations(of_words, 2):
         for over in OVER:

@@ -9,6 +9,7 @@ import xarray as xr
 from stepscope.pictures import regions
 from stepscope.store import tables
 from stepscope.store.coordinates import word_coordinates
+from stepscope.store.maps import is_of_words
 from stepscope.table_registry import TABLES
 
 APART = 0.5  # overlap, over the union, below which two words' regions are different places
@@ -57,7 +58,7 @@ def region_table(
     coords = tables.who_and_when(tree) | word_coordinates(tree)
     frames = []
     for method, values in maps.items():
-        if "word" not in values.dims:
+        if not is_of_words(values):
             continue
         array = values.transpose("sample", "step", "word", "y", "x").to_numpy()
         cells = regions.onto(masks.to_numpy(), array.shape[-2:])

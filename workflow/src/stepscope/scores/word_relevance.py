@@ -9,7 +9,7 @@ import xarray as xr
 from stepscope.methods.scaling import minmax
 from stepscope.store import tables
 from stepscope.store.coordinates import word_coordinates
-from stepscope.store.maps import read_methods
+from stepscope.store.maps import is_of_words, read_methods
 from stepscope.store.traces import open_trace
 from stepscope.table_registry import SAMPLE, TABLES
 
@@ -36,7 +36,7 @@ def relevance_table(
     frames = []
     coords = tables.who_and_when(tree) | word_coordinates(tree)
     for method, values in maps.items():
-        if "word" in values.dims and "layer" not in values.dims:  # heads are in rq2_heads
+        if is_of_words(values):
             scored = scores(values.reset_coords(drop=True)).assign_coords(coords)
             frame = tables.tidy(scored, keys).assign(method=method)
             frames.append(frame[frame["relevance"].notna()])

@@ -20,6 +20,8 @@ TIMED = ["log_snr", "lower", "upper", "censored", "within_steps"]
 VISIBLE = {"e_u": "visible", "e_c": "visible_e_c", "guided": "visible_guided"}
 WORKED_ON = ("information", "relevance")  # methods, whose names are those of the clocks
 BAYES = "bayes"  # the clock of the composed world itself, and who reads it there
+# What continuations start from or are given, for them to be about the sample itself.
+OWN = {"trajectory": "stored", "given": "empty"}
 FEWEST = 3  # steps over which work is spread
 
 
@@ -116,9 +118,13 @@ def between(table: pd.DataFrame, clock: str, axes: pd.DataFrame) -> pd.DataFrame
     """A clock that is known to lie between the columns `lower` and `upper` of a table.
 
     Keys are those of a sample, family and reader; an infinite end is open, and rows without ends
-    are left out. Of several rows of one key, as a table of steps has, the first counts.
+    are left out. Of several rows of one key, as a table of steps has, the first counts. Of switches
+    those from the sample's own latents count, of continuations those of the empty prompt.
     """
     by = [*SAMPLE, "family", "reader"]
+    for column, own in OWN.items():
+        if column in table:
+            table = table[table[column] == own]
     frame = table[[*by, "lower", "upper"]].dropna().drop_duplicates(by)
     middle = (frame["lower"] + frame["upper"]) / 2
     return _timed(frame.assign(clock=clock, log_snr=middle), axes)

@@ -180,6 +180,11 @@ def flat(maps: Mapping[str, xr.DataArray]) -> dict[str, xr.DataArray]:
     return reduced
 
 
+def is_of_words(values: xr.DataArray) -> bool:
+    """Whether a method gives one map a word; those by layer and head have tables of their own."""
+    return "word" in values.dims and "layer" not in values.dims
+
+
 def open_masks(path: str) -> xr.DataArray:
     """Masks (sample, word, y, x) in [0, 1] at image size; NaN where a word has none."""
     return open_dataset(path)["mask"]
