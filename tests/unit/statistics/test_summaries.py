@@ -122,7 +122,7 @@ def test_the_noises_behind_n_are_the_seeds_of_its_values(seed_of, noises):
 def test_every_table_with_one_row_a_sample_has_a_summary(table):
     rng = np.random.default_rng(0)
     numbers = {"step": 1, "timestep": 999.0, "log_snr": -5.0, "word_index": 0, "move": 3}
-    numbers |= {"changed": 0.5}
+    numbers |= {"changed": 0.5, "depth": 1}
     texts = {"similarity": "", "role": "subject", "prediction": "guided", "method": "mine"}
     rows = [
         {

@@ -28,6 +28,12 @@ BOUNDLESS = {
     "games/steps/*",
     "convergence/steps/*",
     "controls/steps/*",
+    "commitment/samples",
+    "commitment/every",
+    "commitment/decided/samples",
+    "contrast/samples",
+    "contrast/reference/samples",
+    "probe/readers/*/samples",
     # held to the model's time steps, which no schema knows
     "samplings/*/steps",
     "samplings/*/timesteps/*",
