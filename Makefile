@@ -7,7 +7,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 # What depends on the same target runs side by side: types beside tests.
 MAKEFLAGS += --jobs=2
 
-.PHONY: run setup place lint types units suite check test
+.PHONY: run setup place lint types units suite check test test-slurm
 run: setup
 	snakemake --quiet rules progress host -- estimate
 	snakemake all
@@ -47,3 +47,8 @@ test: lint types suite
 suite: lint
 	snakemake --lint
 	pytest
+
+# Not in `test`: needs root and `apt-get install slurm-wlm munge`.
+test-slurm: setup
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet -r envs/slurm.lock
+	PYTHONPATH=workflow/src:tests $(BIN)/python tests/slurm/check.py
