@@ -121,7 +121,10 @@ def main() -> None:
         raise SystemExit("not with -O: what is checked are assertions")
     with tempfile.TemporaryDirectory() as name, cluster(opened(Path(name)) / "slurm"):
         folder = Path(name)
-        models, options = make_models(folder / "models"), ("--profile", profile(folder / "profile"))
+        models, options = (
+            make_models(folder / "models"),
+            ("--workflow-profile", profile(folder / "profile")),
+        )
         local, remote = (new_study(folder / each, models) for each in ("local", "remote"))
         local.snakemake(TARGET)
         remote.snakemake(*map(str, options), TARGET)

@@ -147,7 +147,7 @@ def test_a_page_without_commands_is_one_that_was_not_read():
     found = {page: commands.of_page(page) for page in commands.PAGES}
     assert "snakemake estimate --configfile config/paper.yaml" in found["config/paper.yaml"]
     assert "make check" in " ".join(found["CONTRIBUTING.md"])
-    assert "snakemake --profile profiles/slurm all" in found["profiles/slurm/profile.yaml"]
+    assert "snakemake --workflow-profile profiles/slurm all" in found["profiles/slurm/profile.yaml"]
     assert len(found["README.md"]) > 15
 
 

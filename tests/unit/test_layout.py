@@ -7,9 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from stepscope.study import digests
-from support.workflow import ROOT, package_text
+from support.workflow import ROOT, package_text, rule_texts
 
 SOURCE = ROOT / "workflow" / "src"
 PACKAGE = SOURCE / "stepscope"
@@ -230,3 +231,10 @@ def test_the_libraries_of_scripts_are_found():
     (merge,) = (path for path in SCRIPTS if path.stem == "merge_table")
     assert libraries(generate) & LIBRARIES == PIPELINES
     assert {"pandas", "xarray"} <= libraries(merge)
+
+
+def test_a_cluster_gives_a_card_to_each_rule_that_asks_for_one():
+    profile = yaml.safe_load((ROOT / "profiles" / "slurm" / "profile.yaml").read_text("utf-8"))
+    asking = {name for name, text in rule_texts().items() if "gpu=GPU" in text}
+    assert asking > {"generate", "explain", "probe"}
+    assert profile["set-resources"] == {name: {"gpu": 1} for name in asking}
