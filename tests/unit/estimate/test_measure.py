@@ -68,7 +68,7 @@ def test_a_model_at_hand_is_measured_in_the_batches_of_its_jobs(tmp_path, judge,
 
     noting(timings, "trace_prompts", "network", lambda pipeline, prompts, seeds: len(prompts))
     noting(timings.autoencoder, "decode", "pictures", lambda pipeline, latents: len(latents))
-    noting(timings.games, "results", "played", lambda denoiser, states, features: len(states))
+    noting(timings.playing, "results", "played", lambda denoiser, states, *rest: len(states))
     entries = ENTRIES | {"several": ENTRIES["several"] | {"forward_batch": 5}}
     config = CONFIG | {"explain": entries, "storage": CONFIG["storage"] | {"forward_batch": 3}}
     spec = {"folder": str(tmp_path), "dtype": "float32"}
