@@ -70,7 +70,8 @@ def strike(fault: str, job: str) -> None:
     if fault == "killed":
         for process in psutil.process_iter(["cmdline"]):
             with suppress(psutil.NoSuchProcess):
-                if any(".snakemake/scripts/" in each for each in process.info["cmdline"] or []):
+                ours = process.environ().get("SLURM_JOB_ID") == job
+                if ours and ".snakemake/scripts/" in " ".join(process.info["cmdline"] or ()):
                     process.kill()
     elif fault == "cancelled":
         asked("scancel", job)

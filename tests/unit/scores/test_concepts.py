@@ -204,7 +204,8 @@ def test_chance_is_what_the_others_show_at_their_first_step():
 def one_hot(pictures, families, *, shift=0):
     """A reader of one's own: the object's number is the picture's first value."""
     numbers = (pictures[:, 0, 0, 0].astype(int) + shift) % len(families["object"])
-    return {"object": np.eye(len(families["object"]))[numbers]}
+    sizes = np.eye(len(families["size"]))[[0] * len(pictures)]
+    return {"object": np.eye(len(families["object"]))[numbers], "size": sizes}
 
 
 def test_a_reader_of_ones_own_has_a_row_for_what_it_reads():
@@ -228,7 +229,13 @@ def test_a_reader_of_ones_own_has_a_row_for_what_it_reads():
     assert set(frame["seed"]) == {1}
     assert (frame["probability"] == 1).all()
     names = np.array(CONCEPT_FAMILIES["object"]["concepts"])
-    assert frame["concept"].tolist() == names[(numbers[1].ravel() + 1) % 3].tolist()
+    of_family = frame.groupby("family")["concept"].agg(list)
+    assert set(of_family["size"]) == {CONCEPT_FAMILIES["size"]["concepts"][0]}  # named in sample 1
+    unnamed = concepts.read_by(
+        "mine", entry, previews, [0], ["a cat", "a big dog"], CONCEPT_FAMILIES, KEYS
+    )
+    assert set(unnamed["family"]) == {"object"}
+    assert of_family["object"] == names[(numbers[1].ravel() + 1) % 3].tolist()
 
 
 @pytest.mark.parametrize(

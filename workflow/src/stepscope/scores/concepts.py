@@ -155,8 +155,8 @@ def _rows(
         }
         frame = concepts_table(probability, margin, axes, keys).assign(family=name)
         if concept_families[name]["only_named"]:
-            is_read = np.any(named(prompts, concepts), axis=1)
-            frame = frame[is_read[frame["sample"]]]
+            is_read = pd.Series(np.any(named(prompts, concepts), axis=1), previews["sample"])
+            frame = frame[is_read[frame["sample"]].to_numpy()]
         frames.append(frame)
     return pd.concat(frames, ignore_index=True)
 
