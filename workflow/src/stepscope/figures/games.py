@@ -1,5 +1,7 @@
 """Figure of the deletion and insertion games (RQ1): whether a map names the pixels that matter."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -153,7 +155,7 @@ def _curves(
     grid = figure.subplots(lines * len(GAMES), columns, sharex=True, sharey="row", squeeze=False)
     for axes in grid.flat:
         axes.set_visible(False)
-    limits = _limits(table)
+    limits, colours = _limits(table), plotting.step_colours(table["step"])
     for row, game in enumerate(GAMES):
         means, raw = (frame[frame["game"] == game] for frame in (table, curves))
         random = means[means["label"] == plotting.METHODS["random"]]
@@ -161,7 +163,8 @@ def _curves(
             line, column = divmod(index, columns)
             axes = grid[line * len(GAMES) + row, column]
             axes.set_visible(True)
-            _panel(axes, means[means["label"] == label], raw[raw["label"] == label], random, limits)
+            drawn = (frame[frame["label"] == label] for frame in (means, raw))
+            _panel(axes, *drawn, random, limits, colours)
             axes.set_xticks([0, 0.5, 1], ["0", "½", "1"])
             axes.set_title(label if row == 0 else "")
             axes.set_ylabel(game if column == 0 else "")
@@ -184,6 +187,7 @@ def _panel(
     raw: pd.DataFrame,
     random: pd.DataFrame,
     limits: tuple[float, float],
+    colours: Mapping[int, tuple],
 ) -> None:
     """Draw one method and game: a colour per step, raw curves thin, the random map dashed.
 
@@ -191,7 +195,9 @@ def _panel(
     """
     (low, high), beyond = limits, 0
     axes.set(xlim=(0, 1), ylim=limits)
-    for step, colour in plotting.step_colours(means["step"]).items():
+    for step, colour in colours.items():
+        if step not in set(means["step"]):
+            continue
         mean, chance, samples = (frame[frame["step"] == step] for frame in (means, random, raw))
         lines = samples.pivot_table("normalised", "share", ["prompt_id", "seed"], observed=True)
         lines = lines.iloc[:, :RAW]
