@@ -10,12 +10,14 @@ from support.workflow import ROOT, package_text, rule_texts, script_closure
 # Modules in the digests that a function makes.
 FUNCTIONS = {
     "method_code": ["methods.explain"],
+    "control_code": ["controls.job"],
     "generation_code": ["tracing.generate", "tracing.call"],
 }
 # A log and names on disk change no result.
 AROUND = {"script.py", "stepscope/joblog.py", "stepscope/outputs.py"}
-# They use names of the registry that no table's columns change.
-NO_TABLE = {"merge_table", "plot_rq3_clocks", "plot_claims"}
+# They use names of the registry that no table's columns change; a method that learns from a table has
+# its columns in `method_code`, and none is controlled.
+NO_TABLE = {"merge_table", "plot_rq3_clocks", "plot_claims", "explain", "explain_controls"}
 RULES = rule_texts()
 SCRIPTS = {
     path.stem: path

@@ -14,6 +14,6 @@ rule compose:
         runtime="1h",
     params:
         entry=scenes_entry,
-        code=COMPOSED,
+        code=code("embedded.composed"),
     script:
         "../scripts/compose.py"

@@ -31,9 +31,7 @@ rule explain_controls:
         steps=lookup(dpath="controls/steps", within=config),
         samples=lookup(dpath="controls/samples", within=config),
         seed=lookup(dpath="controls/seed", within=config),
-        code=lambda wildcards: code_with(
-            config["explain"][wildcards.method]["function"], "controls.job"
-        ),
+        code=control_code,
     script:
         "../scripts/explain_controls.py"
 

@@ -54,8 +54,15 @@ def method_entry(wildcards):
 
 
 def method_code(wildcards):
-    """Digest of the code behind a method."""
-    return code_with(config["explain"][wildcards.method]["function"], "methods.explain")
+    """Digest of the code behind a method, and of the table that it may learn from."""
+    entry = config["explain"][wildcards.method]
+    learnt = digests.of_values(TABLES["rq2_heads"]) if "learnt_from" in entry else ""
+    return code_with(entry["function"], "methods.explain") + learnt
+
+
+def control_code(wildcards):
+    """Digest of the code behind a method and its controls."""
+    return code_with(config["explain"][wildcards.method]["function"], "controls.job")
 
 
 def recipe(part):
