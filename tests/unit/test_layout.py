@@ -37,7 +37,7 @@ SHARED = {"allocator", "collector", "joblog", "outputs", "plugins", "language"}
 SHARED |= {"table_registry", "timesteps"}
 LIGHT = {"yaml", "jsonschema"}  # what a Snakefile's imports may take beside the standard library
 LINES = {"package.smk": 100, "study.smk": 100, "paths.smk": 100, "params.smk": 100}
-LINES |= {"resources.smk": 100}
+LINES |= {"resources.smk": 100, "inputs.smk": 100, "datasets.smk": 100}
 HEAD = """
 import gc
 import os

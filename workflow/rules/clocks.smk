@@ -1,12 +1,7 @@
 # RQ3: the clocks of a concept, all batches together, from the tables that each is read from, and the
 # figures of clocks, samplings and claims.
-# Clocks that a table knows to lie between its columns `lower` and `upper`, where a study makes it.
+# Clocks that a table knows to lie between its columns `lower` and `upper`.
 BETWEEN = {"overridable": "rq3_commitment", "decided": "rq3_decided"}
-BETWEEN = {
-    clock: name
-    for clock, name in BETWEEN.items()
-    if name in TABLES and {"lower", "upper"} <= set(TABLES[name].columns)
-}
 # Models that draw the composed world's scenes, for which its own clock is the truth.
 OF_WORLD = [
     name
@@ -14,12 +9,6 @@ OF_WORLD = [
     if entry.get("folder") == str(Path(AUTOENCODER).parent)
 ]
 READ_BY_CLOCKS = ("rq3_concepts", "rq3_emergence", "rq2_relevance", *BETWEEN.values())
-
-
-def truth(wildcards):
-    """The world's clock, if the target `world_clock` has made it."""
-    path = table("world_clock_families")
-    return path if OF_WORLD and Path(path).exists() else []
 
 
 rule measure_clocks:

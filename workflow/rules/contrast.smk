@@ -4,35 +4,6 @@
 MADE = [name for name in TABLES if name != "rq3_samplings" or any(PLAN.contrasts())]
 
 
-def stores_compared(pattern):
-    """A getter of the stores of a batch under the uniform and the exponential samplings."""
-
-    def get(wildcards):
-        names = [wildcards.sampling, *PLAN.contrasted[wildcards.sampling]]
-        units = [dict(wildcards.items()) | {"sampling": name} for name in names]
-        return stores(pattern, units)
-
-    return get
-
-
-def samplings_compared(wildcards):
-    """Entries of the samplings that are compared, the uniform one first."""
-    names = [wildcards.sampling, *PLAN.contrasted[wildcards.sampling]]
-    return {name: config["samplings"][name] for name in names}
-
-
-def reader_compared(wildcards):
-    """Name and entry of what reads the pictures beside the CLIP; none without."""
-    name = config["contrast"]["reader"]
-    return [name, config["probe"]["readers"][name]] if name else None
-
-
-def reader_compared_code(wildcards):
-    """Digest of the code behind it."""
-    reader = reader_compared(wildcards)
-    return code_with(reader[1]["function"]) if reader else ""
-
-
 rule contrast_samplings:
     input:
         traces=stores_compared("<traces>"),

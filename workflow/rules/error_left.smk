@@ -3,16 +3,6 @@
 # latents, which are what one knows without a picture.
 
 
-def error_left_for(*keys):
-    """A getter of the curve by which an entry of the config names steps; nothing if by numbers."""
-
-    def get(wildcards):
-        steps = entry_at(keys, wildcards)[1]["steps"]
-        return PATHVARS.apply("<error_left>") if isinstance(steps, dict) else []
-
-    return get
-
-
 rule measure_error_left:
     input:
         lambda wildcards: stores(

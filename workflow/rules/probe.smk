@@ -1,16 +1,6 @@
 # RQ3: which concepts a CLIP model and other readers see in each step's clean predictions, and when.
 
 
-def readers_of(wildcards):
-    """Readers beside the CLIP that read a sampling, without where they are used."""
-    return PLAN.readers_of(wildcards.sampling)
-
-
-def reader_code(wildcards):
-    """Digests of the code behind the readers of a sampling."""
-    return [code_with(entry["function"]) for entry in readers_of(wildcards).values()]
-
-
 rule probe:
     input:
         traces="<traces>",
