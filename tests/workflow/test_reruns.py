@@ -14,7 +14,7 @@ ADDED = f"{END}\nADDED = 1\n"
 COLUMNS = 'columns=(*KEYS, "masks", "prediction", "region", "band", "recovered"'  # of rq1_recovery
 TRACED = {"generate": 1}
 FIGURED = {"recover": 3, "merge_table": 1, "summarise": 1, "test_claims": 1, "all": 1}
-FIGURED |= {"plot_rq1_recovery": 1}
+FIGURED |= {"plot_rq1_recovery": 1, "plot_claims": 1}
 # A module, what is replaced in it and by what, what is asked for, and what is then planned.
 EDITS = {
     "a family traces its own models": ("models/families/unet.py", (END, ADDED), TRACES, TRACED),
@@ -22,7 +22,12 @@ EDITS = {
     "a score is one table's": ("scores/recovery.py", (END, ADDED), ALL, FIGURED),
     "a replay generates nothing": ("diffusion/denoiser.py", (END, ADDED), TRACES, {}),
     "a replay decodes": ("diffusion/denoiser.py", (END, ADDED), PREVIEWS, {"decode": 1}),
-    "claims are last": ("statistics/claims.py", (END, ADDED), ALL, {"test_claims": 1, "all": 1}),
+    "claims are last": (
+        "statistics/claims.py",
+        (END, ADDED),
+        ALL,
+        {"test_claims": 1, "plot_claims": 1, "all": 1},
+    ),
     "columns are one table's": (
         "table_registry.py",
         (COLUMNS, f'{COLUMNS}, "added"'),

@@ -13,7 +13,7 @@ from stepscope.diffusion.step import Step
 from stepscope.diffusion.walk import walk
 from stepscope.models import pipelines
 from stepscope.scores.emergence import named
-from stepscope.scores.recovery import BANDS, bands
+from stepscope.scores.frequencies import BANDS, bands
 from stepscope.scores.sampling_judges import Judges, Seen
 from stepscope.store import tables
 from stepscope.store.maps import open_previews

@@ -10,6 +10,7 @@ import xarray as xr
 from stepscope.diffusion.levels import levels
 from stepscope.pictures.regions import REGIONS, object_mask, onto, split
 from stepscope.scores import gaussian_null
+from stepscope.scores.frequencies import BANDS, bands
 from stepscope.store import tables
 from stepscope.store.maps import ground_of, open_masks
 from stepscope.store.moments import read_moments
@@ -21,22 +22,8 @@ from stepscope.store.traces import (
     times_of,
 )
 
-BANDS = ("low", "mid", "high")
 PREDICTIONS = ("e_u", "e_c", "guided", "gaussian")
-NYQUIST = 0.5  # cycles per latent cell
 FLOOR = 1e-6  # squared relative rounding error of float16, in which predictions are stored
-
-
-def bands(size: tuple[int, int]) -> np.ndarray:
-    """Low, middle and high frequencies of a grid's transform by radius, (band, h, w) bool.
-
-    Thirds of the radii up to the Nyquist frequency, 1/2 cycle a cell; the corners beyond it are
-    high, the mean is low.
-    """
-    y, x = (np.fft.fftfreq(side) for side in size)
-    radius = np.hypot(y[:, None], x)
-    third = np.digitize(radius, [NYQUIST / 3, 2 * NYQUIST / 3])
-    return np.stack([third == number for number in range(len(BANDS))])
 
 
 def errors(denoised: np.ndarray, final: np.ndarray, mask: np.ndarray) -> np.ndarray:

@@ -11,8 +11,8 @@ from stepscope.diffusion.denoiser import Denoiser
 from stepscope.diffusion.step import Step
 from stepscope.methods import baselines
 from stepscope.methods.explain import replaying
+from stepscope.scores.frequencies import BANDS, bands
 from stepscope.scores.game_states import key_of, ranking, states
-from stepscope.scores.recovery import BANDS, bands
 from stepscope.scores.substrates import SUBSTRATES, Parts, parts_of
 from stepscope.store import tables
 from stepscope.store.error_left import named_steps
