@@ -48,7 +48,12 @@ def test_a_new_dataset_goes_through_all(study):
     assert tables
     for path in tables:
         table = pd.read_csv(path, sep="\t")
-        if path.name.startswith("rq2_information"):  # of a method that was left out
+        if path.name.startswith(
+            "rq3_samplings"
+        ):  # of the old dataset: no sampling is left to compare
+            continue
+        # of methods that were left out, or that the study does not have
+        if path.name.startswith(("rq2_information", "rq2_interactions")):
             assert table.empty
             continue
         assert {"pairs", "animals"} <= set(table["dataset"]), path.name

@@ -49,6 +49,7 @@ def test_what_a_study_names_is_no_markup_in_captions(path, name):
         "convergence": {"correlation": 0.95, "error": 0.02, "masks": 8192, "trials": 2048},
         "commitment": {"every": 5},
         "bootstrap": statistics,
+        "confidence": 0.95,
     }
     named = {key: [name, name] for key in ("samplings", "datasets", "models")}
     snakemake = SimpleNamespace(
