@@ -163,8 +163,8 @@ def _curves(
             line, column = divmod(index, columns)
             axes = grid[line * len(GAMES) + row, column]
             axes.set_visible(True)
-            drawn = (frame[frame["label"] == label] for frame in (means, raw))
-            _panel(axes, *drawn, random, limits, colours)
+            mean, samples = (frame[frame["label"] == label] for frame in (means, raw))
+            _panel(axes, mean, samples, random, limits, colours)
             axes.set_xticks([0, 0.5, 1], ["0", "½", "1"])
             axes.set_title(label if row == 0 else "")
             axes.set_ylabel(game if column == 0 else "")

@@ -155,7 +155,9 @@ def _rows(
         }
         frame = concepts_table(probability, margin, axes, keys).assign(family=name)
         if concept_families[name]["only_named"]:
-            is_read = pd.Series(np.any(named(prompts, concepts), axis=1), previews["sample"])
+            is_read = pd.Series(
+                np.any(named(prompts, concepts), axis=1), previews["sample"].to_numpy()
+            )
             frame = frame[is_read[frame["sample"]].to_numpy()]
         frames.append(frame)
     return pd.concat(frames, ignore_index=True)
