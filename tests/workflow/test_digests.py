@@ -16,7 +16,7 @@ FUNCTIONS = {
 # A log and names on disk change no result.
 AROUND = {"script.py", "stepscope/joblog.py", "stepscope/outputs.py"}
 # They use names of the registry that no table's columns change; a method that learns from a table
-# has its columns in `method_code`, and none is controlled.
+# has its columns in `method_code`, and no controls.
 NO_TABLE = {"merge_table", "plot_rq3_clocks", "plot_claims", "explain", "explain_controls"}
 RULES = rule_texts()
 SCRIPTS = {

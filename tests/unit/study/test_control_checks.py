@@ -7,6 +7,7 @@ from stepscope.study.control_checks import check_controls
 PROMPTS = {"d": [{"batch": "0"}, {"batch": "0"}, {"batch": "1"}, {"batch": "1"}]}
 ALL = {"samplings": None, "steps": None, "samples": None}
 EXPLAIN = {"df_rise": ALL | {"samplings": ["uniform"], "steps": [2]}, "relevance": ALL}
+EXPLAIN["chosen"] = ALL | {"learnt_from": "heads"}
 KINDS = ["weights", "cascade", "prompt", "latent"]
 
 
@@ -22,6 +23,11 @@ def study(**controls):
         (
             {"methods": ["df_ris"]},
             "controls/methods: there is no method 'df_ris' in explain, did you mean df_rise.",
+        ),
+        (
+            {"methods": ["relevance", "chosen"]},
+            "controls/methods: chosen learns from the maps of other prompts, which the controls do "
+            "not make; leave it out.",
         ),
         (
             {"samplings": ["early"]},

@@ -26,6 +26,11 @@ def check_controls(
                 f"{where}: controls/methods: there is no method {name!r} in explain"
                 f"{did_you_mean(name, explain)}."
             )
+        if "learnt_from" in explain[name]:
+            raise ValueError(
+                f"{where}: controls/methods: {name} learns from the maps of other prompts, which "
+                "the controls do not make; leave it out."
+            )
         _check_shared(name, explain[name], controls, where)
     if controls["methods"]:
         _check_samplings(explain, controls, where)
