@@ -8,6 +8,7 @@ OF_WORLD = [
     for name, entry in config["models"].items()
     if entry.get("folder") == str(Path(AUTOENCODER).parent)
 ]
+SHIPPED_CLOCK = str(Path(AUTOENCODER).parents[1] / "world_clock_families.tsv")
 READ_BY_CLOCKS = ("rq3_concepts", "rq3_emergence", "rq2_relevance", *BETWEEN.values())
 
 

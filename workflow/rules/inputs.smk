@@ -67,6 +67,5 @@ def reader_compared_code(wildcards):
 
 
 def truth(wildcards):
-    """The world's clock, if the target `world_clock` has made it."""
-    path = table("world_clock_families")
-    return path if OF_WORLD and Path(path).exists() else []
+    """The clock of the composed world, shipped with the models that draw its scenes."""
+    return str(folder_at(SHIPPED_CLOCK)) if OF_WORLD else []
