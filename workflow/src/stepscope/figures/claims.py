@@ -13,7 +13,8 @@ VERDICTS = {
     "undecided": plotting.GREY,
     "not_testable": "0.8",
 }
-ROW = 0.17  # inches of a finding
+ROW = 0.17  # inches of a finding, in which two lines of text have room
+LABEL = 130  # characters a line
 
 
 @plotting.styled
@@ -34,9 +35,10 @@ def _part(title: str, rows: pd.DataFrame, confidence: float) -> plotting.Part:
     starts = rows.index[rows["claim"].ne(rows["claim"].shift())]
 
     def paint(figure: SubFigure) -> None:
-        axes = figure.subplots()
+        axes, words = figure.subplots(1, 2, sharey=True, width_ratios=[1, 1.4])
+        words.set_axis_off()
         for number in range(len(rows)):
-            _finding(axes, number, rows.iloc[number])
+            _finding(axes, words, number, rows.iloc[number])
         for start in starts:
             axes.axhline(start - 0.5, color="0.8", lw=0.5)
             axes.annotate(
@@ -57,22 +59,23 @@ def _part(title: str, rows: pd.DataFrame, confidence: float) -> plotting.Part:
     return plotting.Part(title, paint, 10.0, ROW * len(rows) + 1.0)
 
 
-def _finding(axes: Axes, height: int, row: pd.Series) -> None:
-    """Draw a finding's interval, and write what it is with its numbers."""
+def _finding(axes: Axes, words: Axes, height: int, row: pd.Series) -> None:
+    """Draw a finding's interval, and write its numbers and what it is beside it."""
     colour = VERDICTS[row["verdict"]]
     ends = row[["ci_low", "ci_high"]].to_numpy(float)
-    words = text.wrapped(row["statistic"], 110).split("\n")
-    label = words[0] + (" ..." if len(words) > 1 else "")
+    label = row["statistic"]
     if np.isfinite(ends).all():
         scale = max(np.abs(ends).max(), np.finfo(float).tiny)
         axes.plot(ends / scale, [height] * 2, color=colour, lw=1.5)
         axes.plot(row["estimate"] / scale, height, "o", color=colour, ms=3)
-        label += f"  {row['estimate']:.3g} [{ends[0]:.3g}, {ends[1]:.3g}], n = {row['n']}"
-    axes.annotate(
-        label,
-        (1.02, height),
+        numbers = f"{row['estimate']:.2g} [{ends[0]:.2g}, {ends[1]:.2g}], n = {row['n']}"
+        label = f"{numbers}: {label}"
+    words.annotate(
+        text.wrapped(label, LABEL),
+        (0, height),
         xycoords=("axes fraction", "data"),
-        fontsize=5.5,
+        fontsize=5,
+        linespacing=0.95,
         va="center",
         color="0.15" if np.isfinite(ends).all() else "0.5",
     )

@@ -23,7 +23,7 @@ RELEVANCE = [*plotting.STEPS, "word", "word_index", "role", "method", "relevance
 COLOURS = dict(zip(ROLES, plotting.PALETTE, strict=False))
 OF = {"attribute of object": 1, "attribute of background": 2}  # attribute of subject is 0
 DASHES = ["-", (0, (4, 1.5)), (0, (1, 1)), (0, (4, 1, 1, 1)), (0, (6, 2)), (0, (2, 2)), (0, (1, 3))]
-WIDTH = 7.4  # inches
+WIDTH, MAPS = 7.4, 1.55  # inches: of a part, and the height of its maps
 BANDS = {1: "n = 1 seed, no band", 2: "mean; band: the n = 2 seeds"}
 
 
@@ -98,6 +98,7 @@ def _part(
     least, course, most = (of.loc[known].to_numpy().T for of in (low, mean, high))
     found = reigns(least, course, most, times[known].to_numpy())
     words: list[int] = mean.columns.to_numpy().tolist()
+    curves = max(1.9, 0.14 * (len(names) + 3))  # inches, so that the legend has room
     begin = {float(times[step]): step for step in known}
     mapped = pd.DataFrame(
         [(begin[reign.high], words[reign.word]) for reign in found],
@@ -107,7 +108,7 @@ def _part(
 
     def draw(figure: SubFigure) -> None:
         above, below = figure.subfigures(
-            2, 1, squeeze=False, height_ratios=[1.75, 1.45], hspace=0.01
+            2, 1, squeeze=False, height_ratios=[curves, MAPS], hspace=0.01
         ).flat
         axes = above.subplots()
         lines: list[Artist] = []
@@ -132,7 +133,7 @@ def _part(
         below.supylabel(f"{maps_of} map\nof the word on top", fontsize="small")
         _maps(below, sample, mapped, names, columns)
 
-    return plotting.Part(title, draw, WIDTH, 3.45)
+    return plotting.Part(title, draw, WIDTH, curves + MAPS)
 
 
 def _names(rows: pd.DataFrame) -> dict[int, Word]:

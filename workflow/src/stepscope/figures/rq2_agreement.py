@@ -35,7 +35,7 @@ def _part(title: str, table: pd.DataFrame, bootstrap: plotting.Bootstrap) -> plo
     """Lay out one model and dataset."""
     pairs = table.groupby("sampling", sort=False)[["method", "other"]].nunique().sum(axis=1)
     rows = table[table["sampling"] == pairs.idxmax()]
-    methods = plotting.listed([*rows["method"], *rows["other"]])
+    panels = {over: of for over, of in _methods(rows).items() if of}
     by = ["over", "method", "other"]
     below, above = (
         plotting.intervals(rows, by, value, **bootstrap)
@@ -43,20 +43,34 @@ def _part(title: str, table: pd.DataFrame, bootstrap: plotting.Bootstrap) -> plo
     )
 
     def draw(figure: SubFigure) -> None:
-        axes = figure.subplots(1, len(PANELS), sharey=True)
-        for panel, (over, name) in zip(axes, PANELS.items(), strict=True):
+        widths = [len(methods) for methods in panels.values()]
+        axes = figure.subplots(1, len(panels), squeeze=False, width_ratios=widths)[0]
+        for panel, (over, methods) in zip(axes, panels.items(), strict=True):
             values, sure = _matrix(
                 methods, below[below["over"] == over], above[above["over"] == over]
             )
             _draw(panel, values, sure, methods)
-            panel.set_title(name)
+            panel.set_title(PANELS[over])
+            panel.set_anchor("N")
         bar = figure.colorbar(ScalarMappable(SCALE, COLOURS), ax=axes, shrink=0.8, aspect=30)
         bar.set_label("Spearman's correlation\n(above the diagonal: beyond other prompts')")
         note = f"sampling {rows['sampling'].iloc[0]}, {text.counted(below)}"
         axes[0].set_xlabel(f"{note}; bold: interval without 0", loc="left", labelpad=4)
 
-    side = CELL * len(methods)
-    return plotting.Part(title, draw, 3 * side + WORDS_WIDTH + 1.2, side + WORDS_WIDTH + 0.5)
+    sides = [CELL * len(methods) for methods in panels.values()]
+    width = sum(sides) + WORDS_WIDTH * len(sides) + 1.2
+    return plotting.Part(title, draw, width, max(sides) + WORDS_WIDTH + 0.5)
+
+
+def _methods(rows: pd.DataFrame) -> dict[str, list[str]]:
+    """Methods of each panel: those that it compares, in the order of all."""
+    every = plotting.listed([*rows["method"], *rows["other"]])
+    found = {}
+    for over in PANELS:
+        some = rows[(rows["over"] == over) & rows["agreement"].notna()]
+        there = {*some["method"], *some["other"]}
+        found[over] = [method for method in every if method in there]
+    return found
 
 
 def _matrix(

@@ -72,7 +72,9 @@ def _changes(rows: pd.DataFrame, bootstrap: plotting.Bootstrap) -> plotting.Part
                 axes.hlines(height, own["ci_low"], own["ci_high"], color=colour, lw=1)
             axes.axvline(0, color="0.5", lw=0.6)
             axes.set_title(MEASURES[measure], fontsize=7)
-            axes.set_yticks(range(len(names)), [" ".join(filter(None, pair)) for pair in names])
+            between = "\n" if len(names) <= 3 else " "
+            labels = [between.join(filter(None, pair)) for pair in names]
+            axes.set_yticks(range(len(names)), labels)
             axes.set_ylim(len(names) - 0.5, -0.5)
             axes.xaxis.set_major_locator(MaxNLocator(4))
             axes.tick_params(labelsize=6)
