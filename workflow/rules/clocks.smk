@@ -8,7 +8,7 @@ OF_WORLD = [
     for name, entry in config["models"].items()
     if entry.get("folder") == str(Path(AUTOENCODER).parent)
 ]
-READ_BY_CLOCKS = ("rq3_concepts", "rq3_emergence", "rq2_relevance", *BETWEEN.values())
+READ_BY_CLOCKS = ("rq3_concepts", "rq3_emergence", "rq2_relevance", "rq3_nulls", *BETWEEN.values())
 
 
 rule measure_clocks:
@@ -18,9 +18,11 @@ rule measure_clocks:
         emergence=table("rq3_emergence"),
         words=table("rq2_relevance"),
         world=truth,
+        nulls=table("rq3_nulls") if "rq3_nulls" in MADE else [],
     output:
         clocks="<results>/tables/rq3_clocks.tsv",
         summary="<results>/tables/rq3_clocks_summary.tsv",
+        null="<results>/tables/rq3_clocks_null.tsv",
     log:
         "<logs>/measure_clocks.log",
     benchmark:
@@ -36,7 +38,7 @@ rule measure_clocks:
         families={name: entry["concepts"] for name, entry in config["probe"]["families"].items()},
         models=OF_WORLD,
         statistics=lookup(dpath="statistics", within=config),
-        code=code("statistics.clock_summary", "store.tables", tables=READ_BY_CLOCKS),
+        code=code("statistics.null_clocks", "store.tables", tables=READ_BY_CLOCKS),
     script:
         "../scripts/measure_clocks.py"
 

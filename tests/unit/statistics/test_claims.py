@@ -55,7 +55,10 @@ def study(effect, seed=0, clocked=False):
     blind = maps["method"] == "random"
     for value in ("semantic_mass", "detail_partial"):
         maps.loc[blind, value] = noise(maps[blind])
-    measured["rq1_saliency"] = maps
+    null = maps[blind].assign(method="df_rise_null")  # without objects there is no trend
+    for value in ("semantic_mass", "detail_partial"):
+        null[value] = np.random.default_rng(seed + 99).normal(size=len(null))
+    measured["rq1_saliency"] = pd.concat([maps, null], ignore_index=True)
     trace = crossed(
         "rq1_recovery",
         **who,
@@ -246,7 +249,8 @@ def test_tables_without_rows_leave_claims_untestable():
 @pytest.mark.parametrize(
     ("table", "method", "untested", "reason"),
     [
-        ("rq1_saliency", "df_rise", {"R1a"}, "no DF-RISE maps at two steps or more"),
+        ("rq1_saliency", "df_rise", {"R1a"}, "no maps at two steps or more of both df_rise and"),
+        ("rq1_saliency", "df_rise_null", {"R1a"}, "no maps at two steps or more of both df_rise"),
         ("rq1_auc", "df_rise", {"R1b"}, "the games have no df_rise"),
         ("rq1_auc", "random", {"R1b"}, "the games have no random"),
         ("rq2_relevance", "relevance", {"R2a", "R2b", "R3b"}, "needs relevance"),
@@ -266,6 +270,7 @@ def test_a_study_without_a_method_says_which_claims_need_it(table, method, untes
     tested = planted[planted["verdict"] == "supported"].groupby("claim").size().to_dict()
     whole = {
         ("rq1_saliency", "df_rise"): {"R1a": 6},
+        ("rq1_saliency", "df_rise_null"): {"R1a": 6},
         ("rq1_auc", "random"): {"R1b": 6},
         ("rq2_relevance", "relevance"): {"R2a": 6, "R2b": 3},
         ("rq2_relevance", "word_removal"): {"R2a": 6, "R2b": 3},
@@ -301,6 +306,34 @@ def test_what_the_null_recovers_in_that_order_too_counts_for_nothing():
     assert (rows["estimate"] == 0).all()
     assert (rows["verdict"] == "undecided").all()
     assert (rows["without_objects"] > 0.7).all()
+
+
+@pytest.mark.parametrize("value", ["semantic_mass", "detail_partial"])
+def test_a_course_that_maps_of_the_null_have_too_counts_for_nothing(value):
+    measured = study(1.0)
+    maps = measured["rq1_saliency"]
+    name = {"semantic_mass": "mass inside objects", "detail_partial": "edges"}[value]
+    own = rows_of(measured, "R1a", name).iloc[0]
+    trends = {
+        method: findings_rq1.trend(maps[maps["method"] == method], value)
+        for method in ("df_rise", "df_rise_null")
+    }
+    beyond = (trends["df_rise"] - trends["df_rise_null"]).groupby("prompt_id").mean().mean()
+    assert own["estimate"] == pytest.approx(beyond)
+    assert own["without_objects"] == pytest.approx(trends["df_rise_null"].mean())
+    assert own["ci_low"] < own["estimate"] < own["ci_high"]
+    assert own["verdict"] == "supported"
+    maps.loc[maps["method"] == "df_rise_null", value] = maps.loc[
+        maps["method"] == "df_rise", value
+    ].to_numpy()
+    rows = rows_of(measured, "R1a", name)
+    assert (rows["estimate"] == 0).all()
+    assert (rows["verdict"] == "undecided").all()
+    assert abs(rows["without_objects"].iloc[0]) > 0.3
+    # a step that the null lacks counts for neither
+    lacking = maps[(maps["method"] == "df_rise") | (maps["step"] != 6)].copy()
+    lacking.loc[(lacking["method"] == "df_rise") & (lacking["step"] == 6), value] += 100
+    assert (rows_of(measured | {"rq1_saliency": lacking}, "R1a", name)["estimate"].iloc[0]) == 0
 
 
 def test_a_rise_of_the_first_step_alone_is_seen_as_one():
@@ -458,6 +491,19 @@ def test_clocks_that_a_study_lacks_are_named_with_what_makes_them():
     reasons = " ".join(rows.loc[["C1", "C2", "C3", "R3a"], "reason"])
     for part in ("rq3_decided", "rq3_commitment", "world_clock", "word information", "uniform"):
         assert part in reasons
+
+
+def test_the_lag_of_the_null_stands_beside_the_models():
+    measured = study(1.0, clocked=True)
+    clocks = measured["rq3_clocks"]
+    assert np.isnan(rows_of(measured, "C1", "decided")["without_objects"].item())
+    null = clocks[clocks["clock"].isin(["visible", "decided"])].assign(denoiser="gaussian_null")
+    null["within_steps"] = null["clock"].map({"visible": 0.5, "decided": 0.2})
+    fixed = null.assign(denoiser="fixed_picture", within_steps=9.0)
+    measured["rq3_clocks_null"] = pd.concat([null, fixed])
+    row = rows_of(measured, "C1", "decided").iloc[0]
+    assert row["without_objects"] == pytest.approx(0.3)
+    assert row["estimate"] == pytest.approx(3, abs=0.5)  # as it was
 
 
 def test_no_two_clocks_of_one_reader_stand_alone():

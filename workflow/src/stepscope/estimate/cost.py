@@ -135,7 +135,7 @@ class Work:
         calls = sum(cost(count) for count in words) * steps
         call = self.model["methods"].get(self.wildcards["method"], self.model["tracing"])
         return Needs(
-            calls=calls,
+            calls=0 if "denoiser" in entry else calls,
             size=4 * sum(words) * steps * height * width,
             files=20 + len(self.words),
             seconds=calls * call,
@@ -193,6 +193,14 @@ class Work:
         seconds += pictures * (self.model["decoding"] + self.model["judging"])
         return Needs(calls=calls, pictures=pictures, seconds=seconds, loads=True)
 
+    def _measure_nulls(self) -> Needs:
+        """Two denoisers that cost next to nothing, whose pictures are decoded and read."""
+        settings, samples = self.config["commitment"], self.words[: self.config["nulls"]["samples"]]
+        starts = len({self.steps, *range(1, self.steps + 1, settings["every"])})
+        pictures = 2 * len(samples) * (self.steps + starts * settings["decided"]["draws"])
+        each = self.model["decoding"] + self.model["judging"]
+        return Needs(pictures=pictures, seconds=pictures * each, loads=True)
+
     def _contrast_samplings(self) -> Needs:
         """Matched steps of the exponential samplings, and those of the reference."""
         settings, samplings = self.config["contrast"], self.config["samplings"].values()
@@ -212,6 +220,7 @@ class Work:
         "play_games": _play_games,
         "measure_convergence": _measure_convergence,
         "measure_commitment": _measure_commitment,
+        "measure_nulls": _measure_nulls,
         "measure_substrates": _measure_substrates,
         "probe": _probe,
         "contrast_samplings": _contrast_samplings,
