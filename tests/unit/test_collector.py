@@ -6,7 +6,7 @@ import pytest
 
 from stepscope import collector
 from stepscope.joblog import joblog
-from stepscope.methods import explain
+from stepscope.methods.replaying import replaying
 from stepscope.models import judges, pipelines
 from stepscope.plugins import resolve
 
@@ -76,4 +76,4 @@ def test_nothing_is_collected_while_a_method_imports_what_replays(monkeypatch):
 
     monkeypatch.setattr(pipelines, "load", load)
     with pytest.raises(LookupError, match="False"):
-        explain.replaying({}, None)
+        replaying({}, None)

@@ -9,7 +9,7 @@ OF_WORLD = [
     if entry.get("folder") == str(Path(AUTOENCODER).parent)
 ]
 SHIPPED_CLOCK = str(Path(AUTOENCODER).parents[1] / "world_clock_families.tsv")
-READ_BY_CLOCKS = ("rq3_concepts", "rq3_emergence", "rq2_relevance", *BETWEEN.values())
+READ_BY_CLOCKS = ("rq3_concepts", "rq3_emergence", "rq2_relevance", "rq3_nulls", *BETWEEN.values())
 
 
 rule measure_clocks:
@@ -19,9 +19,11 @@ rule measure_clocks:
         emergence=table("rq3_emergence"),
         words=table("rq2_relevance"),
         world=truth,
+        nulls=table("rq3_nulls") if "rq3_nulls" in MADE else [],
     output:
         clocks="<results>/tables/rq3_clocks.tsv",
         summary="<results>/tables/rq3_clocks_summary.tsv",
+        null="<results>/tables/rq3_clocks_null.tsv",
     log:
         "<logs>/measure_clocks.log",
     benchmark:
@@ -37,7 +39,7 @@ rule measure_clocks:
         families={name: entry["concepts"] for name, entry in config["probe"]["families"].items()},
         models=OF_WORLD,
         statistics=lookup(dpath="statistics", within=config),
-        code=code("statistics.clock_summary", "store.tables", tables=READ_BY_CLOCKS),
+        code=code("statistics.null_clocks", "store.tables", tables=READ_BY_CLOCKS),
     script:
         "../scripts/measure_clocks.py"
 

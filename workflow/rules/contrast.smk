@@ -1,7 +1,9 @@
 # RQ3: what early and latter sampling change against the uniform one. A part is of a batch, whose
 # sampling is the uniform one: the reference and what is loaded are then shared by all.
 # Tables that the study has rows for.
-MADE = [name for name in TABLES if name != "rq3_samplings" or any(PLAN.contrasts())]
+UNMADE = set() if any(PLAN.contrasts()) else {"rq3_samplings"}
+UNMADE |= set() if config["nulls"]["samples"] != 0 else {"rq3_nulls"}
+MADE = [name for name in TABLES if name not in UNMADE]
 
 
 rule contrast_samplings:

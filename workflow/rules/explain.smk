@@ -7,6 +7,7 @@ rule explain:
         masks=region_of,
         error_left=error_left_for("explain", "{method}"),
         heads=heads_of,
+        moments=moments_of,
     output:
         directory("<maps>"),
     log:

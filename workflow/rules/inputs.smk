@@ -17,6 +17,11 @@ def heads_of(wildcards):
     return PATHVARS.apply("<part>").replace("{table}", "rq2_heads") if learns else []
 
 
+def moments_of(wildcards):
+    """Moments of the final latents, for a method that explains the Gaussian null."""
+    return PATHVARS.apply("<moments>") if PLAN.needs_moments(wildcards.method) else []
+
+
 def error_left_for(*keys):
     """A getter of the curve by which an entry of the config names steps; nothing if by numbers."""
 

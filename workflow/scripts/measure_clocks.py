@@ -9,13 +9,14 @@ sys.path.insert(0, os.environ["STEPSCOPE"])  # the package's folder, set by pack
 
 from stepscope.joblog import joblog
 from stepscope.outputs import written
-from stepscope.statistics import clock_summary
+from stepscope.statistics import clock_summary, null_clocks
 from stepscope.store import tables
 
 with joblog(snakemake.log[0]), written(snakemake.output, snakemake.input) as paths:
+    axes = tables.read(snakemake.input.concepts, clock_summary.AXES)
     found = clock_summary.measure(
         tables.read(snakemake.input.emergence),
-        tables.read(snakemake.input.concepts, clock_summary.AXES),
+        axes,
         tables.read(snakemake.input.words),
         snakemake.params.families,
         {clock: tables.read(snakemake.input[clock]) for clock in snakemake.params.between},
@@ -23,5 +24,7 @@ with joblog(snakemake.log[0]), written(snakemake.output, snakemake.input) as pat
         snakemake.params.models,
         **snakemake.params.statistics,
     )
+    nulls = tables.read(snakemake.input.nulls) if snakemake.input.nulls else None
+    found = null_clocks.with_nulls(*found, nulls, axes, **snakemake.params.statistics)
     for path, frame in zip(paths, found, strict=True):
         tables.write(path, frame)

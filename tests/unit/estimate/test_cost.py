@@ -59,6 +59,16 @@ def test_continuations_are_counted():
     assert of_both.needs("measure_commitment").calls == swaps + 2.5 * drawn
 
 
+def test_what_asks_no_network_makes_no_calls():
+    entry = CONFIG["explain"]["df_rise"] | {"denoiser": "gaussian_null"}
+    null = cost.Work(CONFIG | {"explain": {"df_rise": entry}}, PROMPTS, HERE, MODEL)
+    null.wildcards = HERE | {"method": "df_rise"}
+    assert null.needs("explain").calls == 0
+    assert null.needs("explain").size > 0
+    needs = work().needs("measure_nulls")
+    assert (needs.calls, needs.pictures) == (0, 2 * 3 * (20 + 5 * 3))
+
+
 def test_steps_named_by_the_error_left_are_counted():
     left = {"left": [0.9, 0.5, 0.1, 0.05]}
     config = CONFIG | {"explain": {"df_rise": CONFIG["explain"]["df_rise"] | {"steps": left}}}

@@ -1,6 +1,7 @@
 """Claims: planted effects are supported, their opposites contradicted, noise neither."""
 
 from dataclasses import replace
+from itertools import islice
 
 import numpy as np
 import pandas as pd
@@ -55,7 +56,10 @@ def study(effect, seed=0, clocked=False):
     blind = maps["method"] == "random"
     for value in ("semantic_mass", "detail_partial"):
         maps.loc[blind, value] = noise(maps[blind])
-    measured["rq1_saliency"] = maps
+    null = maps[blind].assign(method="df_rise_null")  # without objects there is no trend
+    for value in ("semantic_mass", "detail_partial"):
+        null[value] = 0.1 * np.random.default_rng(seed + 99).normal(size=len(null))
+    measured["rq1_saliency"] = pd.concat([maps, null], ignore_index=True)
     trace = crossed(
         "rq1_recovery",
         **who,
@@ -246,7 +250,8 @@ def test_tables_without_rows_leave_claims_untestable():
 @pytest.mark.parametrize(
     ("table", "method", "untested", "reason"),
     [
-        ("rq1_saliency", "df_rise", {"R1a"}, "no DF-RISE maps at two steps or more"),
+        ("rq1_saliency", "df_rise", {"R1a"}, "no maps at two steps or more of both df_rise and"),
+        ("rq1_saliency", "df_rise_null", {"R1a"}, "no maps at two steps or more of both df_rise"),
         ("rq1_auc", "df_rise", {"R1b"}, "the games have no df_rise"),
         ("rq1_auc", "random", {"R1b"}, "the games have no random"),
         ("rq2_relevance", "relevance", {"R2a", "R2b", "R3b"}, "needs relevance"),
@@ -266,6 +271,7 @@ def test_a_study_without_a_method_says_which_claims_need_it(table, method, untes
     tested = planted[planted["verdict"] == "supported"].groupby("claim").size().to_dict()
     whole = {
         ("rq1_saliency", "df_rise"): {"R1a": 6},
+        ("rq1_saliency", "df_rise_null"): {"R1a": 6},
         ("rq1_auc", "random"): {"R1b": 6},
         ("rq2_relevance", "relevance"): {"R2a": 6, "R2b": 3},
         ("rq2_relevance", "word_removal"): {"R2a": 6, "R2b": 3},
@@ -301,6 +307,32 @@ def test_what_the_null_recovers_in_that_order_too_counts_for_nothing():
     assert (rows["estimate"] == 0).all()
     assert (rows["verdict"] == "undecided").all()
     assert (rows["without_objects"] > 0.7).all()
+
+
+@pytest.mark.parametrize(
+    ("value", "sign", "first"), [("semantic_mass", -1, 0), ("detail_partial", 1, 2)]
+)
+def test_a_course_that_maps_of_the_null_have_too_counts_for_nothing(value, sign, first):
+    measured = study(1.0)
+    maps = measured["rq1_saliency"]
+
+    def of_value():
+        """The findings over all steps, and over those after the first."""
+        return list(islice(findings_rq1.regions_and_detail(measured), first, first + 2))
+
+    own, _ = of_value()
+    assert sign * own.values.mean() > 0.7
+    assert abs(own.references["without_objects"]) < 0.3
+    is_null, step = maps["method"] == "df_rise_null", maps["step"] == 6
+    maps.loc[is_null, value] = sign * 0.2 * maps.loc[is_null, "log_snr"]  # the same, without noise
+    for found in of_value():
+        assert abs(found.values.mean()) < 0.4
+        assert found.references["without_objects"] == sign
+    measured["rq1_saliency"] = maps[~(is_null & step)]  # a step that it lacks counts for neither
+    maps.loc[(maps["method"] == "df_rise") & step, value] += 100
+    found, none = of_value()
+    assert abs(found.values.mean()) < 0.4
+    assert not len(none.values)
 
 
 def test_a_rise_of_the_first_step_alone_is_seen_as_one():
@@ -391,7 +423,7 @@ def test_each_row_says_what_had_been_found_otherwise_or_why_not():
     assert against_random["with_centre"] == pytest.approx(-0.2, abs=0.1)
     assert np.isnan(against_random["at_chance"])
     assert "at_chance: the rival is the random map" in against_random["lacking"]
-    trend = found[found.index.str.contains("mass inside objects, over steps")].iloc[0]
+    trend = found[found.index.str.contains("mass inside objects minus")].iloc[0]
     assert abs(trend["at_chance"]) < 0.3 < abs(trend["estimate"])
 
 
@@ -458,6 +490,19 @@ def test_clocks_that_a_study_lacks_are_named_with_what_makes_them():
     reasons = " ".join(rows.loc[["C1", "C2", "C3", "R3a"], "reason"])
     for part in ("rq3_decided", "rq3_commitment", "world_clock", "word information", "uniform"):
         assert part in reasons
+
+
+def test_the_lag_of_the_null_stands_beside_the_models():
+    measured = study(1.0, clocked=True)
+    clocks = measured["rq3_clocks"]
+    assert np.isnan(rows_of(measured, "C1", "decided")["without_objects"].item())
+    null = clocks[clocks["clock"].isin(["visible", "decided"])].assign(denoiser="gaussian_null")
+    null["within_steps"] = null["clock"].map({"visible": 0.5, "decided": 0.2})
+    fixed = null.assign(denoiser="fixed_picture", within_steps=9.0)
+    measured["rq3_clocks_null"] = pd.concat([null, fixed])
+    row = rows_of(measured, "C1", "decided").iloc[0]
+    assert row["without_objects"] == pytest.approx(0.3)
+    assert row["estimate"] == pytest.approx(3, abs=0.5)  # as it was
 
 
 def test_no_two_clocks_of_one_reader_stand_alone():

@@ -98,3 +98,12 @@ def test_pseudo_values_average_to_the_share_and_need_room():
     decided = onsets.decided(right, np.full(3, 1 / 3), 0.0)
     np.testing.assert_allclose(decided.mean(0), (right.mean(0) - 1 / 3) / (2 / 3), atol=1e-12)
     assert np.isnan(onsets.decided(right, np.ones(3), 0.0)).all()
+
+
+@pytest.mark.parametrize("chance", [0.04, 0.25, 0.5, 0.9, 0.999, 1.0])
+@pytest.mark.parametrize("steps", [4, 24])
+def test_what_is_shown_from_the_first_step_on_is_never_dated_to_the_middle(chance, steps):
+    right, at = np.ones((8, steps), bool), np.full(8, chance)
+    best, _, _ = onsets.change_points(right, at, onsets.fit(right, at))
+    assert set(best) <= {0, steps}  # before the first step, or never told from chance
+    assert (set(best) == {0}) == (chance < 0.95)

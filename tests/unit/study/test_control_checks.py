@@ -8,6 +8,7 @@ PROMPTS = {"d": [{"batch": "0"}, {"batch": "0"}, {"batch": "1"}, {"batch": "1"}]
 ALL = {"samplings": None, "steps": None, "samples": None}
 EXPLAIN = {"df_rise": ALL | {"samplings": ["uniform"], "steps": [2]}, "relevance": ALL}
 EXPLAIN["chosen"] = ALL | {"learnt_from": "heads"}
+EXPLAIN["null"] = ALL | {"denoiser": "gaussian_null"}
 KINDS = ["weights", "cascade", "prompt", "latent"]
 
 
@@ -28,6 +29,11 @@ def study(**controls):
             {"methods": ["relevance", "chosen"]},
             "controls/methods: chosen learns from the maps of other prompts, which the controls do "
             "not make; leave it out.",
+        ),
+        (
+            {"methods": ["null"]},
+            "controls/methods: null explains the Gaussian null, which has neither weights nor a "
+            "prompt; leave it out.",
         ),
         (
             {"samplings": ["early"]},

@@ -192,6 +192,15 @@ TABLES = {
         groups=(*STEP, "given", "family", "reader"),
         quantities=("entropy", "agreement", "kept"),
     ),
+    "rq3_nulls": Table(
+        question="rq3",
+        columns=(
+            *(*SAMPLE, "denoiser", "reader", "family", "concept", "shown", "chance"),
+            *("lower", "upper", "named", "beyond_chance"),
+        ),
+        groups=("denoiser", "reader", "family"),
+        quantities=("named", "beyond_chance"),
+    ),
     "rq3_samplings": Table(
         question="rq3",
         columns=(*SAMPLE, "ends", "measure", "part", "reader", "value", "change"),
@@ -215,6 +224,7 @@ CLOCKS = (
     *(*SAMPLE, "family", "clock", "reader"),
     *("log_snr", "lower", "upper", "censored", "within_steps"),
 )
+CLOCKS_NULL = ("denoiser", *CLOCKS)
 CLOCKS_SUMMARY = (
     *("model", "dataset", "sampling", "family", "clock", "reader"),
     *("quantity", "compared", *INTERVAL),
@@ -230,6 +240,7 @@ WORLD_CLOCK_FAMILIES = (
 )
 # Tables that no batch has a part of.
 WHOLE = {"claims": CLAIMS, "rq3_clocks": CLOCKS, "rq3_clocks_summary": CLOCKS_SUMMARY}
+WHOLE |= {"rq3_clocks_null": CLOCKS_NULL}
 WHOLE |= {"world_clock": WORLD_CLOCK, "world_clock_families": WORLD_CLOCK_FAMILIES}
 NUMBERS = {
     *("seed", "word_index", "move", "changed", "depth", "normalised", "p_value", *STEP, *INTERVAL),

@@ -17,6 +17,7 @@ from stepscope.diffusion.step import Step
 from stepscope.methods import explain
 from stepscope.methods.batches import Explaining
 from stepscope.methods.method import parameters_of
+from stepscope.methods.replaying import replaying
 from stepscope.methods.results import told
 from stepscope.models import memory
 from stepscope.models.families.base import Family
@@ -156,7 +157,7 @@ def control_batch(
         kinds, seed = controls["kinds"], controls["seed"]
         who = prompt_ids_of(tree).tolist(), seeds_of(tree).tolist()
         partners = {sample: partner(seed, sample, *who) for sample, _ in pairs}
-    denoiser = explain.replaying(model, tree)
+    denoiser = replaying(model, tree)
     objects = explain.object_masks(mask_path, tree) if mask_path else {}
     if seeded := "seed" in parameters:
         parameters |= {"seed": parameters["seed"] + 1 + seed}

@@ -48,24 +48,6 @@ class Wrapped(Denoiser):
             return self.without(step)
         return stacked([self.without(one) for one in step])
 
-    def _from_noise(
-        self,
-        latents: Latents,
-        eps: Latents,
-        step: Steps,
-        conditioning: Mapping[str, Tensor] | None,
-        *,
-        prompt_only: bool,
-    ) -> Halves:
-        """Both halves predict `eps`."""
-        z = self._network_input(latents, step)
-        output = self._by_level(prediction.output_of, z, eps, step)
-        halves = torch.stack([output, output], 1)
-        if torch.is_grad_enabled():
-            inner = self.inner.outputs(latents, step, conditioning, prompt_only=prompt_only)
-            halves = halves + 0 * inner.nan_to_num()
-        return halves
-
 
 class GatedDenoiser(Wrapped):
     """The real model, in which one word acts only in some steps or only in a region.
@@ -136,7 +118,33 @@ class GatedDenoiser(Wrapped):
         return torch.stack([uncond, cond], 1)
 
 
-class GaussianDenoiser(Wrapped):
+class NoisePredicting(Wrapped):
+    """A denoiser whose halves both predict the noise that `_noise` gives for the latent alone."""
+
+    def outputs(
+        self,
+        latents: Latents,
+        step: Steps,
+        conditioning: Mapping[str, Tensor] | None = None,
+        *,
+        prompt_only: bool = False,
+    ) -> Halves:
+        """Raw halves, both the same, whatever the conditioning."""
+        z = self._network_input(latents, step)
+        eps = torch.cat([self._noise(z[rows], one) for one, rows in runs(step, len(z))])
+        output = self._by_level(prediction.output_of, z, eps, step)
+        halves = torch.stack([output, output], 1)
+        if torch.is_grad_enabled():
+            inner = self.inner.outputs(latents, step, conditioning, prompt_only=prompt_only)
+            halves = halves + 0 * inner.nan_to_num()
+        return halves
+
+    def _noise(self, z: Latents, step: Step) -> Latents:
+        """The predicted noise for network inputs of one step."""
+        raise NotImplementedError
+
+
+class GaussianDenoiser(NoisePredicting):
     """The optimal denoiser of latents drawn from one normal distribution; it knows no text.
 
     E[x0 | z] = m + alpha S (alpha^2 S + sigma^2 I)^-1 (z - alpha m), from the eigenvalues of S.
@@ -163,21 +171,7 @@ class GaussianDenoiser(Wrapped):
         alpha, sigma = prediction.levels(step.log_snr, self.prediction_type)
         return sigma / (alpha**2 * self.values + sigma**2)
 
-    def outputs(
-        self,
-        latents: Latents,
-        step: Steps,
-        conditioning: Mapping[str, Tensor] | None = None,
-        *,
-        prompt_only: bool = False,
-    ) -> Halves:
-        """Raw halves, both the optimal prediction without text."""
-        z = self._network_input(latents, step)
-        eps = torch.cat([self._noise(z[rows], one) for one, rows in runs(step, len(z))])
-        return self._from_noise(latents, eps, step, conditioning, prompt_only=prompt_only)
-
-    def _noise(self, z: Tensor, step: Step) -> Tensor:
-        """The optimal noise for network inputs of a step."""
+    def _noise(self, z: Latents, step: Step) -> Latents:
         alpha, _ = prediction.levels(step.log_snr, self.prediction_type)
         offset = (z.double() - alpha * self.mean.to(z.device)).flatten(1)
         vectors = self.vectors.to(z.device)
@@ -185,23 +179,14 @@ class GaussianDenoiser(Wrapped):
         return eps.view_as(z).to(z.dtype)
 
 
-class CopyingDenoiser(Wrapped):
+class CopyingDenoiser(NoisePredicting):
     """Predicts its own input as the noise: every prediction contains the latent, none explains."""
 
-    def outputs(
-        self,
-        latents: Latents,
-        step: Steps,
-        conditioning: Mapping[str, Tensor] | None = None,
-        *,
-        prompt_only: bool = False,
-    ) -> Halves:
-        """Raw halves, both the latent itself."""
-        z = self._network_input(latents, step)
-        return self._from_noise(latents, z, step, conditioning, prompt_only=prompt_only)
+    def _noise(self, z: Latents, step: Step) -> Latents:
+        return z
 
 
-class ConstantDenoiser(Wrapped):
+class ConstantDenoiser(NoisePredicting):
     """Predicts the same noise everywhere, whatever it is given."""
 
     def __init__(self, denoiser: Denoiser, value: int | float = 0.0) -> None:
@@ -209,14 +194,5 @@ class ConstantDenoiser(Wrapped):
         super().__init__(denoiser)
         self.value = value
 
-    def outputs(
-        self,
-        latents: Latents,
-        step: Steps,
-        conditioning: Mapping[str, Tensor] | None = None,
-        *,
-        prompt_only: bool = False,
-    ) -> Halves:
-        """Raw halves, both the constant."""
-        eps = torch.full_like(latents, self.value)
-        return self._from_noise(latents, eps, step, conditioning, prompt_only=prompt_only)
+    def _noise(self, z: Latents, step: Step) -> Latents:
+        return torch.full_like(z, self.value)

@@ -68,6 +68,7 @@ class Work:
         """`prompts` are the study's records by dataset."""
         self.config, self.wildcards, self.model = config, wildcards, model
         self.geometry = model["geometry"]
+        self.seeing = model["decoding"] + model["judging"]  # a latent as a picture
         rows = prompts[wildcards["dataset"]]
         records = [row for row in rows if row["batch"] == wildcards["batch"]]
         self.words = [len(record["prompt"].split()) for record in records for _ in record["seeds"]]
@@ -115,8 +116,7 @@ class Work:
         )
 
     def _probe(self) -> Needs:
-        read = len(self.words) * 3 * self.steps
-        return Needs(seconds=read * self.model["judging"], loads=True)
+        return Needs(seconds=len(self.words) * 3 * self.steps * self.model["judging"], loads=True)
 
     def _ground(self) -> Needs:
         count, (_, height, width) = len(self.words), self.geometry.latent
@@ -135,7 +135,7 @@ class Work:
         calls = sum(cost(count) for count in words) * steps
         call = self.model["methods"].get(self.wildcards["method"], self.model["tracing"])
         return Needs(
-            calls=calls,
+            calls=0 if "denoiser" in entry else calls,
             size=4 * sum(words) * steps * height * width,
             files=20 + len(self.words),
             seconds=calls * call,
@@ -189,9 +189,15 @@ class Work:
         weights = guided + 0.5 * ("empty" in decided["prompts"])
         calls = swaps * (2 * sum(lengths) - self.steps) + drawn * weights * sum(lengths)
         pictures = swaps * 2 * len(lengths) + drawn * (guided + 1) * len(lengths)
-        seconds = calls * self.model["tracing"]
-        seconds += pictures * (self.model["decoding"] + self.model["judging"])
+        seconds = calls * self.model["tracing"] + pictures * self.seeing
         return Needs(calls=calls, pictures=pictures, seconds=seconds, loads=True)
+
+    def _measure_nulls(self) -> Needs:
+        """Two denoisers that cost next to nothing, whose pictures are decoded and read."""
+        settings, samples = self.config["commitment"], self.words[: self.config["nulls"]["samples"]]
+        starts = len({self.steps, *range(1, self.steps + 1, settings["every"])})
+        pictures = 2 * len(samples) * (self.steps + starts * settings["decided"]["draws"])
+        return Needs(pictures=pictures, seconds=pictures * self.seeing, loads=True)
 
     def _contrast_samplings(self) -> Needs:
         """Matched steps of the exponential samplings, and those of the reference."""
@@ -212,6 +218,7 @@ class Work:
         "play_games": _play_games,
         "measure_convergence": _measure_convergence,
         "measure_commitment": _measure_commitment,
+        "measure_nulls": _measure_nulls,
         "measure_substrates": _measure_substrates,
         "probe": _probe,
         "contrast_samplings": _contrast_samplings,

@@ -12,6 +12,7 @@ from diffusers import DiffusionPipeline
 from torch import Tensor
 
 from stepscope.diffusion.denoiser import Denoiser
+from stepscope.diffusion.nulls import GaussianNull
 from stepscope.diffusion.step import Step
 from stepscope.methods import batches
 from stepscope.methods.explain import FORWARD_BATCH
@@ -97,11 +98,15 @@ def explained(
         for together in zip(*of_samples, strict=True)
         for step in together
     ]
+    channels, height, width = trace.latents.shape[-3:]
+    white = np.tile(np.eye(channels, dtype=complex), (height, width, 1, 1))
+    null = GaussianNull(denoiser, np.zeros(channels), white)
     for name, entry in entries.items():
         function, parameters = parameters_of(entry)
         if not getattr(function, "replays", True) or not hasattr(function, "calls"):
             continue
-        call = batches.Explaining(name, function, denoiser, parameters)
+        of = null if "denoiser" in entry else denoiser
+        call = batches.Explaining(name, function, of, parameters)
         size = size_of(entry.get("forward_batch", FORWARD_BATCH)) if call.together else 1
         steps = list(islice(cycle(every), size))
         calls = sum(function.calls(len(step.words), parameters) for step in steps)

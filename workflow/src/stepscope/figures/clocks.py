@@ -6,6 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 
 from stepscope.figures import plotting, text
+from stepscope.statistics.null_clocks import NAMES as NULLS
 
 CLOCKS = [*plotting.SAMPLES, "family", "clock", "reader", "log_snr", "within_steps"]
 NAMES = {
@@ -19,6 +20,8 @@ NAMES = {
     "visible_guided": "visible, guided",
 }
 COLOURS = dict(zip(NAMES, plotting.PALETTE, strict=False))
+MARKS = dict(zip(NULLS.values(), "|x", strict=True))
+CENTRES = ("median", "mean within the steps")
 
 
 @plotting.styled
@@ -30,6 +33,7 @@ def draw(
     `clocks` and `summary` are rq3_clocks and rq3_clocks_summary, of all samplings or of one. A line
     reaches from the 10th to the 90th percentile of the samples that are not censored, a bar over
     the interval of the median or, where most samples lie beyond the steps, of the mean within them.
+    A thin mark is this median or mean of a denoiser that decides nothing (see `MARKS`).
     """
     parts = []
     if sampling is not None:
@@ -87,7 +91,7 @@ def _panel(
             axes.plot([low, high], [height] * 2, color=colour, lw=0.8)
         of_clock = summary[(summary["clock"] == clock) & (summary["reader"] == reader)]
         of_clock = of_clock[of_clock["quantity"] == "log_snr"]
-        for compared, face in (("median", colour), ("mean within the steps", "white")):
+        for compared, face in zip(CENTRES, (colour, "white"), strict=True):
             found = of_clock[of_clock["compared"] == compared].dropna(subset="estimate")
             if found.empty:
                 continue
@@ -95,5 +99,9 @@ def _panel(
             axes.plot([row["ci_low"], row["ci_high"]], [height] * 2, color=colour, lw=3, alpha=0.5)
             axes.plot(row["estimate"], height, "o", ms=3.5, color=colour, mfc=face, mew=0.8)
             break
+        for label, mark in MARKS.items():
+            names = [f"{name}, of {label}" for name in CENTRES]
+            found = of_clock.set_index("compared")["estimate"].reindex(names).dropna()
+            axes.plot(found[:1], [height] * len(found[:1]), mark, ms=5, mew=0.7, color="0.4")
     axes.grid(axis="x", lw=0.3)
     axes.tick_params(axis="y", length=0)

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 import xarray as xr
 
-from stepscope import collector
 from stepscope.joblog import bar
 from stepscope.methods import batches
 from stepscope.methods.method import parameters_of
+from stepscope.methods.replaying import replaying
 from stepscope.methods.results import Result, checked, told
 from stepscope.models import memory
 from stepscope.pictures import regions
@@ -28,13 +28,11 @@ from stepscope.store.traces import (
     prompt_ids_of,
     read_pairs,
     read_step,
-    replay_settings,
     sample_and_step_counts,
     word_counts,
 )
 
 if TYPE_CHECKING:
-    from stepscope.diffusion.denoiser import Denoiser
     from stepscope.diffusion.step import Step
 
 FORWARD_BATCH = 8  # the config's default, for an entry that does not say
@@ -64,14 +62,16 @@ def explain_batch(
     mask_path: str | None = None,
     error_left: str | None = None,
     heads: str | None = None,
+    moments: str | None = None,
 ) -> tuple[dict[str, xr.DataArray], xr.DataTree, dict[str, Any]]:
     """Maps of one method on a trace store: {name: (sample, step, [word | layer], y, x) float32}.
 
     `entry` is the method's part of the config; what a method may return says `results.checked`.
     `error_left` is the curve by which it may name steps (see `store.error_left`), `heads` the part
-    of rq2_heads from which it learns. Also returns the opened trace and what the maps' store says
-    about them. What the method raises, and a result that is refused, names it as the config does,
-    the sample and the step.
+    of rq2_heads from which it learns, `moments` the file of those that an entry with the `denoiser`
+    gaussian_null needs. Also returns the opened trace and what the maps' store says about them.
+    What the method raises, and a result that is refused, names it as the config does, the sample
+    and the step.
     """
     tree = open_trace(traces)
     with told(f"explain/{method}"):
@@ -79,7 +79,9 @@ def explain_batch(
         steps = named_steps(entry.get("steps"), error_left)
     pairs = chosen_steps(tree, steps, entry.get("samples"))
     print(budget(tree, function, parameters, pairs), flush=True)
-    denoiser = replaying(model, tree) if getattr(function, "replays", True) else None
+    if (moments is None) != (entry.get("denoiser") is None):
+        raise ValueError(f"explain/{method}/denoiser: gaussian_null goes with a file of moments.")
+    denoiser = replaying(model, tree, moments) if getattr(function, "replays", True) else None
     objects = object_masks(mask_path, tree) if mask_path else {}
     call, fitting = batches.Explaining(method, function, denoiser, parameters), memory.Fitting()
     size = size_together(call, entry, tree, pairs, objects)
@@ -137,21 +139,10 @@ def about(call: batches.Explaining, entry: dict[str, Any], tree: xr.DataTree) ->
         "function": entry["function"],
         "parameters": call.parameters,
         "model": model_of(tree),
+        **{key: entry[key] for key in ("denoiser",) if key in entry},
         "forward_limit": call.denoiser and call.denoiser.fitting_calls.limit,
         **getattr(call.function, "about", stated),
     }
-
-
-@collector.paused()
-def replaying(model: dict[str, Any], tree: xr.DataTree) -> "Denoiser":
-    """The denoiser that replays a trace, with the model loaded.
-
-    Its libraries are imported here, since a method that only reads the trace needs none of them.
-    """
-    from stepscope.diffusion.denoiser import Denoiser
-    from stepscope.models import pipelines
-
-    return Denoiser(pipelines.load(model), **replay_settings(tree))
 
 
 def explain(
@@ -164,6 +155,7 @@ def explain(
     mask_path: str | None,
     error_left: str | None = None,
     heads: str | None = None,
+    moments: str | None = None,
     code: str,
 ) -> None:
     """Write the map store of one method and batch (see `explain_batch`)."""
@@ -175,6 +167,7 @@ def explain(
         mask_path=mask_path,
         error_left=error_left,
         heads=heads,
+        moments=moments,
     )
     write_maps(path, maps, tree, attrs | {"code": code})
 

@@ -12,7 +12,7 @@ import numpy as np
 from stepscope.plugins import resolve
 
 # keys of an entry that are no parameters
-PLACEMENT = ("function", "samplings", "steps", "samples", "forward_batch", "games")
+PLACEMENT = ("function", "samplings", "steps", "samples", "forward_batch", "games", "denoiser")
 HEAD = ".head"  # between the name of an attention layer and its head's number, in names of layers
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result", covariant=True)

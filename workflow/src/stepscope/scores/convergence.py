@@ -10,10 +10,11 @@ import torch
 from stepscope.joblog import bar
 from stepscope.methods.df_rise import Plan, block_scores, blocks_of
 from stepscope.methods.effects import main_effects
-from stepscope.methods.explain import object_masks, replaying
+from stepscope.methods.explain import object_masks
 from stepscope.methods.mask_runs import merged
 from stepscope.methods.masks import ORDER, Design
 from stepscope.methods.perturbation import scored
+from stepscope.methods.replaying import replaying
 from stepscope.store import tables
 from stepscope.store.error_left import named_steps
 from stepscope.store.traces import (

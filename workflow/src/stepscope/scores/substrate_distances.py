@@ -10,7 +10,7 @@ import torch
 from stepscope.diffusion.denoiser import Denoiser
 from stepscope.diffusion.step import Step
 from stepscope.methods import baselines
-from stepscope.methods.explain import replaying
+from stepscope.methods.replaying import replaying
 from stepscope.scores.frequencies import BANDS, bands
 from stepscope.scores.game_states import key_of, ranking, states
 from stepscope.scores.substrates import SUBSTRATES, Parts, parts_of

@@ -16,7 +16,7 @@ from stepscope.statistics import (
 )
 from stepscope.statistics.finding import REFERENCES, Finding
 from stepscope.store import tables
-from stepscope.table_registry import CLAIMS, CLOCKS, TABLES
+from stepscope.table_registry import CLAIMS, CLOCKS, CLOCKS_NULL, TABLES
 
 STATEMENTS = {
     "R1a": "Early steps recover regions with semantic content, later steps finer detail.",
@@ -120,6 +120,7 @@ def claims_table(
     frames = []
     measured = {
         "rq3_clocks": pd.DataFrame(columns=CLOCKS),
+        "rq3_clocks_null": pd.DataFrame(columns=CLOCKS_NULL),
         "rq3_samplings": pd.DataFrame(columns=TABLES["rq3_samplings"].columns),
     } | dict(measured)
     units = measured["rq1_recovery"][["model", "dataset"]].drop_duplicates()

@@ -8,10 +8,10 @@ import pandas as pd
 from scipy import stats
 
 from stepscope.statistics.clock_summary import clock_name
-from stepscope.statistics.finding import Finding, References, noises_of
+from stepscope.statistics.finding import Finding, References, noises_of, over_prompts
 
 LACKING: References = {
-    "without_objects": "the Gaussian null has no concepts",
+    "without_objects": "the Gaussian null reads no words",
     "at_chance": "chance and the reader's errors are taken out of what is visible",
     "with_centre": "measured without a map",
 }
@@ -21,7 +21,8 @@ FEWEST = 3  # families that an order is of
 
 def order(measured: Mapping[str, pd.DataFrame]) -> Iterator[Finding]:
     """C1 to C3, of rq3_clocks: lags between clocks over all families, and their orders."""
-    wide = _wide(measured["rq3_clocks"])
+    wide, beside = _wide(measured["rq3_clocks"]), measured["rq3_clocks_null"]
+    null = _wide(beside[beside["denoiser"] == "gaussian_null"])
     lags = (
         ("C1", "visible", "decided", "needs the clock decided, of rq3_decided"),
         ("C1", "visible", "bayes", "needs the world's clock: run the target world_clock first"),
@@ -32,7 +33,11 @@ def order(measured: Mapping[str, pd.DataFrame]) -> Iterator[Finding]:
         for one, other in _pairs(wide, later, earlier):
             values = (wide[one] - wide[other]).dropna().groupby(level=["prompt_id", "seed"]).mean()
             text = f"log-SNR, {clock_name(*one)} minus {clock_name(*other)}, over families"
-            yield Finding.of_samples(claim, text, 1, values, reason, LACKING)
+            references = dict(LACKING)
+            if {one, other} <= {*null.columns}:
+                lags_of_null = (null[one] - null[other]).dropna()
+                references["without_objects"] = over_prompts(lags_of_null).mean()
+            yield Finding.of_samples(claim, text, 1, values, reason, references)
         if not list(_pairs(wide, later, earlier)):
             yield Finding(claim, f"log-SNR, {later} minus {earlier}", reason=reason)
     for name in OTHERS:

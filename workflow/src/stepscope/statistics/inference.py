@@ -102,6 +102,19 @@ def with_intervals(values: pd.Series, draws: int, confidence: float, seed: int) 
     return frame
 
 
+def trend(frame: pd.DataFrame, value: str, by: Sequence[str] = ("prompt_id", "seed")) -> pd.Series:
+    """Rank correlation of a value with log-SNR over each sample's steps, indexed by `by`.
+
+    Spearman's; NaN where a sample has one step, or the same value at all.
+    """
+    frame = frame.dropna(subset=[value])
+    keys = [frame[name] for name in by]
+    x, y = (frame.groupby(keys)[name].rank() for name in ("log_snr", value))
+    x, y = (ranks - ranks.groupby(keys).transform("mean") for ranks in (x, y))
+    size = ((x * x).groupby(keys).sum() * (y * y).groupby(keys).sum()) ** 0.5
+    return (x * y).groupby(keys).sum() / size.where(size > 0)
+
+
 def sign_flip(values: np.ndarray, draws: int, seed: int) -> float:
     """Two-sided p-value of a mean of paired differences (prompt,) under exchanged pairs.
 

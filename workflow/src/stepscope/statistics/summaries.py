@@ -4,7 +4,7 @@ import pandas as pd
 
 from stepscope.scores.emergence import SEVERAL
 from stepscope.statistics import commitment
-from stepscope.statistics.inference import per_sample, with_intervals
+from stepscope.statistics.inference import per_sample, trend, with_intervals
 from stepscope.store import tables
 from stepscope.table_registry import INTERVAL, KEYS, SAMPLE, STEP, TABLES
 
@@ -35,6 +35,12 @@ def over_step_before(values: pd.Series) -> pd.Series:
     of_sample = [name for name in values.index.names if name not in STEP]
     known = values.dropna().sort_index(level="step", sort_remaining=False)
     return known.groupby(level=of_sample, sort=False).diff().dropna()
+
+
+def over_log_snr(values: pd.Series) -> pd.Series:
+    """Rank correlation with log-SNR over each sample's steps, indexed without them."""
+    kept = [name for name in values.index.names if name not in STEP]
+    return trend(values.rename("value").reset_index(), "value", kept).dropna()
 
 
 def pooled(values: pd.Series) -> pd.Series:
@@ -70,6 +76,7 @@ def summary(
             compared |= {f"{name}, over steps": pooled(of) for name, of in compared.items()}
         if quantity in about.courses:
             compared["minus the step before, paired by sample"] = over_step_before(values)
+            compared["rank correlation with log-SNR, over steps"] = over_log_snr(values)
         for comparison, by_sample in compared.items():
             if len(by_sample):
                 estimates = with_intervals(by_sample, draws, confidence, seed).reset_index()

@@ -65,7 +65,8 @@ def check_references(config: Mapping[str, Any], where: str) -> None:
     entries = {f"explain/{name}": entry for name, entry in config["explain"].items()}
     for key in ("games", "convergence", "controls"):
         entries[key] = config[key]
-    entries["commitment"] = {"samplings": config["commitment"]["samplings"], "steps": None}
+    for key in ("commitment", "nulls"):
+        entries[key] = {"samplings": config[key]["samplings"], "steps": None}
     readers = config["probe"]["readers"]
     entries |= {f"probe/readers/{name}": entry for name, entry in readers.items()}
     if (reader := config["contrast"]["reader"]) is not None and reader not in readers:

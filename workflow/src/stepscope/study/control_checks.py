@@ -31,6 +31,11 @@ def check_controls(
                 f"{where}: controls/methods: {name} learns from the maps of other prompts, which "
                 "the controls do not make; leave it out."
             )
+        if "denoiser" in explain[name]:
+            raise ValueError(
+                f"{where}: controls/methods: {name} explains the Gaussian null, which has neither "
+                "weights nor a prompt; leave it out."
+            )
         _check_shared(name, explain[name], controls, where)
     if controls["methods"]:
         _check_samplings(explain, controls, where)

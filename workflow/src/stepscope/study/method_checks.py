@@ -14,7 +14,7 @@ from stepscope.study.suggestions import did_you_mean
 
 FIRST = ("denoiser", "step")  # what every method takes before its parameters
 # keys of an entry that are no parameters
-PLACEMENT = {"function", "samplings", "steps", "samples", "forward_batch", "games"}
+PLACEMENT = {"function", "samplings", "steps", "samples", "forward_batch", "games", "denoiser"}
 BASELINES = ("baselines", "random", "centre", "edge")
 # Axes and coordinates of a store, beside which a method's maps lie.
 AXES = ("sample", "step", "word", "other_word", "layer", "y", "x")
@@ -51,6 +51,10 @@ def _check_entry(
         raise ValueError(
             f"{here}/function: {function.name} takes {len(first)} arguments by position, and a "
             "method two, a denoiser and a step."
+        )
+    if "denoiser" in entry and _declared(function, "replays") is False:
+        raise ValueError(
+            f"{here}/denoiser: {function.name} reads the trace and asks no denoiser; leave it out."
         )
     for key in sorted(entry.keys() - PLACEMENT):
         if key in parameters:

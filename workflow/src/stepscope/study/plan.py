@@ -18,6 +18,7 @@ SETTINGS = {
     "rq1_substrates": "games",
     "rq3_commitment": "commitment",
     "rq3_decided": "commitment",
+    "rq3_nulls": "nulls",
 }
 PROMPT = ("prompt_id", "prompt", "seeds", "roles")  # what generation needs of a prompt
 
@@ -129,6 +130,10 @@ class Plan:
         """Whether a method asks for the objects' region (step.mask) by its parameters."""
         entry = self.config["explain"][method]
         return "region" in (entry.get("score"), entry.get("target"))
+
+    def needs_moments(self, method: str) -> bool:
+        """Whether a method explains the Gaussian null in the place of the model."""
+        return "denoiser" in self.config["explain"][method]
 
     def by_head(self, sampling: str) -> list[str]:
         """Methods whose maps are by attention head, of those that explain a sampling."""
