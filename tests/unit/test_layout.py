@@ -165,6 +165,7 @@ LOADED |= dict.fromkeys(
     ("measure_convergence", "measure_substrates", "measure_commitment", "contrast_samplings"),
     PIPELINES,
 )
+LOADED["measure_earliest"] = PIPELINES
 LOADED["explain_controls"] = PIPELINES
 LOADED |= dict.fromkeys(("fetch_model", "estimate"), PIPELINES)
 LOADED |= dict.fromkeys(("ground", "probe"), JUDGES)

@@ -9,6 +9,7 @@ OF_WORLD = [
     if entry.get("folder") == str(Path(AUTOENCODER).parent)
 ]
 READ_BY_CLOCKS = ("rq3_concepts", "rq3_emergence", "rq2_relevance", *BETWEEN.values())
+READ_BY_CLOCKS += ("rq3_earliest",)
 
 
 rule measure_clocks:
@@ -17,6 +18,7 @@ rule measure_clocks:
         concepts=table("rq3_concepts"),
         emergence=table("rq3_emergence"),
         words=table("rq2_relevance"),
+        earliest=table("rq3_earliest_summary"),
         world=truth,
     output:
         clocks="<results>/tables/rq3_clocks.tsv",

@@ -18,6 +18,7 @@ SETTINGS = {
     "rq1_substrates": "games",
     "rq3_commitment": "commitment",
     "rq3_decided": "commitment",
+    "rq3_earliest": "commitment",
 }
 PROMPT = ("prompt_id", "prompt", "seeds", "roles")  # what generation needs of a prompt
 
