@@ -64,7 +64,7 @@ def test_a_summary_has_areas_first_steps_and_what_cannot_be_tested():
     first = found.set_index("quantity").loc["log_snr_clean"]
     assert (first["step"], first["estimate"], first["noises"]) == (3, -1, NOISES)
     never = found.set_index("quantity").loc["log_snr_state"]
-    assert never["compared"] == "never above chance by states"
+    assert never["compared"] == "never above chance: by states"
     assert np.isnan(never["estimate"])
     share = found[found["quantity"] == "flipped"]
     assert share["estimate"].item() == pytest.approx(20 / 72)

@@ -105,6 +105,7 @@ def _panel(
     axes.grid(axis="x", lw=0.3)
     axes.tick_params(axis="y", length=0)
 
+
 def _first(axes: Axes, of_clock: pd.DataFrame, height: int, colour: tuple) -> None:
     """Draw the step from which flips are told from stable pairs, or say why there is none."""
     found = of_clock.dropna(subset="estimate")
@@ -112,5 +113,6 @@ def _first(axes: Axes, of_clock: pd.DataFrame, height: int, colour: tuple) -> No
     for words in of_clock.loc[of_clock["estimate"].isna(), "compared"]:
         place = axes.get_yaxis_transform()
         why = words.partition(":")[0]
-        axes.text(0.5, height, why, transform=place, fontsize=5, color=colour, ha="center", va="center")
-
+        axes.text(
+            0.5, height, why, transform=place, fontsize=5, color=colour, ha="center", va="center"
+        )

@@ -79,7 +79,10 @@ def _part(
             axes.set_ylabel(family, rotation=0, ha="right", va="center")
             note = text.wrapped(concept.replace(summaries.SEVERAL, " or "), 22)
             axes.annotate(note, (1.01, 0.5), xycoords="axes fraction", va="center", fontsize=6)
-        panels[0].set_title("probability of what is true of the final picture", loc="left", size=7)
+        above = (
+            f"probability of what is true of the final picture, read by {read['reader'].iloc[0]}"
+        )
+        panels[0].set_title(above, loc="left", size=7)
         last.set_title("clocks of this sample", loc="left", size=7)
         last.set(yticks=range(len(truth)), yticklabels=truth.index, xlim=ends)
         last.set_ylim(len(truth) - 0.5, -0.5)

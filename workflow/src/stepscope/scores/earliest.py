@@ -66,7 +66,9 @@ def nearby(step: Step, scale: float, distance: float, number: int) -> Tensor:
     alone; so is what results, whatever the distance.
     """
     name = f"{step.prompt_id}/{step.seed}/near/{number}".encode()
-    fresh = torch.randn(step.latent.shape, generator=torch.Generator().manual_seed(zlib.crc32(name)))
+    fresh = torch.randn(
+        step.latent.shape, generator=torch.Generator().manual_seed(zlib.crc32(name))
+    )
     mixed = math.sqrt(1 - distance**2) * step.latent.float() + distance * scale * fresh
     return mixed.to(step.latent)
 

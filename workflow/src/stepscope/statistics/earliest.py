@@ -1,4 +1,4 @@
-"""Since when flips are told from stable pairs of noises: areas under ROC curves, and first steps."""
+"""Since when flips are told from stable pairs of noises: areas under ROC curves, first steps."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -99,4 +99,4 @@ def _rows(
             step = when.iloc[int(place)].to_dict()
             yield first | step | {"estimate": step["log_snr"]}
         else:
-            yield first | {"compared": f"never above chance by {what}"}
+            yield first | {"compared": f"never above chance: by {what}"}
