@@ -16,6 +16,7 @@ from stepscope.models import pipelines
 from stepscope.scores import areas as areas_of
 from stepscope.scores import controls, games
 from stepscope.scores.continuations import write_continuations
+from stepscope.scores.earliest import firsts_of, paired, write_earliest
 from stepscope.store import tables
 from stepscope.store.maps import flat, open_dataset, read_errors, read_maps
 from stepscope.store.traces import open_trace, read_step, replay_settings
@@ -190,6 +191,52 @@ def test_continuations_have_rows_of_every_reader_direction_and_start(folder, mon
     of_colour = first[first["family"] == "colour"].reset_index(drop=True)
     pd.testing.assert_frame_equal(one, of_colour, rtol=1e-4, atol=1e-4)
     assert len(few) == 2 * 2
+
+
+def test_nearby_noises_are_rows_of_every_noise_and_pair(folder, monkeypatch):
+    monkeypatch.setitem(sys.modules, "test_jobs", sys.modules[__name__])
+    path = str(folder / "near.tsv")
+    write_earliest(
+        path,
+        traces=str(folder / "traces.zarr"),
+        model={"folder": str(folder / "pipeline")},
+        clip={"folder": str(folder / "clip"), "fingerprint": "x"},
+        readers={"bright": {"function": "test_jobs:reads_brightness", "samples": 3}},
+        side=64,
+        families=FAMILIES,
+        settings={"samples": 5, "pairs": 2, "distance": 0.5},
+        keys=KEYS,
+    )
+    found = tables.read(path)
+    assert list(found) == list(TABLES["rq3_earliest"].columns)
+    # of three samples two have the same noise, and a picture of no prompt need not have a colour
+    counts = found.groupby(["prompt_id", "seed", "pair", "family", "reader"]).size()
+    assert counts.to_dict() == {
+        ("cat", seed, pair, "object", "clip"): 3 for seed in (0, 1) for pair in (1, 2)
+    }
+    assert (found[["clean", "state"]] > 0).all(axis=None)
+    at_start = found.loc[found["step"] == 1, "state"]
+    assert at_start.between(0.45, 0.6).all()  # sqrt(2 - 2 sqrt(1 - d^2)) is 0.518
+    flipped = (found["from"] != found["to"]).astype(int)
+    assert (found["flipped"] == flipped).all()
+
+
+def test_the_same_noise_makes_the_same_steps_bit_by_bit(folder, monkeypatch):
+    tree = open_trace(str(folder / "traces.zarr"))
+    pipeline = pipelines.load({"folder": str(folder / "pipeline")})
+    denoiser = Denoiser(pipeline, **replay_settings(tree) | {"guidance": 1.0})
+    call, rows = denoiser.outputs, []
+
+    def counted(latents, *given):
+        rows.append(len(latents))
+        return call(latents, *given)
+
+    monkeypatch.setattr(denoiser, "outputs", counted)
+    found = paired(denoiser, firsts_of(tree, None), 2, 0.0)
+    assert sum(rows) == 2 * 3 * denoiser.step_count
+    assert not found.clean.any()
+    assert not found.state.any()
+    assert all(torch.equal(found.finals[0], other) for other in found.finals[1:])
 
 
 def test_games_score_every_map_and_the_baselines(folder):

@@ -49,6 +49,7 @@ CONFIG = {
         "every": 5,
         "samples": 1,
         "decided": {"samples": 2, "draws": 3, "prompts": ["empty"]},
+        "earliest": {"samples": 3, "pairs": 2},
     },
 }
 PROMPTS = {

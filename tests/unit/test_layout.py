@@ -166,6 +166,7 @@ LOADED |= dict.fromkeys(
     PIPELINES,
 )
 LOADED["measure_nulls"] = PIPELINES
+LOADED["measure_earliest"] = PIPELINES
 LOADED["explain_controls"] = PIPELINES
 LOADED |= dict.fromkeys(("fetch_model", "estimate"), PIPELINES)
 LOADED |= dict.fromkeys(("ground", "probe"), JUDGES)

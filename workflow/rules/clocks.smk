@@ -10,6 +10,7 @@ OF_WORLD = [
 ]
 SHIPPED_CLOCK = str(Path(AUTOENCODER).parents[1] / "world_clock_families.tsv")
 READ_BY_CLOCKS = ("rq3_concepts", "rq3_emergence", "rq2_relevance", "rq3_nulls", *BETWEEN.values())
+READ_BY_CLOCKS += ("rq3_earliest",)
 
 
 rule measure_clocks:
@@ -18,6 +19,7 @@ rule measure_clocks:
         concepts=table("rq3_concepts"),
         emergence=table("rq3_emergence"),
         words=table("rq2_relevance"),
+        earliest=table("rq3_earliest_summary"),
         world=truth,
         nulls=table("rq3_nulls") if "rq3_nulls" in MADE else [],
     output:

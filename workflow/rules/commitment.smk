@@ -29,7 +29,7 @@ rule measure_commitment:
         ],
         side=lookup(dpath="probe/size", within=config),
         families=lookup(dpath="probe/families", within=config),
-        settings=lookup(dpath="commitment", within=config),
+        settings={key: value for key, value in config["commitment"].items() if key != "earliest"},
         seed=lookup(dpath="statistics/seed", within=config),
         code=code("scores.continuations", tables=("rq3_commitment", "rq3_decided")),
     script:

@@ -5,7 +5,7 @@ FIGURES = {
     "rq1": ["rq1_maps_over_time", "rq1_auc", "rq1_recovery"],
     "rq1_convergence": ["rq1_convergence"],
     "rq2": ["rq2_words", "rq2_agreement", "rq2_grounding", "rq2_heads", "rq2_layers"],
-    "rq3": ["rq3_emergence", "rq3_samplings", "rq3_clocks", "rq3_commitment"],
+    "rq3": ["rq3_emergence", "rq3_samplings", "rq3_clocks", "rq3_commitment", "rq3_filmstrip"],
 }
 CATEGORIES = {
     "rq1": "RQ1: what a step recovers",

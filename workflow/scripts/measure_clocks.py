@@ -22,6 +22,7 @@ with joblog(snakemake.log[0]), written(snakemake.output, snakemake.input) as pat
         {clock: tables.read(snakemake.input[clock]) for clock in snakemake.params.between},
         tables.read(snakemake.input.world) if snakemake.input.world else None,
         snakemake.params.models,
+        earliest=tables.read(snakemake.input.earliest),
         **snakemake.params.statistics,
     )
     nulls = tables.read(snakemake.input.nulls) if snakemake.input.nulls else None

@@ -32,7 +32,7 @@ def test_the_null_samples_what_recovery_holds_against_the_model(kind, moments):
     denoiser, steps = replay(kind)
     noise = steps[0].latent.double()
     first = replace(steps[0], latent=(noise / noise.square().mean().sqrt()).float())
-    found = torch.cat([clean for _, clean in walked(GaussianNull(denoiser, *moments), [first])])
+    found = torch.cat([step.clean for step in walked(GaussianNull(denoiser, *moments), [first])])
     levels = np.array([step.log_snr for step in steps])
     expected = gaussian_null.predictions(first.latent.numpy(), levels, *moments)
     np.testing.assert_allclose(found.numpy(), expected, rtol=1e-3, atol=1e-3)
@@ -50,8 +50,8 @@ def test_a_fixed_picture_is_predicted_whatever_the_latent():
     together = fixed.outputs(latents, [steps[1], other])
     found = fixed.clean(latents, together[:, 1], [steps[1], other])
     torch.testing.assert_close(found[1], steps[0].latent, rtol=1e-3, atol=1e-3)
-    *_, (last, _) = walked(fixed, [steps[0]])
-    torch.testing.assert_close(last[0].after, steps[-1].after, rtol=1e-3, atol=1e-3)
+    *_, last = walked(fixed, [steps[0]])
+    torch.testing.assert_close(last.after[0], steps[-1].after, rtol=1e-3, atol=1e-3)
 
 
 def test_no_prompt_overrides_what_reads_none(moments):

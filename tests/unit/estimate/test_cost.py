@@ -52,6 +52,8 @@ def test_continuations_are_counted():
     swaps, drawn = 2 * 1 * (there + back), 2 * 3 * there
     assert work().needs("measure_commitment").calls == swaps + 0.5 * drawn
     assert work().needs("measure_commitment").pictures == 2 * 10 + 2 * 3 * 5
+    near = work().needs("measure_earliest")
+    assert (near.calls, near.pictures) == (0.5 * 3 * 3 * 20, 3 * 3)
     settings = CONFIG["commitment"]
     both = settings | {"decided": settings["decided"] | {"prompts": ["empty", "without"]}}
     of_both = cost.Work(CONFIG | {"commitment": both}, PROMPTS, HERE, MODEL)

@@ -29,6 +29,23 @@ def test_clocks_have_a_panel_a_family_and_a_line_a_reader(rng):
     assert dots == [1.0, 1.0]
 
 
+def test_clocks_of_pairs_have_a_diamond_or_say_why_not():
+    rows = crossed(prompt_id=["a"], seed=[0], family=["object", "tint"], clock=["bayes"])
+    rows = rows.assign(**UNIT, sampling="log_snr", reader="", log_snr=0.0, within_steps=0.0)
+    keys = {"clock": "earliest", "reader": "clip", "quantity": "log_snr", "n": 24, "noises": 24}
+    pairs = [
+        {"family": "object", "compared": "first step", "estimate": -2.0},
+        {"family": "tint", "compared": "not testable: 2 of 72 pairs flip", "estimate": np.nan},
+    ]
+    summary = pd.DataFrame(pairs).assign(**UNIT, **keys, sampling="log_snr")
+    figure = clocks.draw(rows, summary.assign(ci_low=np.nan, ci_high=np.nan), 0.95)
+    shown = drawn(figure)
+    assert "nearby noises, predictions (clip)" in shown
+    assert shown.count("not testable") == 1
+    diamonds = [line for axes in figure.axes for line in axes.lines if line.get_marker() == "D"]
+    assert [list(line.get_xdata()) for line in diamonds] == [[-2.0], []]
+
+
 def test_claims_show_estimate_interval_and_verdict():
     row = dict.fromkeys(CLAIMS, "") | UNIT
     tested = row | {"claim": "R1a", "statistic": "a lag", "verdict": "supported", "n": 9}

@@ -120,6 +120,26 @@ def test_lags_orders_and_the_truth_stand_in_the_summary(found):
     assert ranks["estimate"].item() == pytest.approx(1)
 
 
+def test_clocks_of_pairs_stand_in_the_summary_alone():
+    first = {"n": 24, "noises": 24, "family": "tint", "reader": "clip"}
+    rows = [
+        first | {"quantity": "log_snr_clean", "compared": "first step", "estimate": 0.5},
+        first | {"quantity": "log_snr_state", "compared": "not testable"},
+        first | {"quantity": "flipped", "compared": "share of pairs", "estimate": 0.1},
+    ]
+    pairs = pd.DataFrame(rows).assign(**KEYS)
+    nothing = emergence().iloc[:0], AXES, words().iloc[:0]
+    table, found = clock_summary.measure(
+        *nothing, FAMILIES, {}, None, [], earliest=pairs, **SETTINGS
+    )
+    assert table.empty
+    assert found.set_index("clock")["compared"].to_dict() == {
+        "earliest": "first step", "earliest_state": "not testable",
+    }  # fmt: skip
+    assert found["quantity"].eq("log_snr").all()
+    assert found["estimate"].tolist()[0] == 0.5
+
+
 def test_a_study_without_readings_has_no_clocks():
     empty, no_words = emergence().iloc[:0], words().iloc[:0]
     table, summary = clock_summary.measure(

@@ -292,6 +292,12 @@ def test_what_a_method_learns_from_is_by_head_on_its_samplings():
         ({"families": []}, "families: [] should be non-empty."),
         ({"every": 0}, "every: 0 is less than the minimum of 1."),
         ({"decided": {"prompts": ["own"]}}, "decided/prompts/0: 'own' is not one of"),
+        ({"earliest": {"distance": 0}}, "earliest/distance: 0 is less than or equal to"),
+        (
+            {"earliest": {"distance": 1.5}},
+            "earliest/distance: 1.5 is greater than the maximum of 1",
+        ),
+        ({"earliest": {"pairs": 0}}, "earliest/pairs: 0 is less than the minimum of 1."),
     ],
 )
 def test_what_cannot_be_swapped_is_refused(entry, message):

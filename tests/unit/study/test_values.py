@@ -31,6 +31,7 @@ BOUNDLESS = {
     "commitment/samples",
     "commitment/every",
     "commitment/decided/samples",
+    "commitment/earliest/samples",
     "contrast/samples",
     "contrast/reference/samples",
     "probe/readers/*/samples",

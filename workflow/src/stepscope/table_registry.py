@@ -201,6 +201,12 @@ TABLES = {
         groups=("denoiser", "reader", "family"),
         quantities=("named", "beyond_chance"),
     ),
+    "rq3_earliest": Table(
+        question="rq3",
+        columns=(*KEYS, "pair", "family", "reader", "from", "to", "flipped", "clean", "state"),
+        groups=(*STEP, "family", "reader", "flipped"),
+        quantities=("clean", "state"),
+    ),
     "rq3_samplings": Table(
         question="rq3",
         columns=(*SAMPLE, "ends", "measure", "part", "reader", "value", "change"),
@@ -220,15 +226,10 @@ CLAIMS = (
     *("without_objects", "at_chance", "with_centre", "lacking"),
 )
 # When each concept is decided, by every clock of a study, all batches together.
-CLOCKS = (
-    *(*SAMPLE, "family", "clock", "reader"),
-    *("log_snr", "lower", "upper", "censored", "within_steps"),
-)
+CLOCKS = (*SAMPLE, "family", "clock", "reader", "log_snr", "lower", "upper")
+CLOCKS += ("censored", "within_steps")
 CLOCKS_NULL = ("denoiser", *CLOCKS)
-CLOCKS_SUMMARY = (
-    *("model", "dataset", "sampling", "family", "clock", "reader"),
-    *("quantity", "compared", *INTERVAL),
-)
+CLOCKS_SUMMARY = (*SAMPLE[:3], "family", "clock", "reader", "quantity", "compared", *INTERVAL)
 # The truth in time of the composed scenes, which is of no study.
 WORLD_CLOCK = (
     *("reader", "family", "log_snr", "accuracy", "ci_low", "ci_high"),
@@ -246,7 +247,7 @@ NUMBERS = {
     *("seed", "word_index", "move", "changed", "depth", "normalised", "p_value", *STEP, *INTERVAL),
     *("without_objects", "at_chance", "with_centre", "chance", "draws", "lower", "upper"),
     *("onset_step", "onset_timestep", "onset_log_snr", "relevance_minmax", "within_steps"),
-    *("steps", "log_snr_low", "log_snr_high", "tolerance"),
+    *("steps", "log_snr_low", "log_snr_high", "tolerance", "pair", "flipped"),
     *("swapped_words", "swapped_prompts", "peak_step", "reign_low", "reign_high", "other_index"),
     *(name for table in TABLES.values() for name in table.quantities),
 }

@@ -137,6 +137,11 @@ class Schedule:
         """Order of the solver: how many predictions a step looks at."""
         return getattr(self._scheduler.config, "solver_order", 1)
 
+    @property
+    def draws_noise(self) -> bool:
+        """Whether a step adds noise, which is then each sample's own."""
+        return samplings.draws_noise(self._scheduler)
+
     def timestep(self, number: int) -> float:
         """Time step of a step, by its number from 1."""
         return float(self._scheduler.timesteps[number - 1])

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -11,24 +12,31 @@ from stepscope.diffusion.schedule import Latents
 from stepscope.diffusion.step import Step
 
 
+class Walked(NamedTuple):
+    """A step of a walk: the samples' steps, and what it starts from, predicts and leads to."""
+
+    steps: list[Step]
+    latents: Latents
+    clean: Latents
+    after: Latents
+
+
+@torch.inference_mode()
 def walk(denoiser: Denoiser, firsts: Sequence[Step]) -> Latents:
-    """Final latents of the samples whose first steps are given, by the denoiser's own sampling.
-
-    As `walked`, whose last states they are.
-    """
-    steps: Sequence[Step] = firsts
-    for steps, _ in walked(denoiser, firsts):  # noqa: B007
-        pass
-    return torch.stack([step.after for step in steps])
+    """Final latents of the samples whose first steps are given, as `walked` has them."""
+    for step in walked(denoiser, firsts):
+        latents = step.after
+    return latents
 
 
-def walked(denoiser: Denoiser, firsts: Sequence[Step]) -> Iterator[tuple[list[Step], Latents]]:
-    """Each step of the denoiser's own sampling: the samples' steps, and their clean predictions.
+@torch.inference_mode()
+def walked(denoiser: Denoiser, firsts: Sequence[Step]) -> Iterator[Walked]:
+    """Each step of the denoiser's own sampling, from the noisiest.
 
     `firsts` are the first steps of traces of any sampling that starts from the same noise level.
     Of the steps, latents and history are the sampling's own; outputs, clean prediction and
-    attention are still those of `firsts`. A solver of second order remembers as it goes. One guided
-    call a sample and step.
+    attention are still those of `firsts`. A solver of second order remembers as it goes. One call
+    a sample and step, by the denoiser's own guidance.
     """
     latents = torch.stack([step.latent for step in firsts]).to(denoiser.device)
     remembered: list[Tensor] = []
@@ -46,13 +54,10 @@ def walked(denoiser: Denoiser, firsts: Sequence[Step]) -> Iterator[tuple[list[St
             )
             for row, (first, latent) in enumerate(zip(firsts, latents, strict=True))
         ]
-        clean, latents = _after(denoiser, latents, steps)
-        remembered.append(clean)
-        yield [replace(step, after=row) for step, row in zip(steps, latents, strict=True)], clean
-
-
-@torch.inference_mode()
-def _after(denoiser: Denoiser, latents: Latents, steps: Sequence[Step]) -> tuple[Latents, Latents]:
-    """Clean predictions of a step's latents, and the latents after it."""
-    output = denoiser.guided(denoiser.outputs(latents, steps))
-    return denoiser.clean(latents, output, steps), denoiser.advance(latents, output, steps)
+        output = denoiser.guided(denoiser.outputs(latents, steps))
+        clean = denoiser.clean(latents, output, steps)
+        remembered = [*remembered, clean][-order:]
+        after = denoiser.advance(latents, output, steps)
+        reached = [replace(step, after=row) for step, row in zip(steps, after, strict=True)]
+        yield Walked(reached, latents, clean, after)
+        latents = after

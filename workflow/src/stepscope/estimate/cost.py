@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from stepscope.estimate import trace_size
+from stepscope.estimate import continuations, trace_size
 from stepscope.estimate.dry_runs import Planned
 from stepscope.timesteps import EXPONENTIAL, ends_as_uniform, named_count, step_count
 
@@ -178,19 +178,19 @@ class Work:
         return Needs(calls=calls, seconds=calls * self.model["tracing"], loads=True)
 
     def _measure_commitment(self) -> Needs:
-        """Two directions of a swap share their first step; what is not guided costs half a call."""
         settings = self.config["commitment"]
-        families = settings["families"] or self.config["probe"]["families"]
-        lengths = {self.steps, *range(1, self.steps + 1, settings["every"])}
-        swaps = len(families) * len(self.words[: settings["samples"]])
-        decided = settings["decided"]
-        drawn = len(self.words[: decided["samples"]]) * decided["draws"]
-        guided = len(families) if "without" in decided["prompts"] else 0
-        weights = guided + 0.5 * ("empty" in decided["prompts"])
-        calls = swaps * (2 * sum(lengths) - self.steps) + drawn * weights * sum(lengths)
-        pictures = swaps * 2 * len(lengths) + drawn * (guided + 1) * len(lengths)
-        seconds = calls * self.model["tracing"] + pictures * self.seeing
-        return Needs(calls=calls, pictures=pictures, seconds=seconds, loads=True)
+        families = len(settings["families"] or self.config["probe"]["families"])
+        ends = continuations.commitment(settings, families, len(self.words), self.steps)
+        return self._ending(ends)
+
+    def _measure_earliest(self) -> Needs:
+        settings = self.config["commitment"]["earliest"]
+        return self._ending(continuations.earliest(settings, len(self.words), self.steps))
+
+    def _ending(self, ends: continuations.Ends) -> Needs:
+        """Sampling that ends in pictures, which are decoded and read."""
+        seconds = ends.calls * self.model["tracing"] + ends.pictures * self.seeing
+        return Needs(calls=ends.calls, pictures=ends.pictures, seconds=seconds, loads=True)
 
     def _measure_nulls(self) -> Needs:
         """Two denoisers that cost next to nothing, whose pictures are decoded and read."""
@@ -219,6 +219,7 @@ class Work:
         "measure_convergence": _measure_convergence,
         "measure_commitment": _measure_commitment,
         "measure_nulls": _measure_nulls,
+        "measure_earliest": _measure_earliest,
         "measure_substrates": _measure_substrates,
         "probe": _probe,
         "contrast_samplings": _contrast_samplings,

@@ -7,10 +7,13 @@ from matplotlib.figure import Figure, SubFigure
 
 from stepscope.figures import plotting, text
 from stepscope.statistics.null_clocks import NAMES as NULLS
+from stepscope.statistics.clock_summary import EARLIEST
 
 CLOCKS = [*plotting.SAMPLES, "family", "clock", "reader", "log_snr", "within_steps"]
 NAMES = {
     "bayes": "posterior (the world's)",
+    "earliest": "nearby noises, predictions",
+    "earliest_state": "nearby noises, states",
     "decided": "decided",
     "overridable": "overridable",
     "relevance": "relevance, half done",
@@ -51,7 +54,8 @@ def _part(
 ) -> plotting.Part:
     """Lay out one model, dataset and sampling: a panel a family, in a grid."""
     families = plotting.listed(rows["family"])
-    pairs = rows[["clock", "reader"]].drop_duplicates().itertuples(index=False, name=None)
+    both = pd.concat([rows, summary[summary["clock"].isin(EARLIEST.values())]])
+    pairs = both[["clock", "reader"]].drop_duplicates().itertuples(index=False, name=None)
     lines = sorted(pairs, key=lambda pair: ([*NAMES].index(pair[0]), pair[1]))
     columns = min(4, len(families))
     height = -(-len(families) // columns)
@@ -71,7 +75,8 @@ def _part(
         means = summary[summary["compared"] == "median"]
         figure.supxlabel(
             f"bar: {confidence:.0%} CI of the median (dot; ring: mean within the steps, where the "
-            f"median lies beyond); line: 10 to 90 % of samples; {text.counted(means)}",
+            f"median lies beyond); line: 10 to 90 % of samples; diamond: first step above "
+            f"chance; {text.counted(means)}",
             fontsize=6.5,
         )
 
@@ -103,5 +108,19 @@ def _panel(
             names = [f"{name}, of {label}" for name in CENTRES]
             found = of_clock.set_index("compared")["estimate"].reindex(names).dropna()
             axes.plot(found[:1], [height] * len(found[:1]), mark, ms=5, mew=0.7, color="0.4")
+        if clock in EARLIEST.values():
+            _first(axes, of_clock, height, colour)
     axes.grid(axis="x", lw=0.3)
     axes.tick_params(axis="y", length=0)
+
+
+def _first(axes: Axes, of_clock: pd.DataFrame, height: int, colour: tuple) -> None:
+    """Draw the step from which flips are told from stable pairs, or say why there is none."""
+    found = of_clock.dropna(subset="estimate")
+    axes.plot(found["estimate"], [height] * len(found), "D", ms=3, color=colour)
+    for words in of_clock.loc[of_clock["estimate"].isna(), "compared"]:
+        place = axes.get_yaxis_transform()
+        why = words.partition(":")[0]
+        axes.text(
+            0.5, height, why, transform=place, fontsize=5, color=colour, ha="center", va="center"
+        )

@@ -52,6 +52,21 @@ def load_samples(
     return samples
 
 
+def load_previews(
+    records: Sequence[Mapping[str, Any]], previews: Sequence[str]
+) -> list[xr.Dataset]:
+    """Read the clean predictions of one sample per record (see `KEYS`).
+
+    preview (step, prediction, y, x, rgb) u1, log_snr (step) f8; attrs are the record's.
+    """
+    return [
+        read_sample(path, record["prompt_id"], record["seed"])[["preview"]].assign_attrs(
+            {key: record[key] for key in KEYS}
+        )
+        for record, path in zip(records, previews, strict=True)
+    ]
+
+
 def load_by_sampling(
     records: Sequence[Mapping[str, Any]], previews: Sequence[str]
 ) -> list[xr.Dataset]:

@@ -61,8 +61,8 @@ def null_table(
     `every`th of its states are read as those of a model are.
     """
     sampled = list(walked(denoiser, firsts))
-    trajectories = [*zip(*(steps for steps, _ in sampled), strict=True)]
-    clean = torch.stack([of_step for _, of_step in sampled], 1)  # (sample, step, C, h, w)
+    trajectories = [*zip(*(step.steps for step in sampled), strict=True)]
+    clean = torch.stack([step.clean for step in sampled], 1)  # (sample, step, C, h, w)
     seen = _by_sample(reading(clean.flatten(0, 1)), len(firsts))
     prompts = {step.prompt_id: step.prompt for step in firsts}
     on_top = _on_top(seen, trajectories, reading.concepts, keys)

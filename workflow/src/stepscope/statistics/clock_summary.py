@@ -16,6 +16,8 @@ CLOCK = ["family", "clock", "reader"]
 AXES = [*clocks.UNIT, "step", "log_snr"]  # columns of any table of steps
 WHO = ["prompt_id", "seed"]
 ENOUGH = 3  # families that a rank correlation is over
+# Clocks that are of pairs of noises and of no sample, by the quantity that has them.
+EARLIEST = {"log_snr_clean": "earliest", "log_snr_state": "earliest_state"}
 
 
 def measure(
@@ -27,6 +29,7 @@ def measure(
     world: pd.DataFrame | None,
     models: Sequence[str],
     *,
+    earliest: pd.DataFrame | None = None,
     draws: int,
     confidence: float,
     seed: int,
@@ -35,7 +38,8 @@ def measure(
 
     `emergence` and `words` are rq3_emergence and rq2_relevance, `axes` has the log-SNR of every
     step, `between` are tables with `lower` and `upper` by the clock's name, and `world` is
-    world_clock_families, which is the truth of `models`.
+    world_clock_families, which is the truth of `models`; `earliest` is rq3_earliest_summary,
+    whose clocks are of no sample and stand in the summary alone.
     """
     seen = [(read, *clocks.visible(read)) for read in clocks.readings(emergence, axes)]
     rows = [found for _, found, _ in seen]
@@ -46,6 +50,8 @@ def measure(
         rows.append(clocks.truth(world, pd.concat(rows), models))
     medians = [_of_curves(read, decided, confidence) for read, _, decided in seen]
     medians += [_of_intervals(frame, draws, confidence, seed) for frame in exact]
+    if earliest is not None:
+        medians.append(_of_pairs(earliest))
     table = clocks.ordered(rows)
     compared = [
         with_intervals(of, draws, confidence, seed).reset_index()
@@ -88,6 +94,12 @@ def _of_intervals(frame: pd.DataFrame, draws: int, confidence: float, seed: int)
         key = dict(zip(by, values, strict=True)) | {"quantity": "log_snr", "compared": "median"}
         rows.append(key | count | {"missing": 0} | _within(*found))
     return pd.DataFrame(rows)
+
+
+def _of_pairs(earliest: pd.DataFrame) -> pd.DataFrame:
+    """Rows of the first steps at which flips are told from stable pairs of noises."""
+    clock = earliest["quantity"].map(EARLIEST)
+    return earliest.assign(clock=clock, quantity="log_snr")[clock.notna()]
 
 
 def _within(estimate: float, low: float, high: float) -> dict[str, float]:

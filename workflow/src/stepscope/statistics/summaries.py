@@ -3,12 +3,14 @@
 import pandas as pd
 
 from stepscope.scores.emergence import SEVERAL
-from stepscope.statistics import commitment
+from stepscope.statistics import commitment, earliest
 from stepscope.statistics.inference import per_sample, trend, with_intervals
 from stepscope.store import tables
 from stepscope.table_registry import INTERVAL, KEYS, SAMPLE, STEP, TABLES
 
 BASELINES = ("random", "centre", "edge")
+# What a summary has beside means, of the table's rows.
+CURVES = {"rq3_commitment": commitment.curves, "rq3_earliest": earliest.curves}
 
 
 def against(values: pd.Series, baseline: str, level: str = "method") -> pd.Series:
@@ -81,8 +83,8 @@ def summary(
             if len(by_sample):
                 estimates = with_intervals(by_sample, draws, confidence, seed).reset_index()
                 parts.append(estimates.assign(quantity=quantity, compared=comparison))
-    if table == "rq3_commitment":
-        parts.append(commitment.curves(frame, draws, confidence, seed))
+    if table in CURVES:
+        parts.append(CURVES[table](frame, draws, confidence, seed))
     columns = [*by, "quantity", "compared", *INTERVAL]
     whole = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
     return whole.reindex(columns=columns)

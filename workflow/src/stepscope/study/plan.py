@@ -19,6 +19,7 @@ SETTINGS = {
     "rq3_commitment": "commitment",
     "rq3_decided": "commitment",
     "rq3_nulls": "nulls",
+    "rq3_earliest": "commitment",
 }
 PROMPT = ("prompt_id", "prompt", "seeds", "roles")  # what generation needs of a prompt
 
