@@ -41,6 +41,7 @@ CONFIG = {
         "masks": 8192,
         "trials": 4096,
     },
+    "linear_probes": {"steps": [1, 5, 9], "samples": 3},
     "contrast": {"samples": 3, "reference": {"steps": 200, "samples": 2}},
     "probe": {"size": 64, "families": {"object": {}, "colour": {}}},
     "commitment": {

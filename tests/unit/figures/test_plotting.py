@@ -13,6 +13,7 @@ from stepscope.figures import (
     games,
     overlays,
     plotting,
+    probes,
     rq1,
     rq2,
     rq3,
@@ -75,8 +76,9 @@ def test_grey_does_not_depend_on_how_a_picture_lies_in_memory(rng):
         lambda: clocks.draw(without_rows("rq3_clocks"), without_rows("rq3_clocks_summary"), 0.95),
         lambda: claims.draw(without_rows("claims"), 0.95),
         lambda: commitment.curves(without_rows("rq3_commitment"), **BOOTSTRAP),
+        lambda: probes.draw(without_rows("rq3_probes"), without_rows("rq3_probes_summary")),
     ],
-    ids="maps recovery auc words emergence samplings clocks claims commitment".split(),
+    ids="maps recovery auc words emergence samplings clocks claims commitment probes".split(),
 )
 def test_a_figure_of_nothing_says_so(draw):
     assert drawn(draw()) == "The study has nothing for this figure to show."

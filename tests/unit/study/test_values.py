@@ -31,6 +31,8 @@ BOUNDLESS = {
     "commitment/samples",
     "commitment/every",
     "commitment/decided/samples",
+    "linear_probes/samples",
+    "linear_probes/steps/*",
     "contrast/samples",
     "contrast/reference/samples",
     "probe/readers/*/samples",

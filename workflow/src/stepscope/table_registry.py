@@ -219,6 +219,17 @@ CLOCKS_SUMMARY = (
     *("model", "dataset", "sampling", "family", "clock", "reader"),
     *("quantity", "compared", *INTERVAL),
 )
+# What linear probes read of activations, and since when, of all batches of a sampling together.
+PROBED = ("reader", "family", "prompts", "layer", "half")
+PROBES = (
+    *("model", "dataset", "sampling", *STEP, *PROBED, "n", "samples", "noises"),
+    *("classes", "left_out", "chance", "accuracy", "balanced_accuracy"),
+    *("control_mean", "control_high"),
+)
+PROBES_SUMMARY = (
+    *("model", "dataset", "sampling", *PROBED, "quantity", "compared"),
+    *("n", "samples", "noises", "estimate", "ci_low", "ci_high"),
+)
 # The truth in time of the composed scenes, which is of no study.
 WORLD_CLOCK = (
     *("reader", "family", "log_snr", "accuracy", "ci_low", "ci_high"),
@@ -231,18 +242,23 @@ WORLD_CLOCK_FAMILIES = (
 # Tables that no batch has a part of.
 WHOLE = {"claims": CLAIMS, "rq3_clocks": CLOCKS, "rq3_clocks_summary": CLOCKS_SUMMARY}
 WHOLE |= {"world_clock": WORLD_CLOCK, "world_clock_families": WORLD_CLOCK_FAMILIES}
+WHOLE |= {"rq3_probes": PROBES, "rq3_probes_summary": PROBES_SUMMARY}
 NUMBERS = {
     *("seed", "word_index", "move", "changed", "depth", "normalised", "p_value", *STEP, *INTERVAL),
     *("without_objects", "at_chance", "with_centre", "chance", "draws", "lower", "upper"),
     *("onset_step", "onset_timestep", "onset_log_snr", "relevance_minmax", "within_steps"),
     *("steps", "log_snr_low", "log_snr_high", "tolerance"),
+    *("samples", "classes", "accuracy", "balanced_accuracy", "control_mean", "control_high"),
     *("swapped_words", "swapped_prompts", "peak_step", "reign_low", "reign_high", "other_index"),
     *(name for table in TABLES.values() for name in table.quantities),
 }
 # Columns that stay text when a table is read: a prompt may hold the word "nan".
 TEXT = frozenset(
     name
-    for columns in (CLAIMS, CLOCKS, CLOCKS_SUMMARY, *(table.columns for table in TABLES.values()))
+    for columns in (
+        *(CLAIMS, CLOCKS, CLOCKS_SUMMARY, PROBES, PROBES_SUMMARY),
+        *(table.columns for table in TABLES.values()),
+    )
     for name in columns
     if name not in NUMBERS
 )

@@ -18,6 +18,8 @@ SETTINGS = {
     "rq1_substrates": "games",
     "rq3_commitment": "commitment",
     "rq3_decided": "commitment",
+    "rq3_probes": "linear_probes",
+    "rq3_probes_summary": "linear_probes",
 }
 PROMPT = ("prompt_id", "prompt", "seeds", "roles")  # what generation needs of a prompt
 
