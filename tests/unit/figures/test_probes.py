@@ -1,6 +1,7 @@
 """The figure of probes has a panel a family and half, and says what is behind each."""
 
 import numpy as np
+import pandas as pd
 
 from stepscope.figures import probes
 from stepscope.scores.probe_courses import LATENT, SEEN
@@ -16,11 +17,11 @@ def frames(halves=("uncond", "cond"), readers=("clip", "untrained")):
         prompts=["all", "open"],
         reader=readers,
         half=halves,
-        layer=["down", "mid", SEEN],
+        layer=["down", "mid"],
         step=[1, 2, 3, 4],
     )
-    latent = table[(table["half"] == "uncond") & (table["layer"] == "mid")]
-    table = table._append(latent.assign(half="", layer=LATENT), ignore_index=True)
+    one = table[(table["half"] == halves[-1]) & (table["layer"] == "mid")].assign(half="")
+    table = pd.concat([table, one.assign(layer=LATENT), one.assign(layer=SEEN)])
     table = table[(table["family"] != "seal") | (table["reader"] == "clip")]
     table = table.assign(**UNIT, sampling="log_snr", timestep=1.0, n=24, samples=48, noises=48)
     table["log_snr"] = LEVELS[table["step"] - 1]
@@ -42,15 +43,16 @@ def test_every_family_and_half_has_a_panel_with_its_layers():
     titles = [part.get_suptitle() for part in figure.subfigs]
     assert titles == [probes.NAMES["uncond"], probes.NAMES["cond"]]
     first, second = (part.axes[0] for part in figure.subfigs)
-    assert [label.get_text() for label in first.get_yticklabels()] == ["down", "mid", LATENT, SEEN]
-    assert [label.get_text() for label in second.get_yticklabels()] == ["down", "mid", SEEN]
+    for axes in (first, second):
+        names = [label.get_text() for label in axes.get_yticklabels()]
+        assert names == [LATENT, "down", "mid", SEEN]
     dots = first.collections[0].get_offsets()
     assert set(dots[:, 0].tolist()) == {2, 3}  # of accuracies 0.6 and 0.8, above 0.4
     assert {line.get_xdata()[0] for line in first.lines[:-1]} == {1.5}  # where step 3 begins
 
 
 def test_without_guidance_there_is_one_half():
-    table, summary = (of[of["half"] == "cond"] for of in frames())
+    table, summary = frames(halves=("cond",))
     (part,) = probes.draw(table, summary).subfigs
     assert part.get_suptitle() == probes.NAMES["cond"]
     assert "colour (clip)" in drawn(probes.draw(table, summary))

@@ -8,6 +8,7 @@ from matplotlib.image import AxesImage
 
 from stepscope.figures import plotting, text
 from stepscope.scores.probe_courses import ALL, COND, LATENT, SEEN, UNCOND
+from stepscope.scores.readers import CLIP
 
 ACROSS = 4  # panels side by side
 NAMES = {UNCOND: "unconditional half (empty prompt)", COND: "conditional half (the prompt)"}
@@ -28,12 +29,11 @@ def draw(table: pd.DataFrame, summary: pd.DataFrame, reader: str | None = None) 
         onsets = summary[(summary[plotting.UNITS] == list(unit)).all(axis=1)]
         onsets = onsets[onsets["quantity"] == "log_snr"]
         for half in (UNCOND, COND):
-            of_half = (half, "") if half == UNCOND else (half,)
-            own = rows[rows["half"].isin(of_half)]
-            if not set(own["layer"]) - {LATENT, SEEN}:
+            if half not in set(rows["half"]):
                 continue
+            own = rows[rows["half"].isin((half, ""))]
             title = " · ".join([*map(str, unit if several else ()), NAMES[half]])
-            parts.append(_part(title, own, onsets[onsets["half"].isin(of_half)]))
+            parts.append(_part(title, own, onsets[onsets["half"].isin((half, ""))]))
     return plotting.stacked(parts)
 
 
@@ -42,14 +42,14 @@ def _of_reader(frame: pd.DataFrame, reader: str | None) -> pd.DataFrame:
     frame = frame[frame["prompts"] == ALL]
     by_reader = frame.groupby([*plotting.UNITS, "family"])["reader"]
     has_own = by_reader.transform(lambda names: (names == reader).any()).astype(bool)
-    return frame[(frame["reader"] == reader) | ~has_own]
+    return frame[frame["reader"] == np.where(has_own, reader, CLIP)]
 
 
 def _part(title: str, rows: pd.DataFrame, onsets: pd.DataFrame) -> plotting.Part:
     """Lay out the panels of one half."""
     families = plotting.listed(rows["family"])
     layers = plotting.listed(rows["layer"])
-    layers = [*(name for name in layers if name != SEEN), SEEN]
+    layers = [LATENT, *(name for name in layers if name not in (LATENT, SEEN)), SEEN]
     columns = min(ACROSS, len(families))
     height = -(-len(families) // columns)
 

@@ -64,7 +64,7 @@ def probe(
         for family, shown in of_reader.items()
         if (of := _target(name, family, shown, samples, families, settings, seed)) is not None
     ]
-    courses = [course for pair in asked for course in _seen(*pair, families)]
+    courses = [_seen(of, shown, families) for of, shown in asked]
     if not asked:
         return courses, times
     folds = linear_probes.folds_of(samples.prompts, seed)
@@ -112,12 +112,10 @@ def _target(
     )
 
 
-def _seen(target: Target, shown: Shown, families: Families) -> list[Course]:
-    """Courses of what the reader sees in each half's clean predictions."""
+def _seen(target: Target, shown: Shown, families: Families) -> Course:
+    """The course of what the reader sees in clean predictions."""
     names = families[target.family]["concepts"]
     places = {names.index(concept): place for place, concept in enumerate(target.concepts)}
     number = np.array([*(places.get(concept, -1) for concept in range(len(names))), -1])
-    return [
-        course(target, SEEN, half, [scored(target, of) for of in number[early[:, target.rows]]])
-        for half, early in shown.early.items()
-    ]
+    read = number[shown.early[:, target.rows]]
+    return course(target, SEEN, "", [scored(target, of_step) for of_step in read])

@@ -44,7 +44,7 @@ class Course(NamedTuple):
 
     target: Target
     layer: str
-    half: str
+    half: str  # none ("") of the latent and of clean predictions
     hits: np.ndarray  # (step, n) bool
     control: dict[str, np.ndarray]  # (step, draw)
 

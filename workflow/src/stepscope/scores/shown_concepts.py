@@ -1,6 +1,10 @@
-"""Which concept final pictures and clean predictions show, by the CLIP's table and by readers."""
+"""Which concept final pictures and clean predictions show, by the CLIP's table and by readers.
 
-from collections.abc import Mapping, Sequence
+Of clean predictions those of the empty prompt count, which is what the latent itself holds, and
+without guidance, where there is none, those of the prompt.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -8,14 +12,9 @@ import pandas as pd
 
 from stepscope.scores import readers
 from stepscope.scores.emergence import named
-from stepscope.scores.probe_courses import COND, UNCOND
 from stepscope.store import tables
 from stepscope.store.maps import open_previews, prediction_pictures
 
-PREDICTIONS = {
-    "e_u": UNCOND,
-    "e_c": COND,
-}  # halves of the network, by the clean prediction of its output
 UNREAD = -1
 WHO = ["prompt_id", "seed"]
 COLUMNS = [*WHO, "step", "reader", "prediction", "family", "concept", "probability"]
@@ -34,7 +33,7 @@ class Shown(NamedTuple):
     """Numbers of the concepts on top in a family; `UNREAD` where a picture was not read."""
 
     final: np.ndarray  # (sample,) int, in the guided prediction of the last step: the picture
-    early: dict[str, np.ndarray]  # (step, sample) int, in the clean prediction of each half
+    early: np.ndarray  # (step, sample) int, in the clean prediction
 
 
 def samples_of(
@@ -64,11 +63,7 @@ def by_table(
         wide = wide.reindex(who).fillna(UNREAD).astype(int)
         found[family] = Shown(
             wide["guided", last].to_numpy(),
-            {
-                half: wide[prediction][list(steps)].to_numpy().T
-                for prediction, half in PREDICTIONS.items()
-                if prediction in wide
-            },
+            wide[_early(wide.columns.get_level_values(0))][list(steps)].to_numpy().T,
         )
     return found
 
@@ -90,14 +85,15 @@ def by_reader(
     for path, own in zip(paths, chosen, strict=True):
         pictures = prediction_pictures(open_previews(path)).isel(sample=list(own))
         final = pictures.isel(step=-1).sel(prediction="guided").to_numpy()
-        kept = [name for name in PREDICTIONS if name in pictures["prediction"].to_numpy()]
-        early = pictures.sel(step=list(steps), prediction=kept).to_numpy()
+        early = pictures.sel(
+            step=list(steps), prediction=_early(pictures["prediction"].to_numpy())
+        ).to_numpy()
         read = readers.read(
-            np.concatenate([final, early.reshape(-1, *early.shape[3:])]), entry, concepts
+            np.concatenate([final, early.reshape(-1, *early.shape[2:])]), entry, concepts
         )
         batches.append(
             {
-                family: (top[: len(own)], top[len(own) :].reshape(early.shape[:3]))
+                family: (top[: len(own)], top[len(own) :].reshape(early.shape[:2]))
                 for family, values in read.items()
                 for top in [values.argmax(1)]
             }
@@ -108,6 +104,10 @@ def by_reader(
         early = np.concatenate([of_batch[family][1] for of_batch in batches])
         if families[family]["only_named"]:
             final = np.where(samples.named[family], final, UNREAD)
-        halves = {PREDICTIONS[name]: early[:, :, place].T for place, name in enumerate(kept)}
-        found[family] = Shown(final, halves)
+        found[family] = Shown(final, early.T)
     return found
+
+
+def _early(predictions: Collection[str]) -> str:
+    """The clean prediction that counts, of those that there are."""
+    return "e_u" if "e_u" in predictions else "e_c"

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from stepscope.scores.emergence import SEVERAL
-from stepscope.scores.probe_courses import LATENT, SEEN, UNCOND, Course, balanced_accuracy
+from stepscope.scores.probe_courses import LATENT, SEEN, Course, balanced_accuracy
 from stepscope.store import tables
 
 QUANTILE = 0.975  # of the shuffled labels' probes
@@ -82,10 +82,9 @@ def summary(
                 about = _about(of_target[0], prompts, mask) | {"layer": layer, "half": half}
                 when = np.append(times["log_snr"], np.inf)[first]
                 rows.append(about | _row("log_snr", "above the control", when, confidence))
-                if layer == SEEN or (half or UNCOND, SEEN) not in dated:
-                    continue
-                lag = _lag(dated[half or UNCOND, SEEN], first, times["log_snr"])
-                rows.append(about | _row("lag", "visible minus this", lag, confidence))
+                if layer != SEEN:
+                    lag = _lag(dated["", SEEN], first, times["log_snr"])
+                    rows.append(about | _row("lag", "visible minus this", lag, confidence))
     frame = pd.DataFrame(rows, columns=tables.columns("rq3_probes_summary")).assign(**keys)
     return tables.ordered(frame, "rq3_probes_summary")
 
