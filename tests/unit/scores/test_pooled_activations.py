@@ -52,7 +52,7 @@ def test_without_guidance_there_is_the_conditional_half_alone():
 
 
 def test_a_call_that_fails_leaves_nothing():
-    denoiser, steps = replay()
+    denoiser, steps = replay("tiny_sd1")
     whole = found(steps)
     failed = []
 
@@ -92,17 +92,17 @@ def test_means_are_of_the_whole_and_of_a_grid(side):
     ],
 )
 def test_layers_are_named_as_those_of_df_cam(layers, expected):
-    family = replay()[0].family
+    family = replay("tiny_sd1")[0].family
     assert pooled_activations.layers_of(family, layers) == expected
 
 
 def test_a_layer_that_the_network_lacks_is_refused():
     with pytest.raises(ValueError, match="layers: 'side' is none of down_blocks"):
-        pooled_activations.layers_of(replay()[0].family, ["side"])
+        pooled_activations.layers_of(replay("tiny_sd1")[0].family, ["side"])
 
 
 def test_without_names_the_last_layer_of_each_stage_is_taken():
-    family = replay()[0].family
+    family = replay("tiny_sd1")[0].family
     names = pooled_activations.layers_of(family, None)
     assert len(names) == len(family.stages())
     assert [name for name in family.layers() if name in names] == names
