@@ -16,7 +16,7 @@ IDS, SEEDS = ["b", "a", "c"], [7, 0, 3]
 
 
 def samples():
-    return shown_concepts.samples_of(PROMPTS, IDS, SEEDS, FAMILIES)
+    return shown_concepts.samples_of(list(zip(PROMPTS, IDS, SEEDS, strict=True)), FAMILIES)
 
 
 def is_red(sample, step, prediction):

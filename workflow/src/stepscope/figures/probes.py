@@ -42,7 +42,7 @@ def _of_reader(frame: pd.DataFrame, reader: str | None) -> pd.DataFrame:
     frame = frame[frame["prompts"] == ALL]
     by_reader = frame.groupby([*plotting.UNITS, "family"])["reader"]
     has_own = by_reader.transform(lambda names: (names == reader).any()).astype(bool)
-    return frame[frame["reader"] == np.where(has_own, reader, CLIP)]
+    return frame[frame["reader"] == np.where(has_own, reader or CLIP, CLIP)]
 
 
 def _part(title: str, rows: pd.DataFrame, onsets: pd.DataFrame) -> plotting.Part:

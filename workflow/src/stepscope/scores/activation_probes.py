@@ -49,11 +49,12 @@ def probe(
     numbers = settings["steps"] or times_of(trees[0])["step"].tolist()
     times = {name: of[np.array(numbers) - 1] for name, of in times_of(trees[0]).items()}
     chosen = [sorted(seed_by_seed(tree)[: settings["samples"]]) for tree in trees]
-    prompts, ids, seeds = (
-        [of(tree)[sample] for tree, own in zip(trees, chosen, strict=True) for sample in own]
-        for of in (prompts_of, prompt_ids_of, seeds_of)
-    )
-    samples = shown_concepts.samples_of(prompts, ids, seeds, families)
+    who = [
+        (prompts_of(tree)[sample], str(prompt_ids_of(tree)[sample]), int(seeds_of(tree)[sample]))
+        for tree, own in zip(trees, chosen, strict=True)
+        for sample in own
+    ]
+    samples = shown_concepts.samples_of(who, families)
     seen = {readers.CLIP: shown_concepts.by_table(concepts, samples, numbers, families)}
     if reader is not None:
         name, entry = reader
@@ -70,7 +71,7 @@ def probe(
     folds = linear_probes.folds_of(samples.prompts, seed)
     targets = [of for of, _ in asked]
     found: dict[tuple[str, str], list[list[Scored]]] = defaultdict(list)
-    print(f"Budget: {len(ids) * len(numbers):,} denoiser calls.", flush=True)
+    print(f"Budget: {len(who) * len(numbers):,} denoiser calls.", flush=True)
     states = [
         pooled_activations.states(tree, own, numbers)
         for tree, own in zip(trees, chosen, strict=True)

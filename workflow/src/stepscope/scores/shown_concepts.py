@@ -36,11 +36,13 @@ class Shown(NamedTuple):
     early: np.ndarray  # (step, sample) int, in the clean prediction
 
 
-def samples_of(
-    prompts: Sequence[str], ids: Sequence[str], seeds: Sequence[int], families: Families
-) -> Samples:
-    """Samples with what their prompts name."""
-    names = {family: named(prompts, entry["concepts"]).any(1) for family, entry in families.items()}
+def samples_of(who: Sequence[tuple[str, str, int]], families: Families) -> Samples:
+    """Samples, of which prompt, prompt_id and seed are given, with what their prompts name."""
+    prompts, ids, seeds = zip(*who, strict=True)
+    names = {
+        family: np.asarray(named(prompts, entry["concepts"]).any(1))
+        for family, entry in families.items()
+    }
     return Samples(np.array(ids), np.array(seeds), names)
 
 
@@ -56,7 +58,8 @@ def by_table(
     top = frame.sort_values("probability", ascending=False, kind="stable").drop_duplicates(keys)
     who = pd.MultiIndex.from_arrays([samples.prompts, samples.seeds], names=WHO)
     found = {}
-    for family, rows in top.groupby("family", sort=False):
+    for name, rows in top.groupby("family", sort=False):
+        family = str(name)
         concepts = families[family]["concepts"]
         numbers = rows.assign(number=rows["concept"].map(concepts.index))
         wide = numbers.pivot(index=WHO, columns=["prediction", "step"], values="number")
