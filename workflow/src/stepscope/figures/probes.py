@@ -7,8 +7,7 @@ from matplotlib.figure import Figure, SubFigure
 from matplotlib.image import AxesImage
 
 from stepscope.figures import plotting, text
-from stepscope.scores.probe_courses import ALL, COND, LATENT, SEEN, UNCOND
-from stepscope.scores.readers import CLIP
+from stepscope.statistics.probe_onsets import ALL, COND, LATENT, SEEN, UNCOND
 
 ACROSS = 4  # panels side by side
 NAMES = {UNCOND: "unconditional half (empty prompt)", COND: "conditional half (the prompt)"}
@@ -18,7 +17,7 @@ NAMES = {UNCOND: "unconditional half (empty prompt)", COND: "conditional half (t
 def draw(table: pd.DataFrame, summary: pd.DataFrame, reader: str | None = None) -> Figure:
     """Draw rq3_probes and its summary: a panel a family and half, layers over steps.
 
-    Of all prompts, with the labels of `reader` where it reads a family, otherwise of the CLIP.
+    Of all prompts, by the labels of `reader` where it reads a family, otherwise of the CLIP.
     Colours are balanced accuracy, dots are above the control's, and lines are onsets: of a layer,
     and across a panel what the reader sees in clean predictions.
     """
@@ -40,9 +39,9 @@ def draw(table: pd.DataFrame, summary: pd.DataFrame, reader: str | None = None) 
 def _of_reader(frame: pd.DataFrame, reader: str | None) -> pd.DataFrame:
     """Rows of all prompts, of each family those of one reader."""
     frame = frame[frame["prompts"] == ALL]
-    by_reader = frame.groupby([*plotting.UNITS, "family"])["reader"]
-    has_own = by_reader.transform(lambda names: (names == reader).any()).astype(bool)
-    return frame[frame["reader"] == np.where(has_own, reader or CLIP, CLIP)]
+    by_family = frame.groupby([*plotting.UNITS, "family"])["reader"]
+    has_own = frame["reader"].eq(reader or "").groupby(by_family.ngroup()).transform("any")
+    return frame[frame["reader"] == by_family.transform("first").mask(has_own, reader)]
 
 
 def _part(title: str, rows: pd.DataFrame, onsets: pd.DataFrame) -> plotting.Part:

@@ -13,12 +13,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from stepscope.scores import probe_courses
 from stepscope.scores.emergence import SEVERAL
-from stepscope.scores.probe_courses import LATENT, SEEN, Course, balanced_accuracy
+from stepscope.scores.probe_courses import Course, balanced_accuracy
 from stepscope.store import tables
 
 QUANTILE = 0.975  # of the shuffled labels' probes
 ANY = "any layer"
+ALL, LATENT, SEEN = probe_courses.ALL, probe_courses.LATENT, probe_courses.SEEN
+UNCOND, COND = probe_courses.HALVES
 
 
 def table(
