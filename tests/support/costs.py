@@ -42,6 +42,7 @@ CONFIG = {
         "trials": 4096,
     },
     "nulls": {"samples": 3},
+    "linear_probes": {"steps": [1, 5, 9], "samples": 3},
     "contrast": {"samples": 3, "reference": {"steps": 200, "samples": 2}},
     "probe": {"size": 64, "families": {"object": {}, "colour": {}}},
     "commitment": {

@@ -167,7 +167,7 @@ LOADED |= dict.fromkeys(
 )
 LOADED["measure_nulls"] = PIPELINES
 LOADED["measure_earliest"] = PIPELINES
-LOADED["explain_controls"] = PIPELINES
+LOADED["explain_controls"] = LOADED["probe_activations"] = PIPELINES
 LOADED |= dict.fromkeys(("fetch_model", "estimate"), PIPELINES)
 LOADED |= dict.fromkeys(("ground", "probe"), JUDGES)
 LOADED |= dict.fromkeys(

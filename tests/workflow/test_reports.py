@@ -48,6 +48,7 @@ def test_what_a_study_names_is_no_markup_in_captions(path, name):
         "controls": {"kinds": ["weights", "prompt"], "seed": 0, "steps": [1]},
         "convergence": {"correlation": 0.95, "error": 0.02, "masks": 8192, "trials": 2048},
         "commitment": {"every": 5},
+        "probes": {"shuffles": 100, "least": 3},
         "bootstrap": statistics,
         "confidence": 0.95,
     }
@@ -65,6 +66,7 @@ def test_what_a_study_names_is_no_markup_in_captions(path, name):
     assert shown.count(name) == text.count(name)
     nothing = {"claims", "rq1_auc", "rq1_controls", "rq1_convergence", "rq1_recovery"}
     nothing |= {"rq2_agreement", "rq2_grounding", "rq2_heads", "rq3_clocks", "rq3_commitment"}
+    nothing |= {"rq3_probes"}
     assert name in text or path.stem in nothing  # these name nothing
 
 

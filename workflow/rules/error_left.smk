@@ -5,11 +5,7 @@
 
 rule measure_error_left:
     input:
-        lambda wildcards: stores(
-            "<traces>",
-            [{"batch": batch} for batch in PLAN.batches(wildcards.dataset)],
-            **dict(wildcards.items()),
-        ),
+        of_all_batches("<traces>"),
     output:
         "<error_left>",
     log:

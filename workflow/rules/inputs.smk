@@ -59,16 +59,34 @@ def samplings_compared(wildcards):
     return {name: config["samplings"][name] for name in names}
 
 
-def reader_compared(wildcards):
-    """Name and entry of what reads the pictures beside the CLIP; none without."""
-    name = config["contrast"]["reader"]
-    return [name, config["probe"]["readers"][name]] if name else None
+def reader_of(key):
+    """A getter of the name and entry of the reader beside the CLIP that an entry asks for."""
+
+    def get(wildcards):
+        name = config[key]["reader"]
+        return [name, config["probe"]["readers"][name]] if name else None
+
+    return get
 
 
-def reader_compared_code(wildcards):
-    """Digest of the code behind it."""
-    reader = reader_compared(wildcards)
-    return code_with(reader[1]["function"]) if reader else ""
+def reader_code_of(key):
+    """A getter of the digest of the code behind it."""
+
+    def get(wildcards):
+        reader = reader_of(key)(wildcards)
+        return code_with(reader[1]["function"]) if reader else ""
+
+    return get
+
+
+def of_all_batches(pattern):
+    """A getter of the files of all batches of a model, dataset and sampling."""
+
+    def get(wildcards):
+        batches = [{"batch": batch} for batch in PLAN.batches(wildcards.dataset)]
+        return stores(pattern, batches, **dict(wildcards.items()))
+
+    return get
 
 
 def truth(wildcards):

@@ -7,6 +7,8 @@ FIGURES = {
     "rq2": ["rq2_words", "rq2_agreement", "rq2_grounding", "rq2_heads", "rq2_layers"],
     "rq3": ["rq3_emergence", "rq3_samplings", "rq3_clocks", "rq3_commitment", "rq3_filmstrip"],
 }
+FIGURES["rq3"].append("rq3_probes")
+PROBED = ("rq3_probes", "rq3_probes_summary")  # of all batches of a sampling together
 CATEGORIES = {
     "rq1": "RQ1: what a step recovers",
     "rq2": "RQ2: which words a step works on",
@@ -19,7 +21,7 @@ CATEGORIES = {
 def target(question):
     """Files of a target: its tables with their summaries, and its figures as PDF and PNG."""
     names = [name for name in MADE if TABLES[name].question == question]
-    names += ["rq3_clocks"] if question == "rq3" else []
+    names += ["rq3_clocks", "rq3_probes"] if question == "rq3" else []
     return [
         *(table(name) for name in [*names, *(f"{name}_summary" for name in names)]),
         *expand(PATHVARS.apply("<figure>.{form}"), figure=FIGURES[question], form=["pdf", "png"]),
@@ -57,6 +59,9 @@ def parts_of(wildcards):
         return stores(pattern, PLAN.games(BASELINES), table=wildcards.table)
     samplings = PLAN.measured_on(wildcards.table)
     units = PLAN.contrasts() if wildcards.table == "rq3_samplings" else PLAN.units(samplings)
+    if wildcards.table in PROBED:
+        pattern = "<results>/tables/parts/{table}/{model}/{dataset}/{sampling}.tsv"
+        return list(dict.fromkeys(stores(pattern, units, table=wildcards.table)))
     return stores("<part>", units, table=wildcards.table)
 
 

@@ -12,7 +12,7 @@ rule merge_table:
     log:
         "<logs>/merge_table/{table}.log",
     wildcard_constraints:
-        table=one_of(TABLES),
+        table=one_of([*TABLES, *PROBED]),
     conda:
         "../../envs/analyse.yaml"
     threads: 1

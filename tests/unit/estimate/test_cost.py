@@ -39,6 +39,8 @@ def test_calls_of_each_kind_of_job():
     # with another seed, another prompt, and the blocks of a cascade; two samples, one step
     assert work(method="df_rise").needs("explain_controls").calls == (2 + cost.BLOCKS) * 2 * 501
     assert work().needs("contrast_samplings").calls == 2 * 200
+    every = cost.Work(CONFIG, PROMPTS, {k: v for k, v in HERE.items() if k != "batch"}, MODEL)
+    assert every.needs("probe_activations").calls == 5 * 3  # all of two batches
     both = {"early": {"kind": "early", "steps": 20}, "own": {"kind": "latter", "steps": 9}}
     both["own"]["end"] = "uniform"  # whose own traces are the matched ones
     wider = CONFIG | {"samplings": CONFIG["samplings"] | both}

@@ -14,6 +14,7 @@ from stepscope.figures import (
     games,
     overlays,
     plotting,
+    probes,
     rq1,
     rq2,
     rq3,
@@ -82,8 +83,12 @@ def test_grey_does_not_depend_on_how_a_picture_lies_in_memory(rng):
             without_rows("rq3_emergence"),
             without_rows("rq3_clocks"),
         ),
+        lambda: probes.draw(without_rows("rq3_probes"), without_rows("rq3_probes_summary")),
     ],
-    ids="maps recovery auc words emergence samplings clocks claims commitment filmstrip".split(),
+    ids=[
+        *("maps", "recovery", "auc", "words", "emergence", "samplings", "clocks", "claims"),
+        *("commitment", "filmstrip", "probes"),
+    ],
 )
 def test_a_figure_of_nothing_says_so(draw):
     assert drawn(draw()) == "The study has nothing for this figure to show."

@@ -315,7 +315,17 @@ def test_what_cannot_be_swapped_is_refused(entry, message):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("key", ["games", "convergence", "controls"])
+@pytest.mark.parametrize("key", ["contrast", "linear_probes"])
+def test_readers_that_there_are_not(key):
+    config = small() | {key: {"reader": "untraind"}}
+    config["probe"] |= {"readers": {"untrained": {"function": "own:read"}}}
+    check(config, SCHEMA, "mine.yaml")
+    message = f"^mine.yaml: {key}/reader: .*'untraind'.*, did you mean untrained"
+    with pytest.raises(ValueError, match=message):
+        check_references(config, "mine.yaml")
+
+
+@pytest.mark.parametrize("key", ["games", "convergence", "controls", "linear_probes"])
 def test_references_beside_methods(key):
     for entry, message in (
         ({"samplings": ["latter"]}, f"{key}/samplings: there is no sampling 'latter'."),

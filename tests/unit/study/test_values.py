@@ -32,6 +32,8 @@ BOUNDLESS = {
     "commitment/every",
     "commitment/decided/samples",
     "commitment/earliest/samples",
+    "linear_probes/samples",
+    "linear_probes/steps/*",
     "contrast/samples",
     "contrast/reference/samples",
     "probe/readers/*/samples",
@@ -104,7 +106,7 @@ def test_no_number_is_other_than_finite(value):
 def test_an_integer_is_written_as_one(value):
     assert passing(value, INTEGERS) == set()
     beyond = {"height", "width", "scheduler/order", "probe/size", "statistics/draws"}
-    beyond |= {"convergence/masks", "convergence/trials"}
+    beyond |= {"convergence/masks", "convergence/trials", "linear_probes/shuffles"}
     assert passing(4, INTEGERS) == INTEGERS - beyond
     assert refusal(4.0, NUMBERS["samplings/*/steps"]).endswith(
         "4.0 is not of type 'integer'; write 4."

@@ -213,12 +213,7 @@ TABLES = {
         groups=("ends", "measure", "part", "reader"),
         quantities=("value", "change"),
     ),
-    "rq3_roles": Table(
-        question="rq3",
-        columns=(*SAMPLE, "role", "relevance"),
-        groups=("role",),
-        quantities=("relevance",),
-    ),
+    "rq3_roles": Table("rq3", (*SAMPLE, "role", "relevance"), ("role",), ("relevance",)),
 }
 CLAIMS = (
     *("model", "dataset", "claim", "statement", "statistic"),
@@ -230,6 +225,11 @@ CLOCKS = (*SAMPLE, "family", "clock", "reader", "log_snr", "lower", "upper")
 CLOCKS += ("censored", "within_steps")
 CLOCKS_NULL = ("denoiser", *CLOCKS)
 CLOCKS_SUMMARY = (*SAMPLE[:3], "family", "clock", "reader", "quantity", "compared", *INTERVAL)
+# What linear probes read of activations, and since when, of all batches of a sampling together.
+PROBED = ("model", "dataset", "sampling", "reader", "family", "prompts", "layer", "half")
+READ = ("accuracy", "balanced_accuracy", "control_mean", "control_high")
+PROBES = (*PROBED, *STEP, "n", "samples", "noises", "classes", "left_out", "chance", *READ)
+PROBES_SUMMARY = (*PROBED, "quantity", "compared", "n", "samples", "noises", *INTERVAL[3:])
 # The truth in time of the composed scenes, which is of no study.
 WORLD_CLOCK = (
     *("reader", "family", "log_snr", "accuracy", "ci_low", "ci_high"),
@@ -243,18 +243,29 @@ WORLD_CLOCK_FAMILIES = (
 WHOLE = {"claims": CLAIMS, "rq3_clocks": CLOCKS, "rq3_clocks_summary": CLOCKS_SUMMARY}
 WHOLE |= {"rq3_clocks_null": CLOCKS_NULL}
 WHOLE |= {"world_clock": WORLD_CLOCK, "world_clock_families": WORLD_CLOCK_FAMILIES}
+WHOLE |= {"rq3_probes": PROBES, "rq3_probes_summary": PROBES_SUMMARY}
 NUMBERS = {
     *("seed", "word_index", "move", "changed", "depth", "normalised", "p_value", *STEP, *INTERVAL),
     *("without_objects", "at_chance", "with_centre", "chance", "draws", "lower", "upper"),
     *("onset_step", "onset_timestep", "onset_log_snr", "relevance_minmax", "within_steps"),
-    *("steps", "log_snr_low", "log_snr_high", "tolerance", "pair", "flipped"),
+    *(
+        "steps",
+        "log_snr_low",
+        "log_snr_high",
+        "tolerance",
+        "pair",
+        "flipped",
+        "samples",
+        "classes",
+        *READ,
+    ),
     *("swapped_words", "swapped_prompts", "peak_step", "reign_low", "reign_high", "other_index"),
     *(name for table in TABLES.values() for name in table.quantities),
 }
 # Columns that stay text when a table is read: a prompt may hold the word "nan".
 TEXT = frozenset(
     name
-    for columns in (CLAIMS, CLOCKS, CLOCKS_SUMMARY, *(table.columns for table in TABLES.values()))
+    for columns in (CLAIMS, CLOCKS, CLOCKS_SUMMARY, PROBES, *(of.columns for of in TABLES.values()))
     for name in columns
     if name not in NUMBERS
 )

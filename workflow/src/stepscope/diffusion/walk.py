@@ -21,7 +21,6 @@ class Walked(NamedTuple):
     after: Latents
 
 
-@torch.inference_mode()
 def walk(denoiser: Denoiser, firsts: Sequence[Step]) -> Latents:
     """Final latents of the samples whose first steps are given, as `walked` has them."""
     for step in walked(denoiser, firsts):
@@ -29,7 +28,6 @@ def walk(denoiser: Denoiser, firsts: Sequence[Step]) -> Latents:
     return latents
 
 
-@torch.inference_mode()
 def walked(denoiser: Denoiser, firsts: Sequence[Step]) -> Iterator[Walked]:
     """Each step of the denoiser's own sampling, from the noisiest.
 
@@ -54,10 +52,11 @@ def walked(denoiser: Denoiser, firsts: Sequence[Step]) -> Iterator[Walked]:
             )
             for row, (first, latent) in enumerate(zip(firsts, latents, strict=True))
         ]
-        output = denoiser.guided(denoiser.outputs(latents, steps))
-        clean = denoiser.clean(latents, output, steps)
+        with torch.inference_mode():
+            output = denoiser.guided(denoiser.outputs(latents, steps))
+            clean = denoiser.clean(latents, output, steps)
+            after = denoiser.advance(latents, output, steps)
         remembered = [*remembered, clean][-order:]
-        after = denoiser.advance(latents, output, steps)
         reached = [replace(step, after=row) for step, row in zip(steps, after, strict=True)]
         yield Walked(reached, latents, clean, after)
         latents = after

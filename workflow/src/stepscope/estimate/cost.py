@@ -47,7 +47,7 @@ def cost(
     if not job.outputs:  # a target
         return Needs()
     start = FIGURE if job.rule.startswith("plot_") else BARE
-    if "batch" not in job.wildcards:
+    if "sampling" not in job.wildcards:
         return Needs(seconds=start, files=OWN_FILES)
     model = measured[job.wildcards["model"]]
     needs = Work(config, prompts, job.wildcards, model).needs(job.rule)
@@ -70,10 +70,10 @@ class Work:
         self.geometry = model["geometry"]
         self.seeing = model["decoding"] + model["judging"]  # a latent as a picture
         rows = prompts[wildcards["dataset"]]
-        records = [row for row in rows if row["batch"] == wildcards["batch"]]
+        records = [row for row in rows if row["batch"] == wildcards.get("batch", row["batch"])]
+        self.batches = len({row["batch"] for row in records})  # several where a job has all
         self.words = [len(record["prompt"].split()) for record in records for _ in record["seeds"]]
-        tokens = max(trace_size.tokens(record["prompt"]) for record in records)
-        self.rows = tokens * self.geometry.texts
+        self.rows = self.geometry.texts * max(trace_size.tokens(row["prompt"]) for row in records)
         sampling = config["samplings"][wildcards["sampling"]]
         self.sampling, self.steps = sampling, step_count(sampling)
 
@@ -209,6 +209,12 @@ class Work:
         calls = len(words) * matched + len(known) * settings["reference"]["steps"]
         return Needs(calls=calls, seconds=calls * self.model["tracing"], loads=True)
 
+    def _probe_activations(self) -> Needs:
+        """A guided call a sample and step; the probes themselves are about as much."""
+        words, steps = self._restricted(self.config["linear_probes"])
+        calls = steps * min(len(words) * self.batches, len(self.words))
+        return Needs(calls=calls, seconds=2 * calls * self.model["tracing"], loads=True)
+
     _BY_RULE: ClassVar[Mapping[str, Callable[["Work"], Needs]]] = {
         "generate": _generate,
         "decode": _decode,
@@ -220,6 +226,7 @@ class Work:
         "measure_commitment": _measure_commitment,
         "measure_nulls": _measure_nulls,
         "measure_earliest": _measure_earliest,
+        "probe_activations": _probe_activations,
         "measure_substrates": _measure_substrates,
         "probe": _probe,
         "contrast_samplings": _contrast_samplings,

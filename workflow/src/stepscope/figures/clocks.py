@@ -6,8 +6,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 
 from stepscope.figures import plotting, text
-from stepscope.statistics.null_clocks import NAMES as NULLS
 from stepscope.statistics.clock_summary import EARLIEST
+from stepscope.statistics.null_clocks import NAMES as NULLS
 
 CLOCKS = [*plotting.SAMPLES, "family", "clock", "reader", "log_snr", "within_steps"]
 NAMES = {

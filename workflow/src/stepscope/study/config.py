@@ -67,13 +67,15 @@ def check_references(config: Mapping[str, Any], where: str) -> None:
         entries[key] = config[key]
     for key in ("commitment", "nulls"):
         entries[key] = {"samplings": config[key]["samplings"], "steps": None}
+    entries["linear_probes"] = config["linear_probes"]
     readers = config["probe"]["readers"]
     entries |= {f"probe/readers/{name}": entry for name, entry in readers.items()}
-    if (reader := config["contrast"]["reader"]) is not None and reader not in readers:
-        raise ValueError(
-            f"{where}: contrast/reader: there is no {reader!r} among probe/readers"
-            f"{did_you_mean(reader, readers)}."
-        )
+    for key in ("contrast", "linear_probes"):
+        if (reader := config[key]["reader"]) is not None and reader not in readers:
+            raise ValueError(
+                f"{where}: {key}/reader: there is no {reader!r} among probe/readers"
+                f"{did_you_mean(reader, readers)}."
+            )
     for key, entry in entries.items():
         for name in entry["samplings"] or ():
             if name not in samplings:

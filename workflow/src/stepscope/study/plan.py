@@ -20,6 +20,8 @@ SETTINGS = {
     "rq3_decided": "commitment",
     "rq3_nulls": "nulls",
     "rq3_earliest": "commitment",
+    "rq3_probes": "linear_probes",
+    "rq3_probes_summary": "linear_probes",
 }
 PROMPT = ("prompt_id", "prompt", "seeds", "roles")  # what generation needs of a prompt
 
