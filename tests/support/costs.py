@@ -4,7 +4,7 @@ from stepscope.estimate import trace_size
 
 CONFIG = {
     "scheduler": {"name": "dpmsolver++", "order": 2},
-    "storage": {"forward_batch": 8, "derived": "float16"},
+    "storage": {"forward_batch": 8, "derived": "float16", "attention": "mean"},
     "guidance": 4.0,
     "negative_prompt": "",
     "height": None,
@@ -21,6 +21,7 @@ CONFIG = {
             "variants": ["paper"],
         }
     },
+    "head_games": {"samplings": None, "steps": [2], "samples": 1, "draws": 2, "moves": 8},
     "games": {
         "samplings": None,
         "steps": [2, 8],

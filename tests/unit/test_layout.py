@@ -165,7 +165,7 @@ LOADED |= dict.fromkeys(
     ("measure_convergence", "measure_substrates", "measure_commitment", "contrast_samplings"),
     PIPELINES,
 )
-LOADED["explain_controls"] = PIPELINES
+LOADED |= dict.fromkeys(("explain_controls", "play_head_games"), PIPELINES)
 LOADED |= dict.fromkeys(("fetch_model", "estimate"), PIPELINES)
 LOADED |= dict.fromkeys(("ground", "probe"), JUDGES)
 LOADED |= dict.fromkeys(

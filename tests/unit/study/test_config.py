@@ -33,7 +33,7 @@ def small() -> dict:
 def test_defaults_are_filled_at_every_depth():
     config = small()
     check(config, SCHEMA, "mine.yaml")
-    assert config["storage"] == {"forward_batch": 8, "derived": "float16"}
+    assert config["storage"] == {"forward_batch": 8, "derived": "float16", "attention": "mean"}
     assert config["datasets"]["d"]["batches"] == 1
     assert config["models"]["m"]["dtype"] == "float32"
     assert config["explain"]["mine"]["steps"] is None
