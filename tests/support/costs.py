@@ -21,7 +21,14 @@ CONFIG = {
             "variants": ["paper"],
         }
     },
-    "head_games": {"samplings": None, "steps": [2], "samples": 1, "draws": 2, "moves": 8},
+    "head_games": {
+        "samplings": None,
+        "roles": None,
+        "steps": [2],
+        "samples": 1,
+        "draws": 2,
+        "moves": 7,
+    },
     "games": {
         "samplings": None,
         "steps": [2, 8],
@@ -59,7 +66,7 @@ PROMPTS = {
     ]
 }
 HERE = {"model": "m", "dataset": "scenes", "sampling": "uniform", "batch": "0"}
-GEOMETRY = trace_size.Geometry((4, 16, 16), 4, ((16, 16), (8, 8)), 2 * 24 * 32, 1)
+GEOMETRY = trace_size.Geometry((4, 16, 16), 4, ((16, 16), (8, 8)), 2 * 24 * 32, 1, (6, 8))
 MODEL = {  # as if it had been measured
     "dtype": "float16",
     "loading": 0.5,

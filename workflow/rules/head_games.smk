@@ -26,6 +26,7 @@ rule play_head_games:
         model=spec("models", "{model}"),
         steps=lookup(dpath="head_games/steps", within=config),
         samples=lookup(dpath="head_games/samples", within=config),
+        roles=lookup(dpath="head_games/roles", within=config),
         draws=lookup(dpath="head_games/draws", within=config),
         moves=lookup(dpath="head_games/moves", within=config),
         seed=lookup(dpath="statistics/seed", within=config),

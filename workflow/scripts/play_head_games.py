@@ -15,6 +15,7 @@ with (
     joblog(snakemake.log[0]),
     written(snakemake.output, snakemake.input, dict(snakemake.params)) as (table,),
 ):
+    settings = ("steps", "samples", "roles", "draws", "moves")
     write_head_games(
         table,
         traces=snakemake.input.traces,
@@ -22,7 +23,7 @@ with (
         maps=list(snakemake.input.maps),
         error_left=snakemake.input.error_left or None,
         model=snakemake.params.model,
-        game={name: snakemake.params[name] for name in ("steps", "samples", "draws", "moves")},
+        game={name: snakemake.params[name] for name in settings},
         keys={name: snakemake.wildcards[name] for name in ("model", "dataset", "sampling")},
         seed=snakemake.params.seed,
     )

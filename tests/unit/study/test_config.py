@@ -137,6 +137,9 @@ def test_forward_batch_may_be_chosen():
     [
         ({"storage": {"forward_batch": "all"}}, "storage/forward_batch: 'all' is not a number of"),
         ({"storage": {"forward_batch": 0}}, "storage/forward_batch: "),
+        ({"storage": {"attention": "layers"}}, "storage/attention: 'layers' is not one of"),
+        ({"head_games": {"roles": ["verb"]}}, "head_games/roles/0: 'verb' is not one of"),
+        ({"head_games": {"moves": 1}}, "head_games/moves: 1 is less than the minimum of 2."),
         (
             {"models": {"m": {"folder": "x", "offload": "gpu"}}},
             "mine.yaml: models/m/offload: 'gpu'",

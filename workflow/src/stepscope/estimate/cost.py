@@ -133,7 +133,8 @@ class Work:
         entry = self.config["explain"][self.wildcards["method"]] | (restricted or {})
         words, steps = self._restricted(entry)
         _, height, width = self.geometry.latent
-        cost, replays = method_cost(entry, self.config["storage"])
+        kept = restricted is None and self.config["storage"]["attention"] == "heads"
+        cost, replays = method_cost(entry, kept)
         calls = sum(cost(count) for count in words) * steps
         call = self.model["methods"].get(self.wildcards["method"], self.model["tracing"])
         return Needs(
@@ -162,12 +163,15 @@ class Work:
         return Needs(calls=calls, pictures=pictures, seconds=calls * each, loads=True)
 
     def _play_head_games(self) -> Needs:
-        """Half a call a state, of the prompt and of half its words, and relevance of the heads."""
+        """Half a call a state, of the prompt and some of its words, and relevance by head."""
         from stepscope.scores.head_games import rows_of  # what it imports takes seconds
 
-        words, steps = self._restricted(game := self.config["head_games"])
+        game = self.config["head_games"]
+        words, steps = self._restricted(game)
+        every, roles = game["roles"] is None, len(game["roles"] or ())  # half the words have one
         rows = rows_of(sum(self.geometry.heads), game["moves"], game["draws"])
-        calls = steps * sum(2 + (1 + (count + 1) // 2) * rows / 2 for count in words)
+        games = sum(1 + ((count + 1) // 2 if every else roles) for count in words)
+        calls = steps * (2 * len(words) + games * rows / 2)
         return Needs(calls=calls, seconds=calls * self.model["tracing"], loads=True)
 
     def _explain_controls(self) -> Needs:

@@ -9,15 +9,15 @@ from stepscope.methods.method import parameters_of
 
 
 def method_cost(
-    entry: dict[str, Any], storage: dict[str, Any]
+    entry: dict[str, Any], by_head: bool = False
 ) -> tuple[Callable[[int], float], bool]:
     """Guided calls of a method at one step, by the number of words, and whether it has a model.
 
-    One that does not say makes 1 call; one that takes what a trace stores makes none.
+    One that does not say makes 1; one that reads attention `by_head` from the trace makes none.
     """
     function, parameters = parameters_of(entry)
     cost = getattr(function, "calls", None)
-    if storage["attention"] == "heads" and getattr(function, "stored", lambda _: False)(parameters):
+    if by_head and getattr(function, "stored", lambda _: False)(parameters):
         return (lambda words: 0), False
     calls = (lambda words: cost(words, parameters)) if cost else (lambda words: np.float64(1))
     return calls, getattr(function, "replays", True)

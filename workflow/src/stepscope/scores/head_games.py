@@ -44,9 +44,10 @@ class Played(NamedTuple):
     index: float
 
 
-def played_of(step: Step) -> list[Played]:
-    """The prompt as a whole, and each of its words with a role; all words where none has one."""
-    chosen = removals.chosen_words(step, "roles")
+def played_of(step: Step, roles: Sequence[str] | None) -> list[Played]:
+    """The prompt as a whole, and each of its words with one of these roles, with any for None."""
+    with_role = [word for word in step.words if word.role]
+    chosen = [word for word in with_role if roles is None or word.role in roles]
     return [
         Played(step.words, WHOLE, "", np.nan),
         *(Played((word,), word.role, word.text, word.index) for word in chosen),
@@ -154,6 +155,7 @@ def play(
     step: Step,
     by_word: Mapping[str, Mapping[int, np.ndarray]],
     *,
+    roles: Sequence[str] | None,
     moves: int,
     draws: int,
     seed: int,
@@ -163,7 +165,7 @@ def play(
     `by_word` are scores (head,) by method and word. Beside these are played the order of each
     head's own effect, which no method can know, and random ones, whose curves are averaged.
     """
-    every = played_of(step)
+    every = played_of(step, roles)
     others = removals.without_words(denoiser, [(step, one.words) for one in every])
     for one, other in zip(every, others, strict=True):
         weakening = Weakening(denoiser, step, other)
@@ -208,7 +210,7 @@ def play_batch(
         by_word = grounding_scores(table, step, names) | mass_scores(by_head, sample, step, names)
         if denoiser.guidance > 1:
             by_word[RELEVANCE] = dict(enumerate(head_relevance(denoiser, step).T.numpy()))
-        options = {name: game[name] for name in ("moves", "draws")} | {"seed": seed}
+        options = {name: game[name] for name in ("roles", "moves", "draws")} | {"seed": seed}
         rows += [keys | row for row in play(denoiser, step, by_word, **options)]
     columns = TABLES["rq2_head_games"].columns
     return tables.ordered(pd.DataFrame(rows, columns=columns), "rq2_head_games")

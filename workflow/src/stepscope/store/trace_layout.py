@@ -171,8 +171,9 @@ def _values(group: zarr.Group) -> Iterator[tuple[str, zarr.Array]]:
 
 def _rows(array: zarr.Array) -> Iterator[np.ndarray]:
     """Rows of an array, read some at a time: each call costs a millisecond."""
-    count = max(1, min(READ, BYTES * len(array) // array.nbytes))
-    for start in range(0, len(array), count):
+    rows = array.shape[0]
+    count = max(1, min(READ, BYTES * rows // array.nbytes))
+    for start in range(0, rows, count):
         yield from np.asarray(array[start : start + count])
 
 
