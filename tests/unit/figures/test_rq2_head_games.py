@@ -28,9 +28,9 @@ def test_curves_and_areas_are_drawn_of_the_prompt_and_of_its_words(rng):
     figure = rq2_head_games.head_games(game_table(rng), **BOOTSTRAP)
     text = drawn(figure)
     for part in (
-        *("the whole prompt", "words with a role", "n = 3 prompts, 1 noise", "steps 3, 8"),
+        *("the whole prompt", "words: subject", "n = 3 prompts, 1 noise", "steps 3, 8"),
         *("random orders", "each head's own effect", "attention, all heads: average precision"),
-        *("attention, all heads: size", "relevance by head", "share of heads weakened", "95% CI"),
+        *("attention, all heads: amount", "relevance by head", "share of heads weakened", "95% CI"),
     ):
         assert part in text
     (panel,) = figure.subfigs
@@ -43,6 +43,13 @@ def test_curves_and_areas_are_drawn_of_the_prompt_and_of_its_words(rng):
     assert sorted(range(len(METHODS)), key=order.__getitem__) == sorted(
         range(len(METHODS)), key=means.__getitem__
     )
+
+
+def test_a_study_that_plays_no_words_shows_the_prompt_alone(rng):
+    table = game_table(rng)
+    figure = rq2_head_games.head_games(table[table["role"] == "prompt"], **BOOTSTRAP)
+    assert "the whole prompt" in drawn(figure)
+    assert [axes.axison for axes in figure.subfigs[0].axes] == [True, False, True, False]
 
 
 def test_a_study_that_plays_no_game_says_so():

@@ -14,7 +14,6 @@ from stepscope.statistics.head_games import areas_of
 COLUMNS = [*plotting.STEPS, "timestep", "word", "word_index", "role", "method"]
 COLUMNS += ["weakened", "lost", "changed"]
 WHOLE = "prompt"  # the role of the prompt as a whole
-PANELS = {True: "the whole prompt", False: "words with a role"}
 # Those whose names do not say what heads are ranked by.
 RANKED = {
     "alone": "each head's own effect",
@@ -52,7 +51,7 @@ def named(method: str) -> str:
     if method in RANKED:
         return RANKED[method]
     name = plotting.METHODS.get(method.removesuffix(MASS), method.removesuffix(MASS))
-    return f"{name}: {'size' if method.endswith(MASS) else 'average precision'}"
+    return f"{name}: {'amount' if method.endswith(MASS) else 'average precision'}"
 
 
 def _draw(figure: SubFigure, rows: pd.DataFrame, bootstrap: plotting.Bootstrap) -> None:
@@ -62,8 +61,14 @@ def _draw(figure: SubFigure, rows: pd.DataFrame, bootstrap: plotting.Bootstrap) 
     colours = {name: FIXED[name] if name in FIXED else next(others) for name in methods}
     heights = [2.0, 0.4 + 0.24 * len(methods)]
     panels = figure.subplots(2, 2, sharex="row", sharey="row", height_ratios=heights)
-    for (curves, areas), (whole, name) in zip(panels.T, PANELS.items(), strict=True):
+    roles = plotting.listed(rows.loc[rows["role"] != WHOLE, "role"])
+    names = {True: "the whole prompt", False: f"words: {', '.join(roles)}"}
+    for (curves, areas), (whole, name) in zip(panels.T, names.items(), strict=True):
         of = rows[(rows["role"] == WHOLE) == whole]
+        if of.empty:
+            curves.set_axis_off()
+            areas.set_axis_off()
+            continue
         means = plotting.intervals(of, ["method", "weakened"], "lost", **bootstrap)
         for method, of_method in means.groupby("method", sort=False):
             style = {"color": colours[str(method)], "lw": 1.2}
