@@ -124,7 +124,8 @@ def test_the_game_is_played_on_the_steps_that_are_asked_for(made, monkeypatch, t
     model, path, grounding = made
     entry = ATTENTION | {"heads": "all", "samples": 2}
     maps = explained(made, entry, monkeypatch, stored=True)
-    monkeypatch.setattr(head_games, "read_methods", lambda paths: {"heads": maps["m"]})
+    monkeypatch.setattr(head_games, "read_methods", lambda paths: stored)
+    stored = {"heads": maps["m"], "heads_cat": maps["m"].isel(word=0)}
     table = str(tmp_path / "games.tsv")
     game = {"steps": [1, 2], "samples": 2, "roles": None, "moves": 3, "draws": 2}
     head_games.write_head_games(

@@ -202,7 +202,11 @@ def play_batch(
     tree = open_trace(traces)
     denoiser = replaying(model, tree)
     names = head_names(denoiser.family)
-    table, by_head = tables.read(grounding), read_methods(maps)
+    table = tables.read(grounding)
+    of_words = {"word", "layer"}  # maps of words that were asked for by name are of no step's words
+    by_head = {
+        name: values for name, values in read_methods(maps).items() if of_words <= set(values.dims)
+    }
     pairs = chosen_steps(tree, named_steps(game["steps"], error_left), game["samples"])
     rows: list[dict[str, Any]] = []
     steps = zip(pairs, read_pairs(tree, pairs), strict=True)
