@@ -85,12 +85,11 @@ def _areas(
     axes: Axes, rows: pd.DataFrame, colours: Mapping[str, Any], bootstrap: plotting.Bootstrap
 ) -> None:
     """Draw the mean area of each method with its interval over prompts."""
-    methods = list(colours)
     table = plotting.intervals(areas_of(rows), ["method"], "auc_lost", **bootstrap)
-    for row in table.itertuples():
-        y, colour = methods.index(row.method), colours[row.method]
-        axes.hlines(y, row.ci_low, row.ci_high, color=colour, lw=1.4)
-        axes.plot(row.estimate, y, "o", color=colour, ms=3.5)
-    axes.set_yticks(range(len(methods)), [named(method) for method in methods])
-    axes.set_ylim(len(methods) - 0.5, -0.5)
+    for y, (method, colour) in enumerate(colours.items()):
+        row = table[table["method"] == method]
+        axes.hlines([y] * len(row), row["ci_low"], row["ci_high"], color=colour, lw=1.4)
+        axes.plot(row["estimate"], [y] * len(row), "o", color=colour, ms=3.5)
+    axes.set_yticks(range(len(colours)), [named(method) for method in colours])
+    axes.set_ylim(len(colours) - 0.5, -0.5)
     axes.set_xlabel(f"area, higher is better →\n(mean, {bootstrap['confidence']:.0%} CI)")
