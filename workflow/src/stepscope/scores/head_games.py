@@ -36,12 +36,12 @@ FEW = 256  # heads at most whose own effects are measured one by one, a row of t
 
 
 class Played(NamedTuple):
-    """Words that weakened heads do not read, the role they are played under, their texts."""
+    """Words that weakened heads do not read, and the role, text and place they are played under."""
 
     words: tuple[Word, ...]
     role: str
     text: str
-    index: float
+    place: float
 
 
 def played_of(step: Step, roles: Sequence[str] | None) -> list[Played]:
@@ -100,9 +100,10 @@ def grounding_scores(
     rows = table[own & (table["step"] == step.number) & (table["head"] != "")]
     rows = rows.assign(name=rows["layer"] + HEAD + rows["head"])
     found: dict[str, dict[int, np.ndarray]] = {}
-    for (method, word), of_word in rows.groupby(["method", "word_index"]):
-        scores = of_word.set_index("name")["average_precision"].reindex(names)
-        found.setdefault(str(method), {})[int(word)] = scores.to_numpy()
+    for (method, _), of_word in rows.groupby(["method", "word_index"]):
+        scores = of_word.set_index("name")["average_precision"].reindex(list(names))
+        word = int(of_word["word_index"].iloc[0])
+        found.setdefault(str(method), {})[word] = scores.to_numpy()
     return found
 
 
@@ -177,7 +178,7 @@ def play(
         curves = curves_of(weakening, ranks, counts)
         for method in dict.fromkeys(methods):
             mean = curves[[name == method for name in methods]].mean(0)
-            key = key_of(step) | {"word": one.text, "word_index": one.index, "role": one.role}
+            key = key_of(step) | {"word": one.text, "word_index": one.place, "role": one.role}
             for share, (lost, changed) in zip(counts / weakening.heads, mean, strict=True):
                 point = {"weakened": share, "lost": lost, "changed": changed}
                 yield key | {"method": method} | point
