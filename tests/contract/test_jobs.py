@@ -31,7 +31,7 @@ STUDY = {
     "negative_prompt": "",
     "height": 64,
     "width": 80,  # latents 16 x 20
-    "storage": {"forward_batch": 2, "derived": "float16"},
+    "storage": {"forward_batch": 2, "derived": "float16", "attention": "mean"},
 }
 PROMPTS = [
     {"prompt_id": "cat", "prompt": "a red cat", "seeds": [0, 1], "roles": {"subject": "cat"}},

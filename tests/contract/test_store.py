@@ -26,7 +26,7 @@ STUDY = {
     "negative_prompt": "",
     "height": None,
     "width": None,
-    "storage": {"forward_batch": 2, "derived": "float16"},
+    "storage": {"forward_batch": 2, "derived": "float16", "attention": "mean"},
 }
 
 

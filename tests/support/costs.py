@@ -4,7 +4,7 @@ from stepscope.estimate import trace_size
 
 CONFIG = {
     "scheduler": {"name": "dpmsolver++", "order": 2},
-    "storage": {"forward_batch": 8, "derived": "float16"},
+    "storage": {"forward_batch": 8, "derived": "float16", "attention": "mean"},
     "guidance": 4.0,
     "negative_prompt": "",
     "height": None,
@@ -20,6 +20,14 @@ CONFIG = {
             "masks": 500,
             "variants": ["paper"],
         }
+    },
+    "head_games": {
+        "samplings": None,
+        "roles": None,
+        "steps": [2],
+        "samples": 1,
+        "draws": 2,
+        "moves": 7,
     },
     "games": {
         "samplings": None,
@@ -61,7 +69,7 @@ PROMPTS = {
     ]
 }
 HERE = {"model": "m", "dataset": "scenes", "sampling": "uniform", "batch": "0"}
-GEOMETRY = trace_size.Geometry((4, 16, 16), 4, ((16, 16), (8, 8)), 2 * 24 * 32, 1)
+GEOMETRY = trace_size.Geometry((4, 16, 16), 4, ((16, 16), (8, 8)), 2 * 24 * 32, 1, (6, 8))
 MODEL = {  # as if it had been measured
     "dtype": "float16",
     "loading": 0.5,

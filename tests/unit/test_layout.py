@@ -165,9 +165,10 @@ LOADED |= dict.fromkeys(
     ("measure_convergence", "measure_substrates", "measure_commitment", "contrast_samplings"),
     PIPELINES,
 )
-LOADED["measure_nulls"] = PIPELINES
-LOADED["measure_earliest"] = PIPELINES
-LOADED["explain_controls"] = LOADED["probe_activations"] = PIPELINES
+LOADED |= dict.fromkeys(
+    ("measure_nulls", "measure_earliest", "explain_controls", "probe_activations"), PIPELINES
+)
+LOADED["play_head_games"] = PIPELINES
 LOADED |= dict.fromkeys(("fetch_model", "estimate"), PIPELINES)
 LOADED |= dict.fromkeys(("ground", "probe"), JUDGES)
 LOADED |= dict.fromkeys(

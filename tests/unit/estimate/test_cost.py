@@ -131,6 +131,40 @@ def test_a_method_that_was_not_timed_takes_what_a_traced_call_takes():
     assert found.needs("explain").calls == 4 * 20
 
 
+def test_heads_games_are_counted_by_their_states():
+    # both ends, 14 heads, and 6 moves within of four methods and two random orders; and relevance
+    states = 2 + 14 + 6 * (4 + 2)
+    needs = work().needs("play_head_games")
+    assert needs.calls == 2 + (1 + 2) * states / 2  # half the three words have a role
+    few = CONFIG | {"head_games": CONFIG["head_games"] | {"roles": ["subject"], "samples": None}}
+    needs = cost.Work(few, PROMPTS, HERE, MODEL).needs("play_head_games")
+    assert needs.calls == 4 * (2 + 2 * states / 2)
+    assert needs.loads
+
+
+def test_attention_by_head_takes_disk_and_no_calls():
+    method = {"function": "stepscope.methods.attention:attention", "heads": "all"}
+    method |= {"samplings": None, "steps": [2, 8, 15], "samples": None}
+    kept = CONFIG["storage"] | {"attention": "heads"}
+    config = CONFIG | {"explain": {"by_head": method, "other": method | {"of": "negative_prompt"}}}
+    calls = {}
+    for storage in (CONFIG["storage"], kept):
+        made = cost.Work(
+            config | {"storage": storage}, PROMPTS, HERE | {"method": "by_head"}, MODEL
+        )
+        needs, trace = made.needs("explain"), made.needs("generate")
+        calls[storage["attention"]] = (needs.calls, needs.loads, trace.size, trace.files)
+    assert calls["mean"][:2] == (4 * 3 * 0.5, True)
+    assert calls["heads"][:2] == (0, False)
+    # 20 steps of 6 rows in half precision, of 6 heads at 16 x 16 and 8 at 8 x 8; a chunk a step
+    assert calls["heads"][2] - calls["mean"][2] == 4 * 2 * 20 * 6 * (6 * 256 + 8 * 64)
+    assert calls["heads"][3] - calls["mean"][3] == 4 * 20 * 2
+    other = cost.Work(config | {"storage": kept}, PROMPTS, HERE | {"method": "other"}, MODEL)
+    assert other.needs("explain").calls == 4 * 3 * 0.5
+    by_hand = cost.Work(config | {"storage": kept}, PROMPTS, HERE | {"method": "by_head"}, MODEL)
+    assert by_hand.needs("explain_controls").calls > 0  # which have weights of their own
+
+
 def test_a_trace_is_counted_in_bytes_as_it_is_stored():
     # each: 21 latents, 2 x 20 outputs, 20 of history; 20 clean predictions; "a red cat" and 3 more
     traced = 2 * (1024 * (21 + 40 + 20) + 2 * 24 * 32) + 2 * 20 * (1024 + 6 * (256 + 64))

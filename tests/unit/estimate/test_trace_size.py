@@ -41,6 +41,7 @@ def test_estimate_is_what_the_arrays_weigh(tmp_path, make, order, size):
         order=order,
         dtype="float32",
         derived="float16",
+        by_head=False,
     )
     assert expected == sum(values.nbytes for name, values in arrays.items() if "/" in name)
 
@@ -50,6 +51,7 @@ def test_stable_diffusion_1_at_its_own_size_and_another():
     assert own.latent == (4, 64, 64)
     assert own.grids == ((64, 64), (32, 32), (16, 16), (8, 8))
     assert own.conditioning == 2 * 77 * 768
+    assert sum(own.heads) == 16 * 8
     wide = trace_size.stable_diffusion_1(512, 768)
     assert wide.latent == (4, 64, 96)
     assert wide.grids[-1] == (8, 12)
@@ -83,7 +85,7 @@ def test_half_precision_halves_what_replay_needs_but_bfloat16_is_kept_as_float32
     own = trace_size.stable_diffusion_1()
     size = {
         dtype: trace_size.trace_bytes(
-            own, steps=20, rows=12, order=1, dtype=dtype, derived="float16"
+            own, steps=20, rows=12, order=1, dtype=dtype, derived="float16", by_head=False
         )
         for dtype in trace_size.BYTES
     }

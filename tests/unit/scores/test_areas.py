@@ -26,6 +26,8 @@ def test_the_area_of_few_moves_is_exact_for_lines_and_none_of_what_is_missing():
     line, lacking = np.linspace(0, 1, 6), np.array([0, np.nan, 0, 0, 0, 0])
     found = areas.auc_of_few(np.stack([1 - line, line**0, lacking]))
     np.testing.assert_allclose(found, [0.5, 1, np.nan])
+    uneven = np.array([0, 0.1, 0.5, 0.6, 1])
+    assert areas.auc_of_few(uneven, uneven) == pytest.approx(0.5)
 
 
 @pytest.mark.parametrize("game", GAMES)

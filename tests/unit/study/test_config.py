@@ -33,7 +33,7 @@ def small() -> dict:
 def test_defaults_are_filled_at_every_depth():
     config = small()
     check(config, SCHEMA, "mine.yaml")
-    assert config["storage"] == {"forward_batch": 8, "derived": "float16"}
+    assert config["storage"] == {"forward_batch": 8, "derived": "float16", "attention": "mean"}
     assert config["datasets"]["d"]["batches"] == 1
     assert config["models"]["m"]["dtype"] == "float32"
     assert config["explain"]["mine"]["steps"] is None
@@ -137,6 +137,9 @@ def test_forward_batch_may_be_chosen():
     [
         ({"storage": {"forward_batch": "all"}}, "storage/forward_batch: 'all' is not a number of"),
         ({"storage": {"forward_batch": 0}}, "storage/forward_batch: "),
+        ({"storage": {"attention": "layers"}}, "storage/attention: 'layers' is not one of"),
+        ({"head_games": {"roles": ["verb"]}}, "head_games/roles/0: 'verb' is not one of"),
+        ({"head_games": {"moves": 1}}, "head_games/moves: 1 is less than the minimum of 2."),
         (
             {"models": {"m": {"folder": "x", "offload": "gpu"}}},
             "mine.yaml: models/m/offload: 'gpu'",

@@ -141,12 +141,7 @@ TABLES = {
         groups=(*STEP, "role", "other_role", "method"),
         quantities=("interaction",),
     ),
-    "rq2_summed": Table(
-        question="rq2",
-        columns=(*SAMPLE, *WORD, "steps", *SUMMED),
-        groups=("role", "method"),
-        quantities=SUMMED,
-    ),
+    "rq2_summed": Table("rq2", (*SAMPLE, *WORD, "steps", *SUMMED), ("role", "method"), SUMMED),
     "rq2_information": Table(
         question="rq2",
         columns=(*SAMPLE, *WORD, "steps", "log_snr_low", "log_snr_high", "nats"),
@@ -158,6 +153,14 @@ TABLES = {
         columns=(*KEYS, *WORD, *HEADS, "pointing", "iou", "iou_best", "average_precision"),
         groups=(*STEP, "role", "method", *HEADS),
         quantities=("pointing", "iou", "iou_best", "average_precision"),
+    ),
+    "rq2_head_games": Table(
+        question="rq2_head_games",  # a part of rq2, in studies that play it
+        columns=(*KEYS, *WORD, "weakened", "lost", "changed"),
+        groups=(*STEP, "role", "method"),
+        quantities=("auc_lost", "auc_changed"),
+        paired=True,
+        pooled=("auc_lost",),
     ),
     "rq3_concepts": Table(
         question="rq3",
@@ -248,17 +251,8 @@ NUMBERS = {
     *("seed", "word_index", "move", "changed", "depth", "normalised", "p_value", *STEP, *INTERVAL),
     *("without_objects", "at_chance", "with_centre", "chance", "draws", "lower", "upper"),
     *("onset_step", "onset_timestep", "onset_log_snr", "relevance_minmax", "within_steps"),
-    *(
-        "steps",
-        "log_snr_low",
-        "log_snr_high",
-        "tolerance",
-        "pair",
-        "flipped",
-        "samples",
-        "classes",
-        *READ,
-    ),
+    *("steps", "log_snr_low", "log_snr_high", "tolerance", "pair", "flipped", "weakened", "lost"),
+    *("samples", "classes", *READ),
     *("swapped_words", "swapped_prompts", "peak_step", "reign_low", "reign_high", "other_index"),
     *(name for table in TABLES.values() for name in table.quantities),
 }

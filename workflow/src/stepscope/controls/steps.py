@@ -55,7 +55,7 @@ def recorded(denoiser: Denoiser, step: Step) -> Step:
         outputs = denoiser.outputs(latents, step)
         hooks.step_ended()
     height, width = step.latent.shape[-2:]
-    attention, _ = hooks.result(1, (height, width))
+    attention, _, _ = hooks.result(1, (height, width))
     guided = denoiser.guided(outputs)
     return replace(
         step,

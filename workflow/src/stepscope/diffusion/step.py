@@ -18,7 +18,9 @@ class Step:
     the raw [uncond, cond] halves, uncond NaN without guidance; `conditioning` has the same
     halves; `attention` is {(h, w): (J, h, w)}; `mask` (h, w) the objects' share of each cell's
     area, or None; `history` (order - 1, C, h, w) what a multistep solver remembers, oldest first;
-    `heads` names of attention heads by role, those first that find its words on other prompts.
+    `heads` names of attention heads by role, those first that find its words on other prompts;
+    `by_head` {layer: (head, J, h, w)} attention of each head, where the trace keeps it and a method
+    asks.
     """
 
     number: int
@@ -38,6 +40,7 @@ class Step:
     mask: Tensor | None = None
     history: Tensor | None = None
     heads: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    by_head: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 Steps: TypeAlias = Step | Sequence[Step]  # one step for all rows of a batch, or one a row

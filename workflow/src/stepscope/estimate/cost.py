@@ -3,10 +3,9 @@
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
-import numpy as np
-
 from stepscope.estimate import continuations, trace_size
 from stepscope.estimate.dry_runs import Planned
+from stepscope.estimate.method_cost import method_cost
 from stepscope.timesteps import EXPONENTIAL, ends_as_uniform, named_count, step_count
 
 if TYPE_CHECKING:  # it imports torch
@@ -83,6 +82,7 @@ class Work:
 
     def _generate(self) -> Needs:
         count, scheduler = len(self.words), self.config["scheduler"]
+        by_head = self.config["storage"]["attention"] == "heads"
         calls = self.steps
         if self.config["datasets"][self.wildcards["dataset"]]["trace"] == "invert":
             from stepscope.tracing.real_pictures import ITERATIONS
@@ -95,11 +95,12 @@ class Work:
             order=scheduler["order"] if scheduler["name"] == "dpmsolver++" else 1,
             dtype=self.model["dtype"],
             derived=self.config["storage"]["derived"],
+            by_head=by_head,
         )
         return Needs(
             calls=count * calls,
             size=traced * count,
-            files=40 + 6 * count,
+            files=40 + count * (6 + by_head * self.steps * len(self.geometry.grids)),
             seconds=count * calls * self.model["tracing"],
             loads=True,
         )
@@ -131,7 +132,9 @@ class Work:
     def _explain(self, restricted: Mapping[str, Any] | None = None) -> Needs:
         entry = self.config["explain"][self.wildcards["method"]] | (restricted or {})
         words, steps = self._restricted(entry)
-        (cost, replays), (_, height, width) = method_cost(entry), self.geometry.latent
+        _, height, width = self.geometry.latent
+        kept = restricted is None and self.config["storage"]["attention"] == "heads"
+        cost, replays = method_cost(entry, kept)
         calls = sum(cost(count) for count in words) * steps
         call = self.model["methods"].get(self.wildcards["method"], self.model["tracing"])
         return Needs(
@@ -158,6 +161,18 @@ class Work:
         pictures = calls if any(SCORES[name].of != "latent" for name in games["scores"]) else 0
         each = self.model["playing"] if pictures else self.model["tracing"]
         return Needs(calls=calls, pictures=pictures, seconds=calls * each, loads=True)
+
+    def _play_head_games(self) -> Needs:
+        """Half a call a state, of the prompt and some of its words, and relevance by head."""
+        from stepscope.scores.head_games import rows_of  # what it imports takes seconds
+
+        game = self.config["head_games"]
+        words, steps = self._restricted(game)
+        every, roles = game["roles"] is None, len(game["roles"] or ())  # half the words have one
+        rows = rows_of(sum(self.geometry.heads), game["moves"], game["draws"])
+        games = sum(1 + ((count + 1) // 2 if every else roles) for count in words)
+        calls = steps * (2 * len(words) + games * rows / 2)
+        return Needs(calls=calls, seconds=calls * self.model["tracing"], loads=True)
 
     def _explain_controls(self) -> Needs:
         """A method's maps again for each of the controls, and once with another seed."""
@@ -222,6 +237,7 @@ class Work:
         "explain": _explain,
         "explain_controls": _explain_controls,
         "play_games": _play_games,
+        "play_head_games": _play_head_games,
         "measure_convergence": _measure_convergence,
         "measure_commitment": _measure_commitment,
         "measure_nulls": _measure_nulls,
@@ -243,16 +259,3 @@ class Work:
         method = self.wildcards["method"]
         entry = self.config["explain"].get(method)
         return NAMES if entry is None else (method, *entry.get("variants", ()))
-
-
-def method_cost(entry: dict[str, Any]) -> tuple[Callable[[int], float], bool]:
-    """Guided calls of a method at one step, by the number of words, and whether it has a model.
-
-    One that does not say makes 1 call.
-    """
-    from stepscope.methods.method import parameters_of
-
-    function, parameters = parameters_of(entry)
-    cost = getattr(function, "calls", None)
-    calls = (lambda words: cost(words, parameters)) if cost else (lambda words: np.float64(1))
-    return calls, getattr(function, "replays", True)

@@ -97,6 +97,7 @@ def measure(
     state, batch = tracing + decoding + judging, config["games"]["batch"]
     lengths = [text.length for text in texts]
     files = folders.check_folder(folder, spec.get("variant"))
+    geometry = trace_size.of_folder(folder, family, lengths, config["height"], config["width"])
     return {
         "dtype": spec["dtype"],
         "loading": loading,
@@ -105,9 +106,7 @@ def measure(
         "playing": played(denoiser, trace, batch, clip, state),
         "decoding": decoding,
         "judging": judging,
-        "geometry": trace_size.of_folder(
-            folder, family, lengths, config["height"], config["width"]
-        ),
+        "geometry": trace_size.counted(geometry, trace.audit),
         "weights": weight_files.parameters(files) * bytes_each(spec),
         "sample": peak.bytes / together,
         "label": f"measured on {devices.device().type}",

@@ -20,7 +20,7 @@ from stepscope.methods.method import parameters_of
 from stepscope.models import autoencoder, devices, judges, memory
 from stepscope.scores import concepts, playing
 from stepscope.scores.game_scores import SCORES
-from stepscope.tracing.call import trace_prompts
+from stepscope.tracing.call import heads_format, trace_prompts
 from stepscope.tracing.trace import Trace, steps_of
 
 if TYPE_CHECKING:
@@ -81,6 +81,7 @@ def traced(
         negative_prompt=config["negative_prompt"],
         height=config["height"],
         width=config["width"],
+        heads=heads_format(config["storage"]),
     )
 
 

@@ -4,7 +4,7 @@ import json
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,8 @@ class Geometry:
 
     `latent` (C, h, w); `factor`: pixels along a side of a latent's cell; `grids` (h, w) of
     every resolution that attends to the text; `conditioning`: values that replay needs of a
-    sample, both guidance halves; `texts`: how often the network reads a prompt.
+    sample, both guidance halves; `texts`: how often the network reads a prompt; `heads`: attention
+    heads, over all layers, of each of the grids, where they were counted.
     """
 
     latent: tuple[int, int, int]
@@ -38,6 +39,7 @@ class Geometry:
     grids: tuple[tuple[int, int], ...]
     conditioning: int
     texts: int
+    heads: tuple[int, ...] = ()
 
 
 def of_folder(
@@ -82,7 +84,8 @@ def of_configs(
 
 def stable_diffusion_1(height: int | None = None, width: int | None = None) -> Geometry:
     """Geometry of CompVis/stable-diffusion-v1-4, for models that are not at hand."""
-    return of_configs(STABLE_DIFFUSION_1, UNet, [77], height, width)
+    geometry = of_configs(STABLE_DIFFUSION_1, UNet, [77], height, width)
+    return replace(geometry, heads=(40, 40, 40, 8))  # 8 in each of 5, 5, 5 and 1 layers
 
 
 def tokens(prompt: str) -> int:
@@ -91,14 +94,29 @@ def tokens(prompt: str) -> int:
 
 
 def trace_bytes(
-    geometry: Geometry, *, steps: int, rows: int, order: int, dtype: str, derived: str
+    geometry: Geometry,
+    *,
+    steps: int,
+    rows: int,
+    order: int,
+    dtype: str,
+    derived: str,
+    by_head: bool,
 ) -> int:
     """Bytes of a sample's trace before compression, as `generation.arrays` makes it.
 
     Latents before each step and after the last, both raw halves, a multistep solver's history and
-    conditioning in the model's dtype; clean predictions and attention in the dtype `derived`.
+    conditioning in the model's dtype; clean predictions and attention in the dtype `derived`, its
+    mean and, `by_head`, that of each head.
     """
     latent = math.prod(geometry.latent)
     exact = latent * (steps + 1 + 2 * steps + (order - 1) * steps) + geometry.conditioning
-    cells = sum(map(math.prod, geometry.grids))
+    maps = [1 + heads for heads in geometry.heads] if by_head else [1] * len(geometry.grids)
+    cells = sum(n * math.prod(grid) for n, grid in zip(maps, geometry.grids, strict=True))
     return exact * BYTES[dtype] + (latent + rows * cells) * steps * BYTES[derived]
+
+
+def counted(geometry: Geometry, audit: Mapping[str, Any]) -> Geometry:
+    """The same with the heads of each grid, as a traced call has seen them."""
+    layers = [audit["layers"][f"{height}x{width}"] for height, width in geometry.grids]
+    return replace(geometry, heads=tuple(sum(map(audit["heads"].get, of)) for of in layers))

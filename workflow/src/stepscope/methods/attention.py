@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from diffusers.models.attention_processor import Attention
 from torch import Tensor
 
 from stepscope.diffusion.denoiser import Denoiser, stacked
@@ -13,9 +14,11 @@ from stepscope.diffusion.step import Step
 from stepscope.language import key
 from stepscope.language import words as words_in
 from stepscope.methods.attention_heads import (
+    Tokens,
     mean_over_layers,
     of_other_texts,
     of_own_words,
+    of_stored,
     on_latent,
     reading_layers,
 )
@@ -34,10 +37,11 @@ Read = Literal["prompt", "negative_prompt"]
     held_fixed="everything",
     halves={"of": ("negative_prompt",)},
     together=True,
+    stored=lambda p: p["of"] == "prompt" and not p["open_vocabulary"],
 )
 @torch.inference_mode()
 def attention(
-    denoiser: Denoiser,
+    denoiser: Denoiser | None,
     steps: Sequence[Step],
     *,
     heads: Heads = "mean",
@@ -49,41 +53,62 @@ def attention(
     """Maps in [0, 1] of attention to words, by replay: (word, h, w), or by head (word, head, h, w).
 
     `heads` "mean" averages heads and layers of each resolution, then resolutions, as the trace
-    does; "all" gives `Layers` with a map for each head. `layers` are names or groups (see
+    does; "all" gives `Layers` with a map for each head. Of a trace that keeps attention by head
+    the prompt's own words are read, not replayed. `layers` are names or groups (see
     `chosen_layers`). With `words`, words or phrases that follow each other, and `of` the negative
     prompt, whose attention is the unconditional half's, the result is a dict of one map (h, w) or
     (head, h, w) for each. `open_vocabulary` holds texts of any words against the step's queries.
     ValueError: a word that is not in the text, a layer that does not exist, a negative prompt
     without words or without guidance.
     """
-    family = denoiser.family
-    modules = reading_layers(family)
-    modules = {name: modules[name] for name in chosen(modules, layers)}
-    conditioning = None
+    asked = [list(words or ())] * len(steps)
     if open_vocabulary:
         if not words or of == "negative_prompt":
             raise ValueError("open_vocabulary: words is the list of texts to look for; name some.")
-        asked = [list(words)] * len(steps)
-        found = of_other_texts(denoiser, steps, modules, words)
+        assert denoiser is not None
+        found = of_other_texts(denoiser, steps, _modules(denoiser, layers), words)
+    elif of == "prompt" and all(step.by_head for step in steps):
+        tokens = [_rows(step.words, asked[0], step.prompt) for step in steps]
+        found = of_stored(steps, chosen(steps[0].by_head, layers), tokens)
     else:
-        texts = [getattr(step, of) for step in steps]
-        readings = [family.reading(text) for text in texts]
-        said = [reading.words for reading in readings]
-        if of == "negative_prompt":
-            conditioning = _unconditional(denoiser, steps, said)
-        names_of = [[word.text for word in own] if conditioning else [] for own in said]
-        asked = [list(words or names) for names in names_of]
-        tokens = [
-            tokens_of(own, names, text) if names else [word.tokens for word in own]
-            for own, names, text in zip(said, asked, texts, strict=True)
-        ]
-        found = of_own_words(denoiser, steps, modules, readings, tokens, conditioning)
+        assert denoiser is not None  # of what a trace does not keep
+        asked, found = _replayed(denoiser, steps, layers, words, of)
     height, width = steps[0].latent.shape[-2:]
     counts = [len(names) or len(step.words) for names, step in zip(asked, steps, strict=True)]
     by_step = _by_step(found, (height, width), heads, counts)
     return [
         _each(names, maps) if names else maps for names, maps in zip(asked, by_step, strict=True)
     ]
+
+
+def _replayed(
+    denoiser: Denoiser,
+    steps: Sequence[Step],
+    layers: Sequence[str] | None,
+    words: Sequence[str] | None,
+    of: Read,
+) -> tuple[list[list[str]], dict[str, Tensor]]:
+    """What is asked for of each step's text, all its words if nothing, and their attention."""
+    texts = [getattr(step, of) for step in steps]
+    readings = [denoiser.family.reading(text) for text in texts]
+    said = [reading.words for reading in readings]
+    conditioning = _unconditional(denoiser, steps, said) if of == "negative_prompt" else None
+    names_of = [[word.text for word in own] if conditioning else [] for own in said]
+    asked = [list(words or names) for names in names_of]
+    tokens = [_rows(*one) for one in zip(said, asked, texts, strict=True)]
+    modules = _modules(denoiser, layers)
+    return asked, of_own_words(denoiser, steps, modules, readings, tokens, conditioning)
+
+
+def _modules(denoiser: Denoiser, layers: Sequence[str] | None) -> dict[str, Attention]:
+    """The chosen attention modules that read the prompt, by name."""
+    modules = reading_layers(denoiser.family)
+    return {name: modules[name] for name in chosen(modules, layers)}
+
+
+def _rows(said: Sequence[Word], asked: Sequence[str], text: str) -> Tokens:
+    """Rows of attention of what is asked for in a text, of all its words if nothing is."""
+    return tokens_of(said, asked, text) if asked else [word.tokens for word in said]
 
 
 def _by_step(

@@ -40,20 +40,36 @@ class Attended(NamedTuple):
     def weights(self, gradient: Tensor | None) -> Tensor:
         """The mean over heads of max(dY/dA x A, 0), float32 (B, n, m), from dY by the output.
 
-        dY/dA is dY/dO V^T; heads and queries come in pieces, since all heads' squares of a large
-        picture would not fit. Zeros where Y does not depend on this attention.
+        Zeros where Y does not depend on this attention.
         """
-        count, heads, n, _ = self.query.shape
-        m = self.key.shape[2]
-        found = self.query.new_zeros(count, n, m, dtype=torch.float32)
+        count, _, n, _ = self.query.shape
+        found = self.query.new_zeros(count, n, self.key.shape[2], dtype=torch.float32)
+        for rows, weighted in self._weighted(gradient):
+            found[:, rows] = weighted.mean(1)
+        return found
+
+    @torch.no_grad()
+    def taken(self, gradient: Tensor | None) -> Tensor:
+        """The sum over queries of the same, of each head by itself, float32 (B, H, m)."""
+        found = self.query.new_zeros(*self.key.shape[:3], dtype=torch.float32)
+        for _, weighted in self._weighted(gradient):
+            found += weighted.sum(2)
+        return found
+
+    def _weighted(self, gradient: Tensor | None) -> Iterator[tuple[slice, Tensor]]:
+        """max(dY/dA x A, 0), float32 (B, H, rows, m), of some queries after others.
+
+        dY/dA is dY/dO V^T; heads and queries come in pieces, since all heads' squares of a large
+        picture would not fit. None where Y does not depend on this attention.
+        """
         if gradient is None:
-            return found
-        piece = max(1, SCORES // (count * heads * m))
+            return
+        count, heads, n, _ = self.query.shape
+        piece = max(1, SCORES // (count * heads * self.key.shape[2]))
         for start in range(0, n, piece):
             rows = slice(start, start + piece)
             change = gradient[:, :, rows].float() @ self.value.float().mT
-            found[:, rows] = change.mul_(self.probabilities(rows)).clamp_(min=0).mean(1)
-        return found
+            yield rows, change.mul_(self.probabilities(rows)).clamp_(min=0)
 
 
 @dataclass

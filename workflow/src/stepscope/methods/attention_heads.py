@@ -108,6 +108,25 @@ def of_other_texts(
     return {name: torch.cat(maps, 2) for name, maps in found.items()}
 
 
+def of_stored(
+    steps: Sequence[Step], layers: Sequence[str], tokens: Sequence[Tokens]
+) -> dict[str, Tensor]:
+    """Attention (step, head, word, h, w) of named layers to words, as `of_own_words`, as stored.
+
+    Zeros stand beyond a step's last word.
+    """
+    most = max(map(len, tokens))
+    found = {}
+    for layer in layers:
+        of_steps = []
+        for step, of_words in zip(steps, tokens, strict=True):
+            maps = [step.by_head[layer][:, list(rows)].sum(1) for rows in of_words]
+            nothing = [torch.zeros_like(maps[0])] * (most - len(maps))
+            of_steps.append(torch.stack([*maps, *nothing], 1))
+        found[layer] = torch.stack(of_steps)
+    return found
+
+
 def _paired(call: Call, index: int, count: int) -> Call:
     """A call with the queries of its first `count` rows and the keys of those of a later text."""
     theirs = slice(index * count, (index + 1) * count)

@@ -1,7 +1,7 @@
 """The explain job: one method on the stored steps of a batch, gathered into maps."""
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import tee
 from typing import TYPE_CHECKING, Any
@@ -12,12 +12,13 @@ import xarray as xr
 
 from stepscope.joblog import bar
 from stepscope.methods import batches
+from stepscope.methods.gathered import Gathered
 from stepscope.methods.method import parameters_of
 from stepscope.methods.replaying import replaying
-from stepscope.methods.results import Result, checked, told
+from stepscope.methods.results import checked, told
 from stepscope.models import memory
 from stepscope.pictures import regions
-from stepscope.store.coordinates import sample_and_step_numbers
+from stepscope.store.attention import heads_of, keeps_heads
 from stepscope.store.error_left import named_steps
 from stepscope.store.maps import open_masks, write_maps
 from stepscope.store.traces import (
@@ -28,7 +29,6 @@ from stepscope.store.traces import (
     prompt_ids_of,
     read_pairs,
     read_step,
-    sample_and_step_counts,
     word_counts,
 )
 
@@ -78,21 +78,35 @@ def explain_batch(
         function, parameters = parameters_of(entry)
         steps = named_steps(entry.get("steps"), error_left)
     pairs = chosen_steps(tree, steps, entry.get("samples"))
-    print(budget(tree, function, parameters, pairs), flush=True)
+    kept = keeps_heads(tree) and getattr(function, "stored", lambda _: False)(parameters)
+    said = "Read from the trace, which keeps attention by head: no model is loaded."
+    print(said if kept else budget(tree, function, parameters, pairs), flush=True)
     if (moments is None) != (entry.get("denoiser") is None):
         raise ValueError(f"explain/{method}/denoiser: gaussian_null goes with a file of moments.")
-    denoiser = replaying(model, tree, moments) if getattr(function, "replays", True) else None
+    replays = getattr(function, "replays", True) and not kept
+    denoiser = replaying(model, tree, moments) if replays else None
     objects = object_masks(mask_path, tree) if mask_path else {}
     call, fitting = batches.Explaining(method, function, denoiser, parameters), memory.Fitting()
     size = size_together(call, entry, tree, pairs, objects)
     ranked = ranks_of(heads, parameters, tree) if heads else {}
-    read = (
-        replace(step, heads=ranked[step.prompt_id]) if ranked else step
-        for step in read_pairs(tree, pairs, objects)
-    )
-    maps = maps_of(call, tree, pairs, read, size, fitting)
+    steps_read = read(tree, pairs, objects, ranked, kept)
+    maps = maps_of(call, tree, pairs, steps_read, size, fitting)
     attrs = about(call, entry, tree) | {"forward_batch": min(size, fitting.limit or size)}
     return maps, tree, attrs
+
+
+def read(
+    tree: xr.DataTree,
+    pairs: Sequence[tuple[int, int]],
+    objects: dict[int, torch.Tensor],
+    ranked: Mapping[str, Mapping[str, tuple[str, ...]]],
+    by_head: bool,
+) -> "Iterator[Step]":
+    """Steps of (sample, step number) pairs, with ranks of heads and, if asked, their attention."""
+    for (sample, number), step in zip(pairs, read_pairs(tree, pairs, objects), strict=True):
+        kept = heads_of(tree, sample, number) if by_head else {}
+        maps = {layer: torch.from_numpy(values).float() for layer, values in kept.items()}
+        yield replace(step, heads=ranked.get(step.prompt_id, {}), by_head=maps)
 
 
 def size_together(
@@ -104,6 +118,8 @@ def size_together(
 ) -> int:
     """How many steps of the (sample, step number) pairs a method takes at once, by its entry."""
     size = entry.get("forward_batch", FORWARD_BATCH) if call.together else 1
+    if size == "auto" and call.denoiser is None:
+        return FORWARD_BATCH
     if size == "auto":
         words = word_counts(tree)
         sample, number = max(pairs, key=lambda pair: words[pair[0]])
@@ -191,53 +207,3 @@ def ranks_of(
     from stepscope.store import tables
 
     return ranked_heads(tables.read(path), parameters["learnt_from"], list(prompt_ids_of(tree)))
-
-
-class Gathered:
-    """Results of single steps, put together into arrays over all samples and steps of a trace."""
-
-    def __init__(self, tree: xr.DataTree) -> None:
-        self.tree = tree
-        self.size = latent_size(tree)
-        self.words = max(word_counts(tree))
-        self.values: dict[str, np.ndarray] = {}
-        self.layers: dict[str, tuple[str, ...]] = {}
-        self.forms: dict[str, str] = {}
-        self.of_words: set[str] = set()
-
-    def put(self, sample: int, number: int, results: dict[str, Result]) -> None:
-        """Place one step's checked maps; ValueError if they are others than another step's."""
-        forms = {name: result.form for name, result in results.items()}
-        if (first := self.forms or forms) != forms:
-            differing = sorted(dict(first.items() ^ forms.items()))
-            raise ValueError(f"{', '.join(differing)}: the steps of a method give the same maps.")
-        self.forms = forms
-        for name, (maps, layers, of_words) in results.items():
-            if layers:
-                self.layers[name] = layers
-            if of_words:
-                self.of_words.add(name)
-            if name not in self.values:
-                several = maps.ndim == 3 + bool(layers)
-                axes = (*[self.words] * several, *maps.shape[several:])
-                if of_words:
-                    axes = (self.words,) * maps.ndim
-                shape = (*sample_and_step_counts(self.tree), *axes)
-                self.values[name] = np.full(shape, np.nan, dtype=np.float32)
-            part: Any = (sample, number - 1, *map(slice, maps.shape))
-            self.values[name][part] = maps
-
-    def arrays(self) -> dict[str, xr.DataArray]:
-        """DataArrays with named axes; the trace's coordinates are added where they are stored."""
-        arrays = {}
-        for name, values in self.values.items():
-            layered = ["layer"] * (name in self.layers)
-            several = ["word"] * (values.ndim == 5 + len(layered)) + layered
-            axes: tuple[str, ...] = ("word", "other_word")[: values.ndim - 2]
-            if name not in self.of_words:
-                axes = (*several, "y", "x") if values.ndim > 2 else ()
-            coords = sample_and_step_numbers(self.tree)
-            if name in self.layers:
-                coords["layer"] = np.array(self.layers[name], dtype=object)
-            arrays[name] = xr.DataArray(values, coords, ("sample", "step", *axes))
-        return arrays

@@ -39,14 +39,15 @@ class OfWords:
 class Method(Protocol[Parameters, Result]):
     """A function of a denoiser, a step and parameters that says its cost and what it attributes.
 
-    See `method` for `calls`, `together` and `replays`; `about` has "target", "features" and
-    "held_fixed". A plain function is a method too: its cost is then unknown.
+    See `method` for `calls`, `together`, `replays` and `stored`; `about` has "target", "features"
+    and "held_fixed". A plain function is a method too: its cost is then unknown.
     """
 
     __name__: str
     calls: Callable[[int, dict[str, Any]], float]
     together: bool
     replays: bool
+    stored: Callable[[dict[str, Any]], bool]
     about: dict[str, str]
 
     def __call__(self, *args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
@@ -64,6 +65,7 @@ def method(
     fixes: Mapping[str, Mapping[Any, Mapping[str, Any]]] = MappingProxyType({}),
     together: bool = False,
     replays: bool = True,
+    stored: Callable[[dict[str, Any]], bool] = lambda parameters: False,
 ) -> Callable[[Callable[Parameters, Result]], Method[Parameters, Result]]:
     """Decorate a method with what it attributes, to what, and its cost.
 
@@ -78,13 +80,15 @@ def method(
     A method that works on several steps `together` takes a list of them and returns a list with
     each step's maps; decorated, it takes a single step, too, and then returns that one's. One that
     only reads the trace and `replays` nothing gets None for the denoiser, and no model is loaded.
+    So does one whose parameters ask for no more than is `stored` in a trace that keeps attention by
+    head; its steps then have that (`step.by_head`).
     """
 
     def decorate(function: Callable[Parameters, Result]) -> Method[Parameters, Result]:
         callable_ = one_or_several(function) if together else function
         described = cast(Method[Parameters, Result], callable_)  # once it has its attributes
         described.calls = calls
-        described.together, described.replays = together, replays
+        described.together, described.replays, described.stored = together, replays, stored
         described.about = {"target": target, "features": features, "held_fixed": held_fixed}
         return described
 

@@ -10,7 +10,7 @@ import torch
 
 from stepscope.diffusion.denoiser import Denoiser
 from stepscope.diffusion.step import Step
-from stepscope.methods.attention_heads import of_own_words, on_latent, reading_layers
+from stepscope.methods.attention_heads import of_own_words, of_stored, on_latent, reading_layers
 from stepscope.methods.method import HEAD, method
 
 ANY = ""  # the role whose heads are those of all words with a role
@@ -22,10 +22,11 @@ ANY = ""  # the role whose heads are those of all words with a role
     features="cross-attention probabilities of the heads that find a role's words on other prompts",
     held_fixed="everything",
     together=True,
+    stored=lambda p: True,
 )
 @torch.inference_mode()
 def selected_heads(
-    denoiser: Denoiser,
+    denoiser: Denoiser | None,
     steps: Sequence[Step],
     *,
     learnt_from: str,
@@ -36,18 +37,23 @@ def selected_heads(
     Selective aggregation (Park et al., arXiv 2604.05906), with heads ranked by what they find and
     not by their words alone: `step.heads` ranks them by average precision on the other prompts of
     the batch, at the steps of the method that `learnt_from` names, whose maps are by head. A word
-    without a role takes those of all words with one. ValueError where nothing could be learnt.
+    without a role takes those of all words with one. Nothing is replayed of a trace that keeps
+    attention by head. ValueError where nothing could be learnt.
     """
-    family = denoiser.family
     for step in steps:
         if ANY not in step.heads:
             raise ValueError(
                 f"learnt_from: {learnt_from} has no word with a mask in any other prompt of the "
                 f"batch than {step.prompt_id}, so no heads are chosen."
             )
-    readings = [family.reading(step.prompt) for step in steps]
     tokens = [[word.tokens for word in step.words] for step in steps]
-    found = of_own_words(denoiser, steps, reading_layers(family), readings, tokens)
+    if all(step.by_head for step in steps):
+        found = of_stored(steps, list(steps[0].by_head), tokens)
+    else:
+        assert denoiser is not None  # of what a trace does not keep
+        family = denoiser.family
+        readings = [family.reading(step.prompt) for step in steps]
+        found = of_own_words(denoiser, steps, reading_layers(family), readings, tokens)
     height, width = steps[0].latent.shape[-2:]
     maps = [np.zeros((len(step.words), height, width), dtype=np.float32) for step in steps]
     every = {name: on_latent(of_layer, (height, width)) for name, of_layer in found.items()}

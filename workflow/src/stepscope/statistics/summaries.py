@@ -3,7 +3,7 @@
 import pandas as pd
 
 from stepscope.scores.emergence import SEVERAL
-from stepscope.statistics import commitment, earliest
+from stepscope.statistics import commitment, earliest, head_games
 from stepscope.statistics.inference import per_sample, trend, with_intervals
 from stepscope.store import tables
 from stepscope.table_registry import INTERVAL, KEYS, SAMPLE, STEP, TABLES
@@ -94,7 +94,8 @@ def prepared(table: str, frame: pd.DataFrame) -> pd.DataFrame:
     """Select the rows of a table that its summary is about.
 
     Relevance as shares of its step, summed over a role's words, for words that have a role;
-    grounding for words that have one; of the concepts, those of the final picture.
+    grounding for words that have one; of the concepts, those of the final picture; of the heads'
+    game, the areas under its curves.
     """
     if table == "rq2_relevance":
         frame = frame.assign(share=tables.share(frame))
@@ -102,6 +103,8 @@ def prepared(table: str, frame: pd.DataFrame) -> pd.DataFrame:
         return frame[frame["role"] != ""].groupby(keys, as_index=False)[["share"]].sum()
     if table in ("rq2_grounding", "rq2_summed", "rq2_information", "rq2_heads"):
         return frame[frame["role"] != ""]
+    if table == "rq2_head_games":
+        return head_games.areas_of(frame)
     if table == "rq3_concepts":
         return final_concepts(frame)
     return frame

@@ -12,7 +12,7 @@ import zarr
 from stepscope.store.zarr_files import CODECS, FLAT, encodings, write_arrays
 
 SCHEMA_VERSION = 1
-READ = 8  # samples read at once by the check
+READ, BYTES = 8, 2**28  # samples read at once by the check, fewer where they are large
 PER_SAMPLE = ("prompts", "prompt_ids", "seeds", "words", "token_text", "reconstruction_error")
 # Axes of the variable `value` of each group; names behind "_" are sizes.
 AXES = {
@@ -20,12 +20,14 @@ AXES = {
     "output": ("sample", "step", "half", "channel", "y", "x"),
     "denoised": ("sample", "step", "channel", "y", "x"),
     "attn": ("sample", "step", "word_token", "y", "x"),
+    "heads": ("sample", "step", "head", "word_token", "y", "x"),
 }
 NAMES = {
     "latent": "latent before and after each step",
     "output": "raw output of the network",
     "denoised": "clean prediction, guided",
     "attn": "cross-attention, mean over heads and layers",
+    "heads": "cross-attention of each head, layer after layer",
 }
 HALVES = ("uncond", "cond")
 SECOND = {"conditioning": "half", "solver": "step"}  # second axis of the groups of named variables
@@ -62,7 +64,7 @@ def allocate(group: zarr.Group, name: str, shape: tuple[int, ...], dtype: np.dty
         name,
         shape=shape,
         dtype=dtype,
-        chunks=(1, *shape[1:]),
+        chunks=_chunk(name, shape),
         dimension_names=_axes(name, len(shape)),
         fill_value=np.nan if np.issubdtype(dtype, np.floating) else 0,
         attributes=_described(name),
@@ -70,6 +72,11 @@ def allocate(group: zarr.Group, name: str, shape: tuple[int, ...], dtype: np.dty
         compressors=CODECS,
         config={"write_empty_chunks": True},
     )
+
+
+def _chunk(name: str, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """A sample; of maps by head, which may be hundreds of megabytes, a step of it."""
+    return (1, 1, *shape[2:]) if name.startswith("heads") else (1, *shape[1:])
 
 
 def _described(name: str) -> dict[str, Any]:
@@ -147,8 +154,8 @@ def check(path: str | Path) -> None:
     guided = attrs["guidance"] > 1
     for name, array in _values(group):
         for row, (count, values) in enumerate(zip(counts, _rows(array), strict=True)):
-            if name.startswith("attn"):
-                values = values[:, :count]
+            if name.startswith(("attn", "heads")):
+                values = values[..., :count, :, :]
             if name.startswith("output") and not guided:
                 values = values[:, 1:]  # there is no unconditional half
             if np.isnan(values).any():
@@ -164,8 +171,10 @@ def _values(group: zarr.Group) -> Iterator[tuple[str, zarr.Array]]:
 
 def _rows(array: zarr.Array) -> Iterator[np.ndarray]:
     """Rows of an array, read some at a time: each call costs a millisecond."""
-    for start in range(0, array.shape[0], READ):
-        yield from np.asarray(array[start : start + READ])
+    rows = array.shape[0]
+    count = max(1, min(READ, BYTES * rows // array.nbytes))
+    for start in range(0, rows, count):
+        yield from np.asarray(array[start : start + count])
 
 
 def _array(group: zarr.Group, name: str) -> zarr.Array:

@@ -63,7 +63,7 @@ def check_references(config: Mapping[str, Any], where: str) -> None:
         except ValueError as error:
             raise ValueError(f"{where}: samplings/{name}/{error}") from None
     entries = {f"explain/{name}": entry for name, entry in config["explain"].items()}
-    for key in ("games", "convergence", "controls"):
+    for key in ("games", "head_games", "convergence", "controls"):
         entries[key] = config[key]
     for key in ("commitment", "nulls"):
         entries[key] = {"samplings": config[key]["samplings"], "steps": None}

@@ -16,6 +16,7 @@ GENERATION = ("scheduler", "guidance", "negative_prompt", "height", "width", "st
 SETTINGS = {
     "rq1_convergence": "convergence",
     "rq1_substrates": "games",
+    "rq2_head_games": "head_games",
     "rq3_commitment": "commitment",
     "rq3_decided": "commitment",
     "rq3_nulls": "nulls",

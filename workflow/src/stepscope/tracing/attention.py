@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.utils.hooks import RemovableHandle
 
-from stepscope.diffusion.probabilities import CHUNK, KEYS, Call, probabilities
+from stepscope.diffusion.probabilities import CHUNK, KEYS, Call, by_head, probabilities
 from stepscope.models.families.base import Family
 from stepscope.models.words import Reading
 
@@ -24,9 +24,13 @@ class AttentionHooks:
     As a context manager it removes what it hooked.
     """
 
-    def __init__(self, family: Family) -> None:
-        """Find the attention modules; one that cannot be hooked raises a ValueError."""
+    def __init__(self, family: Family, heads: torch.dtype | None = None) -> None:
+        """Find the attention modules; one that cannot be hooked raises a ValueError.
+
+        `heads` is the number format in which each head's maps are kept too; None keeps none.
+        """
         self.family = family
+        self.heads = heads
         modules = family.attention()
         self.reading = {n: m for n, m in modules.items() if family.reads_text(m)}
         self.total = len(modules)
@@ -49,6 +53,8 @@ class AttentionHooks:
         self.names: dict[int, dict[str, None]] = {}
         self.calls = dict.fromkeys(self.reading, 0)
         self.maps: dict[int, list[Tensor]] = {}
+        self.of_layers: dict[str, list[Tensor]] = {}  # of each head
+        self.counts: dict[str, int] = {}  # of heads, in forward order
         self.problem = ""
         self.handles: list[RemovableHandle] = []
 
@@ -86,6 +92,7 @@ class AttentionHooks:
             self.problem = f"{name}: a mask of shape {tuple(mask.shape)} cannot be traced"
             return
         self.calls[name] += 1
+        self.counts[name] = module.heads
         call = Call(name, module, projected, mask)
         self.waiting.append(call)
         self.scores += call.scores
@@ -104,6 +111,9 @@ class AttentionHooks:
                 merging = _merging(self.readings, keys)
                 self.merging[keys] = merging.to(calls[0].projected["to_q"].device)
             found = probabilities(calls, self.merging[keys])
+            for call in calls if self.heads else ():
+                by_itself = by_head(call, self.merging[keys]).to(self.heads).cpu()
+                self.of_layers.setdefault(call.name, []).append(by_itself)  # (B, H, J, queries)
             self.sums[size] = self.sums[size] + found if size in self.sums else found
             self.names.setdefault(size, {}).update(dict.fromkeys(call.name for call in calls))
 
@@ -117,8 +127,8 @@ class AttentionHooks:
 
     def result(
         self, steps: int, size: tuple[int, int]
-    ) -> tuple[dict[tuple[int, int], Tensor], dict]:
-        """Maps {(h, w): (sample, step, row, y, x)} and the audit.
+    ) -> tuple[dict[tuple[int, int], Tensor], dict[str, Tensor], dict]:
+        """Maps {(h, w): (sample, step, row, y, x)}, {layer: (..., head, row, y, x)}, and the audit.
 
         `size` is the latent's height and width. A ValueError of one sentence when anything
         expected was not seen.
@@ -139,13 +149,26 @@ class AttentionHooks:
             "calls_expected": len(self.reading) * steps,
             "calls_seen": sum(self.calls.values()),
             "layers": {f"{h}x{w}": [*self.names[queries]] for queries, (h, w) in grids.items()},
+            "heads": self.counts,
         }
-        maps = {}
-        for queries, grid in grids.items():
-            maps[grid] = torch.stack(self.maps[queries], 1).unflatten(-1, grid)
-            for sample, reading in enumerate(self.readings):
-                maps[grid][sample, :, len(reading.names) :] = torch.nan
-        return maps, audit
+        maps = {
+            grid: self._with_gaps(self.maps[queries]).unflatten(-1, grid)
+            for queries, grid in grids.items()
+        }
+        grid_of = {name: grids[queries] for queries, names in self.names.items() for name in names}
+        heads = {
+            name: self._with_gaps(self.of_layers[name]).unflatten(-1, grid_of[name])
+            for name in self.counts
+            if name in self.of_layers
+        }
+        return maps, heads, audit
+
+    def _with_gaps(self, maps: list[Tensor]) -> Tensor:
+        """Maps (sample, step, ..., row, queries) of all steps, NaN beyond a prompt's rows."""
+        whole = torch.stack(maps, 1)
+        for sample, reading in enumerate(self.readings):
+            whole[sample, ..., len(reading.names) :, :] = torch.nan
+        return whole
 
 
 def _remedy(family: Family) -> str:

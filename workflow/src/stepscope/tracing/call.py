@@ -2,7 +2,7 @@
 
 import contextlib
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
@@ -22,18 +22,20 @@ def trace(
     pipeline: DiffusionPipeline,
     roles: Roles = None,
     path: Path | None = None,
+    heads: torch.dtype | None = None,
 ) -> Iterator[Tracer]:
     """Record the one call of `pipeline` made inside the block; `result()` is its Trace.
 
     `roles` maps, per prompt, roles to words; of a single prompt the mapping alone will do. `path`
     makes, from the call's first noise, latents before each step and after the last that take the
-    place of the sampler's, as far as it has any. Everything hooked is restored when the block ends.
+    place of the sampler's, as far as it has any. `heads` is the number format in which attention is
+    kept by head, too; None keeps its mean alone. Everything hooked is restored when the block ends.
 
     The call returns bit by bit what it returns untraced, on the same machine, with a batch of the
     same shape and the weights in the same memory layout (`stepscope.load` puts the channels last).
     What is known to have no replay is a ValueError before the call runs.
     """
-    tracer = Tracer(pipeline, roles, path)
+    tracer = Tracer(pipeline, roles, path, heads)
     if any(
         isinstance(getattr(hook, "__self__", None), Tracer)
         for hook in tracer.family.network._forward_hooks.values()
@@ -72,6 +74,11 @@ def _listening(own: Any, tracer: Tracer) -> type:
     return type(own.__name__, (own,), {"__call__": call, "prepare_latents": prepare_latents})
 
 
+def heads_format(storage: Mapping[str, Any]) -> torch.dtype | None:
+    """Number format in which a study keeps attention by head; None if it keeps the mean alone."""
+    return getattr(torch, storage["derived"]) if storage["attention"] == "heads" else None
+
+
 def trace_prompts(
     pipeline: DiffusionPipeline,
     prompts: list[str],
@@ -85,17 +92,18 @@ def trace_prompts(
     scheduler: dict,
     roles: Roles,
     path: Path | None = None,
+    heads: torch.dtype | None = None,
 ) -> Trace:
     """Trace of one forward batch, one seeded generator a sample; pictures are not decoded.
 
-    `path` is that of `trace`.
+    `path` and `heads` are those of `trace`.
     """
     own, family = pipeline.scheduler, registry.family_of(pipeline)
     height, width = family.size(height, width)
     pipeline.scheduler = samplings.make_scheduler(scheduler, own, sampling)
     steps = samplings.call_arguments(pipeline.scheduler, sampling, family.schedule)
     try:
-        with trace(pipeline, roles, path) as tracer:
+        with trace(pipeline, roles, path, heads) as tracer:
             pipeline(
                 prompt=prompts,
                 negative_prompt=[negative_prompt or family.negative] * len(prompts)

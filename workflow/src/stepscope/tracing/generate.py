@@ -16,11 +16,11 @@ from stepscope.models.families import registry
 from stepscope.plugins import resolve
 from stepscope.store import parts
 from stepscope.store.trace_layout import per_sample
-from stepscope.tracing.call import SHORTEST, trace_prompts
-from stepscope.tracing.trace import Trace
+from stepscope.tracing.call import SHORTEST, heads_format, trace_prompts
+from stepscope.tracing.trace import Trace, heads_by_grid
 
 Samples = Sequence[tuple[dict, int]]  # (prompt record, seed) pairs
-DERIVED = ("denoised", "attn")
+DERIVED = ("denoised", "attn", "heads")
 
 
 def generate(
@@ -135,6 +135,7 @@ class Generation:
         settings = {name: self.study[name] for name in names} | {
             "sampling": sampling,
             "roles": [record["roles"] for record, _ in batch],
+            "heads": heads_format(self.study["storage"]),
         }
         kind = self.study.get("trace", "generate")
         if kind == "generate":
@@ -171,16 +172,16 @@ def joined(
     for name in whole:
         if "/" in name:
             values = [arrays[name] for arrays in all_arrays]
-            if name.startswith("attn"):
+            if name.startswith(("attn", "heads")):
                 values = [_padded(attention, tokens) for attention in values]
             whole[name] = np.concatenate(values)
     return whole, {**first, **lists, "split": [len(attrs["prompts"]) for attrs in all_attrs]}
 
 
 def _padded(attention: np.ndarray, tokens: int) -> np.ndarray:
-    """Attention (sample, step, word_token, y, x) with NaN for the tokens that are missing."""
+    """Attention (..., word_token, y, x) with NaN for the tokens that are missing."""
     widths = [(0, 0)] * attention.ndim
-    widths[2] = (0, tokens - attention.shape[2])
+    widths[-3] = (0, tokens - attention.shape[-3])
     return np.pad(attention, widths, constant_values=np.nan)
 
 
@@ -191,6 +192,7 @@ def stored_arrays(trace: Trace, derived: str) -> dict[str, np.ndarray]:
         "output/value": trace.outputs,
         "denoised/value": trace.denoised,
         **{f"attn_{h}x{w}/value": value for (h, w), value in trace.attention.items()},
+        **{f"heads_{grid}/value": value for grid, value in heads_by_grid(trace).items()},
         **{f"conditioning/{name}": value for name, value in trace.conditioning.items()},
         **{f"solver/{name}": value for name, value in trace.solver.items()},
     }

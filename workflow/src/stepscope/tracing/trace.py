@@ -1,8 +1,9 @@
 """All tensors of one traced pipeline call, in memory."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -20,7 +21,8 @@ class Trace:
     softmax probability over heads and layers of a resolution for the rows that `token_text`
     names (start, tokens, end, summed padding), NaN beyond; conditioning {name: (B, 2, ...)}; solver
     {name: (B, N, order - 1, C, h, w)} what a multistep scheduler remembered before each step,
-    oldest first, NaN where nothing.
+    oldest first, NaN where nothing; heads {layer: (B, N, H, J, h, w)}: attention of each head, as
+    far as it was kept.
     """
 
     latents: Float[Tensor, "sample state channel y x"]
@@ -40,6 +42,7 @@ class Trace:
     prediction_type: str
     prompts: list[str]
     negative_prompts: list[str]
+    heads: dict[str, Tensor] = field(default_factory=dict)
 
 
 def steps_of(
@@ -70,6 +73,16 @@ def steps_of(
             attention={size: maps[sample, k] for size, maps in trace.attention.items()},
             mask=mask,
             history=None if history is None else history[sample, k],
+            by_head={name: maps[sample, k].float() for name, maps in trace.heads.items()},
         )
         for k in range(len(trace.timesteps))
     ]
+
+
+def heads_by_grid(trace: Trace) -> dict[str, Tensor]:
+    """Attention by head (B, N, H, J, h, w) of each grid, as "16x16": of all its layers in order."""
+    return {
+        grid: torch.cat([trace.heads[layer] for layer in layers], 2)
+        for grid, layers in trace.audit["layers"].items()
+        if trace.heads
+    }

@@ -31,13 +31,14 @@ class Tracer:
         pipeline: DiffusionPipeline,
         roles: Roles,
         path: Path | None = None,
+        heads: torch.dtype | None = None,
     ) -> None:
         """Nothing is hooked yet; `trace` does that."""
         self.pipeline = pipeline
         self.roles = roles
         self.path = path
         self.family = registry.family_of(pipeline)
-        self.hooks = AttentionHooks(self.family)
+        self.hooks = AttentionHooks(self.family, heads)
         self.latents: list[Tensor] = []
         self.outputs: list[Tensor] = []
         self.timesteps: list[float] = []
@@ -155,7 +156,7 @@ class Tracer:
             raise ValueError(f"trace: {self.problem}.")
         latents = torch.stack(self.latents, 1)
         height, width = latents.shape[-2:]
-        attention, audit = self.hooks.result(steps, (height, width))
+        attention, heads, audit = self.hooks.result(steps, (height, width))
         log_snr = np.array([prediction.log_snr_of(sigma) for sigma in self.sigmas[:-1]])
         kind = self.prediction_type
         outputs = torch.stack(self.outputs, 1)
@@ -182,6 +183,7 @@ class Tracer:
             prediction_type=kind,
             prompts=self.prompts,
             negative_prompts=self.negative_prompts,
+            heads=heads,
         )
 
 
