@@ -309,6 +309,14 @@ def test_what_cannot_be_swapped_is_refused(entry, message):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("key", ["commitment", "nulls"])
+def test_samplings_that_clocks_are_read_on_are_the_studys(key):
+    config = small() | {key: {"samplings": ["unifrm"]}}
+    check(config, SCHEMA, "mine.yaml")
+    with pytest.raises(ValueError, match=f"^mine.yaml: {key}/samplings: there is no sampling"):
+        check_references(config, "mine.yaml")
+
+
 @pytest.mark.parametrize("key", ["games", "convergence", "controls"])
 def test_references_beside_methods(key):
     for entry, message in (

@@ -21,6 +21,8 @@ SALIENCY = (
     *("semantic_mass", "background_mass", "border_mass", "pointing"),
     *("detail_correlation", "detail_partial", "detail_reliability", "detail_corrected"),
 )
+KEPT = ("entropy", "agreement", "kept")
+NULL, NAMED = ("denoiser", "reader", "family"), ("named", "beyond_chance")
 CONTROLLED = ("correlation", "ceiling", "other_sample")
 INTERVAL = ("n", "noises", "missing", "estimate", "ci_low", "ci_high")
 
@@ -185,21 +187,15 @@ TABLES = {
     ),
     "rq3_decided": Table(
         question="rq3",
-        columns=(
-            *(*KEYS, "given", "family", "concept", "reader"),
-            *("draws", "entropy", "agreement", "kept", "lower", "upper"),
-        ),
+        columns=(*KEYS, "given", "family", "concept", "reader", "draws", *KEPT, "lower", "upper"),
         groups=(*STEP, "given", "family", "reader"),
-        quantities=("entropy", "agreement", "kept"),
+        quantities=KEPT,
     ),
     "rq3_nulls": Table(
         question="rq3",
-        columns=(
-            *(*SAMPLE, "denoiser", "reader", "family", "concept", "shown", "chance"),
-            *("lower", "upper", "named", "beyond_chance"),
-        ),
-        groups=("denoiser", "reader", "family"),
-        quantities=("named", "beyond_chance"),
+        columns=(*SAMPLE, *NULL, "concept", "shown", "chance", "lower", "upper", *NAMED),
+        groups=NULL,
+        quantities=NAMED,
     ),
     "rq3_samplings": Table(
         question="rq3",
@@ -220,15 +216,10 @@ CLAIMS = (
     *("without_objects", "at_chance", "with_centre", "lacking"),
 )
 # When each concept is decided, by every clock of a study, all batches together.
-CLOCKS = (
-    *(*SAMPLE, "family", "clock", "reader"),
-    *("log_snr", "lower", "upper", "censored", "within_steps"),
-)
+CLOCKS = (*SAMPLE, "family", "clock", "reader", "log_snr", "lower", "upper")
+CLOCKS += ("censored", "within_steps")
 CLOCKS_NULL = ("denoiser", *CLOCKS)
-CLOCKS_SUMMARY = (
-    *("model", "dataset", "sampling", "family", "clock", "reader"),
-    *("quantity", "compared", *INTERVAL),
-)
+CLOCKS_SUMMARY = (*SAMPLE[:3], "family", "clock", "reader", "quantity", "compared", *INTERVAL)
 # The truth in time of the composed scenes, which is of no study.
 WORLD_CLOCK = (
     *("reader", "family", "log_snr", "accuracy", "ci_low", "ci_high"),
