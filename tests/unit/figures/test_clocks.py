@@ -20,13 +20,22 @@ def test_clocks_have_a_panel_a_family_and_a_line_a_reader(rng):
     summary = rows.drop_duplicates(["sampling", "family", "clock"]).assign(
         quantity="log_snr", compared="median", n=3, noises=1, estimate=1.0, ci_low=0.5, ci_high=2.0
     )
-    figure = clocks.draw(rows, summary, 0.95, "log_snr")
+    null = summary[summary["clock"] == "visible"]
+    beside = [
+        null.assign(compared="median, of the Gaussian null", estimate=0.5),
+        null.assign(compared="median, of a fixed picture", estimate=np.nan),
+        null.assign(compared="mean within the steps, of a fixed picture", estimate=-8.0),
+    ]
+    figure = clocks.draw(rows, pd.concat([summary, *beside]), 0.95, "log_snr")
     shown = drawn(figure)
     for part in ("object", "tint", "visible, empty prompt (clip)", "posterior", "n = 3 prompts"):
         assert part in shown
     assert "early" not in shown
     dots = [line.get_xdata()[0] for line in figure.axes[0].lines if line.get_marker() == "o"]
     assert dots == [1.0, 1.0]
+    for mark, time in (("|", 0.5), ("x", -8.0)):
+        (line,) = [line for line in figure.axes[0].lines if line.get_marker() == mark]
+        assert line.get_xdata()[0] == time
 
 
 def test_clocks_of_pairs_have_a_diamond_or_say_why_not():

@@ -328,6 +328,14 @@ def test_readers_that_there_are_not(key):
         check_references(config, "mine.yaml")
 
 
+@pytest.mark.parametrize("key", ["commitment", "nulls"])
+def test_samplings_that_clocks_are_read_on_are_the_studys(key):
+    config = small() | {key: {"samplings": ["unifrm"]}}
+    check(config, SCHEMA, "mine.yaml")
+    with pytest.raises(ValueError, match=f"^mine.yaml: {key}/samplings: there is no sampling"):
+        check_references(config, "mine.yaml")
+
+
 @pytest.mark.parametrize("key", ["games", "convergence", "controls", "linear_probes"])
 def test_references_beside_methods(key):
     for entry, message in (

@@ -184,3 +184,13 @@ def test_methods_that_compare_halves_need_two(entry, message):
         return
     with pytest.raises(ValueError, match=f"^c.yaml: explain/m: .*{message}"):
         check_guidance({"m": entry}, source, "c.yaml", "there is one")
+
+
+def test_only_a_method_that_asks_a_denoiser_explains_the_null():
+    null = {"denoiser": "gaussian_null"}
+    check_methods({"df_rise_null": RISE | null}, source, "mine.yaml")
+    stored = {"function": "stepscope.methods.cross_attention:cross_attention"} | null
+    with pytest.raises(
+        ValueError, match="^mine.yaml: explain/mine/denoiser: cross_attention reads"
+    ):
+        check_methods({"mine": stored}, source, "mine.yaml")

@@ -21,6 +21,8 @@ SALIENCY = (
     *("semantic_mass", "background_mass", "border_mass", "pointing"),
     *("detail_correlation", "detail_partial", "detail_reliability", "detail_corrected"),
 )
+KEPT = ("entropy", "agreement", "kept")
+NULL, NAMED = ("denoiser", "reader", "family"), ("named", "beyond_chance")
 CONTROLLED = ("correlation", "ceiling", "other_sample")
 INTERVAL = ("n", "noises", "missing", "estimate", "ci_low", "ci_high")
 
@@ -188,21 +190,15 @@ TABLES = {
     ),
     "rq3_decided": Table(
         question="rq3",
-        columns=(
-            *(*KEYS, "given", "family", "concept", "reader"),
-            *("draws", "entropy", "agreement", "kept", "lower", "upper"),
-        ),
+        columns=(*KEYS, "given", "family", "concept", "reader", "draws", *KEPT, "lower", "upper"),
         groups=(*STEP, "given", "family", "reader"),
-        quantities=("entropy", "agreement", "kept"),
+        quantities=KEPT,
     ),
     "rq3_nulls": Table(
         question="rq3",
-        columns=(
-            *(*SAMPLE, "denoiser", "reader", "family", "concept", "shown", "chance"),
-            *("lower", "upper", "named", "beyond_chance"),
-        ),
-        groups=("denoiser", "reader", "family"),
-        quantities=("named", "beyond_chance"),
+        columns=(*SAMPLE, *NULL, "concept", "shown", "chance", "lower", "upper", *NAMED),
+        groups=NULL,
+        quantities=NAMED,
     ),
     "rq3_earliest": Table(
         question="rq3",

@@ -107,7 +107,8 @@ def _panel(
         for label, mark in MARKS.items():
             names = [f"{name}, of {label}" for name in CENTRES]
             found = of_clock.set_index("compared")["estimate"].reindex(names).dropna()
-            axes.plot(found[:1], [height] * len(found[:1]), mark, ms=5, mew=0.7, color="0.4")
+            if len(found):
+                axes.plot(found.iloc[0], height, mark, ms=5, mew=0.7, color="0.4")
         if clock in EARLIEST.values():
             _first(axes, of_clock, height, colour)
     axes.grid(axis="x", lw=0.3)
