@@ -53,28 +53,22 @@ def _part(title: str, rows: pd.DataFrame, onsets: pd.DataFrame) -> plotting.Part
     height = -(-len(families) // columns)
 
     def paint(figure: SubFigure) -> None:
-        grid = figure.subplots(height, columns, sharex=True, sharey=True, squeeze=False)
+        grid = figure.subplots(height, columns, sharey=True, squeeze=False)
         for axes in grid.flat[len(families) :]:
             axes.set_visible(False)
-        for axes, family in zip(grid.flat, families, strict=False):
-            of_family = rows[rows["family"] == family]
-            image = _panel(axes, of_family, onsets[onsets["family"] == family], layers)
-            about = of_family.iloc[0]
-            axes.set_title(f"{family} ({about['reader']}), {about['classes']:.0f} concepts", size=7)
-            axes.text(
-                0.5,
-                -0.02,
-                text.counted(of_family),
-                size=5,
-                ha="center",
-                va="top",
-                transform=axes.transAxes,
-            )
-        for axes in grid[-1]:
-            axes.set_xlabel("log-SNR (nats)", labelpad=8)
+        for number, (axes, family) in enumerate(zip(grid.flat, families, strict=False)):
+            own = rows[rows["family"] == family]
+            image = _panel(axes, own, onsets[onsets["family"] == family], layers)
+            about = own.iloc[0]
+            title = f"{family} ({about['reader']}), {about['classes']:.0f} concepts"
+            axes.set_title(f"{title}\n{text.counted(own)}", size=7)
+            if number + columns < len(families):
+                axes.set_xticklabels([])
+            else:
+                axes.set_xlabel("log-SNR (nats)")
         figure.colorbar(image, ax=grid, label="balanced accuracy", shrink=0.8)
 
-    size = 0.9 + 0.16 * len(layers)
+    size = 0.7 + 0.12 * len(layers)
     return plotting.Part(title, paint, 2.2 + 1.7 * columns, height * size + 0.4)
 
 
@@ -96,7 +90,8 @@ def _panel(axes: Axes, rows: pd.DataFrame, onsets: pd.DataFrame, layers: list[st
             colour = plotting.VERMILION if layer == SEEN else "white"
             axes.plot([place, place], ends, color=colour, lw=1.5)
     axes.axhline(len(layers) - 1.5, color="white", lw=1)
-    axes.set_xticks(range(len(log_snr)), [f"{value:.0f}" for value in log_snr], size=5)
-    axes.set_yticks(range(len(layers)), layers, size=5)
+    axes.set_xticks(range(len(log_snr)), [str(round(value)) for value in log_snr], size=5)
+    short = [name.replace("_blocks", "").replace("_block", "") for name in layers]
+    axes.set_yticks(range(len(layers)), short, size=5)
     axes.tick_params(length=0)
     return image
