@@ -7,6 +7,7 @@ rule explain:
         masks=region_of,
         error_left=error_left_for("explain", "{method}"),
         heads=heads_of,
+        fetched=record_of_judge,
     output:
         directory("<maps>"),
     log:
@@ -24,6 +25,7 @@ rule explain:
     params:
         model=spec("models", "{model}"),
         entry=method_entry,
+        clip=judge_of,
         code=method_code,
     script:
         "../scripts/explain.py"

@@ -70,3 +70,8 @@ def truth(wildcards):
     """The world's clock, if the target `world_clock` has made it."""
     path = table("world_clock_families")
     return path if OF_WORLD and Path(path).exists() else []
+
+
+def record_of_judge(wildcards):
+    """The record of the CLIP, if it is fetched, for a method that compares pictures by it."""
+    return fetched("probe", "model")(wildcards) if PLAN.is_judged(wildcards.method) else []

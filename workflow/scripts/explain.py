@@ -21,6 +21,7 @@ with (
         mask_path=snakemake.input.masks or None,
         error_left=snakemake.input.error_left or None,
         heads=snakemake.input.heads or None,
+        clip=snakemake.params.clip,
         model=snakemake.params.model,
         method=snakemake.wildcards.method,
         entry=snakemake.params.entry,

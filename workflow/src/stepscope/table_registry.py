@@ -210,6 +210,11 @@ CLAIMS = (
     *("n", "noises", "estimate", "ci_low", "ci_high", "p_value", "verdict", "reason"),
     *("without_objects", "at_chance", "with_centre", "lacking"),
 )
+# Findings of RQ1 under each choice that its tables allow.
+SENSITIVITY = (
+    *("model", "dataset", "masks", "claim", "statistic", "choice", "instead"),
+    *("n", "noises", "estimate", "ci_low", "ci_high", "p_value", "verdict", "reason"),
+)
 # When each concept is decided, by every clock of a study, all batches together.
 CLOCKS = (
     *(*SAMPLE, "family", "clock", "reader"),
@@ -230,6 +235,7 @@ WORLD_CLOCK_FAMILIES = (
 )
 # Tables that no batch has a part of.
 WHOLE = {"claims": CLAIMS, "rq3_clocks": CLOCKS, "rq3_clocks_summary": CLOCKS_SUMMARY}
+WHOLE |= {"rq1_sensitivity": SENSITIVITY}
 WHOLE |= {"world_clock": WORLD_CLOCK, "world_clock_families": WORLD_CLOCK_FAMILIES}
 NUMBERS = {
     *("seed", "word_index", "move", "changed", "depth", "normalised", "p_value", *STEP, *INTERVAL),
@@ -242,7 +248,10 @@ NUMBERS = {
 # Columns that stay text when a table is read: a prompt may hold the word "nan".
 TEXT = frozenset(
     name
-    for columns in (CLAIMS, CLOCKS, CLOCKS_SUMMARY, *(table.columns for table in TABLES.values()))
+    for columns in (
+        *(CLAIMS, SENSITIVITY, CLOCKS, CLOCKS_SUMMARY),
+        *(table.columns for table in TABLES.values()),
+    )
     for name in columns
     if name not in NUMBERS
 )

@@ -13,11 +13,11 @@ import xarray as xr
 from stepscope import collector
 from stepscope.joblog import bar
 from stepscope.methods import batches
+from stepscope.methods.gathered import Gathered
 from stepscope.methods.method import parameters_of
-from stepscope.methods.results import Result, checked, told
+from stepscope.methods.results import checked, told
 from stepscope.models import memory
 from stepscope.pictures import regions
-from stepscope.store.coordinates import sample_and_step_numbers
 from stepscope.store.error_left import named_steps
 from stepscope.store.maps import open_masks, write_maps
 from stepscope.store.traces import (
@@ -29,7 +29,6 @@ from stepscope.store.traces import (
     read_pairs,
     read_step,
     replay_settings,
-    sample_and_step_counts,
     word_counts,
 )
 
@@ -64,14 +63,15 @@ def explain_batch(
     mask_path: str | None = None,
     error_left: str | None = None,
     heads: str | None = None,
+    clip: dict[str, Any] | None = None,
 ) -> tuple[dict[str, xr.DataArray], xr.DataTree, dict[str, Any]]:
     """Maps of one method on a trace store: {name: (sample, step, [word | layer], y, x) float32}.
 
     `entry` is the method's part of the config; what a method may return says `results.checked`.
     `error_left` is the curve by which it may name steps (see `store.error_left`), `heads` the part
-    of rq2_heads from which it learns. Also returns the opened trace and what the maps' store says
-    about them. What the method raises, and a result that is refused, names it as the config does,
-    the sample and the step.
+    of rq2_heads from which it learns, `clip` the model by whose features it compares pictures. Also
+    returns the opened trace and what the maps' store says about them. What the method raises, and a
+    result that is refused, names it as the config does, the sample and the step.
     """
     tree = open_trace(traces)
     with told(f"explain/{method}"):
@@ -79,7 +79,7 @@ def explain_batch(
         steps = named_steps(entry.get("steps"), error_left)
     pairs = chosen_steps(tree, steps, entry.get("samples"))
     print(budget(tree, function, parameters, pairs), flush=True)
-    denoiser = replaying(model, tree) if getattr(function, "replays", True) else None
+    denoiser = replaying(model, tree, clip) if getattr(function, "replays", True) else None
     objects = object_masks(mask_path, tree) if mask_path else {}
     call, fitting = batches.Explaining(method, function, denoiser, parameters), memory.Fitting()
     size = size_together(call, entry, tree, pairs, objects)
@@ -90,6 +90,7 @@ def explain_batch(
     )
     maps = maps_of(call, tree, pairs, read, size, fitting)
     attrs = about(call, entry, tree) | {"forward_batch": min(size, fitting.limit or size)}
+    attrs |= {"clip": clip} if clip else {}
     return maps, tree, attrs
 
 
@@ -143,15 +144,18 @@ def about(call: batches.Explaining, entry: dict[str, Any], tree: xr.DataTree) ->
 
 
 @collector.paused()
-def replaying(model: dict[str, Any], tree: xr.DataTree) -> "Denoiser":
-    """The denoiser that replays a trace, with the model loaded.
+def replaying(
+    model: dict[str, Any], tree: xr.DataTree, clip: dict[str, Any] | None = None
+) -> "Denoiser":
+    """The denoiser that replays a trace, with the model loaded, and the CLIP that judges pictures.
 
     Its libraries are imported here, since a method that only reads the trace needs none of them.
     """
     from stepscope.diffusion.denoiser import Denoiser
-    from stepscope.models import pipelines
+    from stepscope.models import judges, pipelines
 
-    return Denoiser(pipelines.load(model), **replay_settings(tree))
+    judge = judges.clip_features(judges.load_clip(clip)[0]) if clip else None
+    return Denoiser(pipelines.load(model), judge=judge, **replay_settings(tree))
 
 
 def explain(
@@ -164,6 +168,7 @@ def explain(
     mask_path: str | None,
     error_left: str | None = None,
     heads: str | None = None,
+    clip: dict[str, Any] | None = None,
     code: str,
 ) -> None:
     """Write the map store of one method and batch (see `explain_batch`)."""
@@ -175,6 +180,7 @@ def explain(
         mask_path=mask_path,
         error_left=error_left,
         heads=heads,
+        clip=clip,
     )
     write_maps(path, maps, tree, attrs | {"code": code})
 
@@ -198,53 +204,3 @@ def ranks_of(
     from stepscope.store import tables
 
     return ranked_heads(tables.read(path), parameters["learnt_from"], list(prompt_ids_of(tree)))
-
-
-class Gathered:
-    """Results of single steps, put together into arrays over all samples and steps of a trace."""
-
-    def __init__(self, tree: xr.DataTree) -> None:
-        self.tree = tree
-        self.size = latent_size(tree)
-        self.words = max(word_counts(tree))
-        self.values: dict[str, np.ndarray] = {}
-        self.layers: dict[str, tuple[str, ...]] = {}
-        self.forms: dict[str, str] = {}
-        self.of_words: set[str] = set()
-
-    def put(self, sample: int, number: int, results: dict[str, Result]) -> None:
-        """Place one step's checked maps; ValueError if they are others than another step's."""
-        forms = {name: result.form for name, result in results.items()}
-        if (first := self.forms or forms) != forms:
-            differing = sorted(dict(first.items() ^ forms.items()))
-            raise ValueError(f"{', '.join(differing)}: the steps of a method give the same maps.")
-        self.forms = forms
-        for name, (maps, layers, of_words) in results.items():
-            if layers:
-                self.layers[name] = layers
-            if of_words:
-                self.of_words.add(name)
-            if name not in self.values:
-                several = maps.ndim == 3 + bool(layers)
-                axes = (*[self.words] * several, *maps.shape[several:])
-                if of_words:
-                    axes = (self.words,) * maps.ndim
-                shape = (*sample_and_step_counts(self.tree), *axes)
-                self.values[name] = np.full(shape, np.nan, dtype=np.float32)
-            part: Any = (sample, number - 1, *map(slice, maps.shape))
-            self.values[name][part] = maps
-
-    def arrays(self) -> dict[str, xr.DataArray]:
-        """DataArrays with named axes; the trace's coordinates are added where they are stored."""
-        arrays = {}
-        for name, values in self.values.items():
-            layered = ["layer"] * (name in self.layers)
-            several = ["word"] * (values.ndim == 5 + len(layered)) + layered
-            axes: tuple[str, ...] = ("word", "other_word")[: values.ndim - 2]
-            if name not in self.of_words:
-                axes = (*several, "y", "x") if values.ndim > 2 else ()
-            coords = sample_and_step_numbers(self.tree)
-            if name in self.layers:
-                coords["layer"] = np.array(self.layers[name], dtype=object)
-            arrays[name] = xr.DataArray(values, coords, ("sample", "step", *axes))
-        return arrays

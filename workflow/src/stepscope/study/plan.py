@@ -130,6 +130,11 @@ class Plan:
         entry = self.config["explain"][method]
         return "region" in (entry.get("score"), entry.get("target"))
 
+    def is_judged(self, method: str) -> bool:
+        """Whether a method compares pictures by the features of the CLIP."""
+        entry = self.config["explain"][method]
+        return "features" in (entry.get("similarity"), *entry.get("variants", ()))
+
     def by_head(self, sampling: str) -> list[str]:
         """Methods whose maps are by attention head, of those that explain a sampling."""
         explain = self.config["explain"]
