@@ -1,4 +1,4 @@
-"""The figure of sensitivity: a mark a choice, in the colour of its verdict, the primary one apart."""
+"""The figure of sensitivity: a mark a choice, in the colour of its verdict."""
 
 import matplotlib as mpl
 import pandas as pd

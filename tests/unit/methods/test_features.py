@@ -1,4 +1,4 @@
-"""Features of decoded pictures as a similarity: as computed by hand, and blind where they must be."""
+"""Features of decoded pictures as a similarity: as by hand, and blind where they must be."""
 
 import copy
 import functools
@@ -116,5 +116,7 @@ def test_a_constant_judge_and_a_constant_prediction_have_no_map(name):
 @pytest.mark.parametrize("name", METHODS)
 def test_features_without_a_judge_are_refused(name):
     denoiser, steps = replay()
-    with pytest.raises(ValueError, match=r"^similarity: features are those of a judge, and the den"):
+    with pytest.raises(
+        ValueError, match=r"^similarity: features are those of a judge, and the den"
+    ):
         METHODS[name](denoiser, steps[0], similarity="features")

@@ -1,4 +1,4 @@
-"""Claims as Markdown: what is counted and written, and the README's sections are of their tables."""
+"""Claims as Markdown: what is counted and written; the README has that of its tables."""
 
 import json
 
@@ -32,7 +32,7 @@ def claims(datasets=("d",)):
 
 def test_findings_are_counted_by_claim_and_written_with_their_numbers():
     text = claims_page.rendered(claims(), ABOUT)
-    assert "**Study `s`.** The 2 jobs with a benchmark took 42 CPU minutes (a | b)." in text
+    assert "**Study `s`.** Its 2 jobs with a benchmark took 42 CPU minutes (a | b)." in text
     assert "| R1a | says R1a | 1 | 1 |  |  |" in text
     assert "| R1b | says R1b |  |  | 1 |  |" in text
     assert "| R1a | first \\| of all | 0.512 [0.1, 0.9] | 24 | supported |" in text
@@ -58,7 +58,7 @@ def test_minutes_are_those_of_the_last_run_of_each_job(tmp_path):
     assert (found["jobs"], found["cpu_minutes"]) == (3, 3.0)
     assert found["machine"]
     nothing = claims_page.circumstances(str(tmp_path / "none"))
-    assert claims_page.rendered(claims(), ABOUT | nothing).startswith("**Study `s`.** \n")
+    assert claims_page.rendered(claims(), ABOUT | nothing).startswith("**Study `s`.**\n")
 
 
 def test_publishing_renews_a_studys_section_and_leaves_all_else(tmp_path):
@@ -85,7 +85,8 @@ def test_publishing_renews_a_studys_section_and_leaves_all_else(tmp_path):
 
 def test_the_readmes_sections_are_those_of_the_published_tables():
     found = dict(claims_page.sections(README))
-    assert list(found) and sorted(found) == [path.stem for path in PUBLISHED]
+    assert found
+    assert sorted(found) == [path.stem for path in PUBLISHED]
     for path in PUBLISHED:
         about = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
         again = "run `snakemake publish_verdicts` for the study, do not edit by hand"

@@ -36,7 +36,9 @@ def tables_of(dataset, sampling, sign=1, masks="segmenter"):
         region=["object", "background", "border"],
         band=list(WHEN),
     )
-    jitter = recovery["prompt_id"].map(dict(zip(who["prompt_id"], rng.normal(size=PROMPTS) / 9)))
+    jitter = recovery["prompt_id"].map(
+        dict(zip(who["prompt_id"], rng.normal(size=PROMPTS) / 9, strict=True))
+    )
     is_null = recovery["prediction"] == "gaussian"
     at = sign * recovery["band"].map(WHEN) * ~is_null * (1 + jitter)
     recovery["recovered"] = np.exp(-((recovery["log_snr"] - at) ** 2))

@@ -84,7 +84,9 @@ def _cell(axes: Axes, place: int, height: int, row: pd.Series, scale: float) -> 
     if np.isfinite(numbers).all():
         at, low, high = place + HALF * np.clip(numbers / scale, -1, 1)
         axes.plot([low, high], [height - 0.05] * 2, color=colour, lw=1.6 if is_primary else 1.1)
-        axes.plot(at, height - 0.05, "D" if is_primary else "o", color=colour, ms=4 if is_primary else 3)
+        axes.plot(
+            at, height - 0.05, "D" if is_primary else "o", color=colour, ms=4 if is_primary else 3
+        )
     axes.annotate(
         f"{row['n']:.0f}", (place, height + 0.36), ha="center", va="center", fontsize=4, color="0.4"
     )

@@ -106,8 +106,8 @@ def features(denoiser: Denoiser, latents: Tensor) -> Tensor:
     """
     if denoiser.judge is None:
         raise ValueError(
-            "similarity: features are those of a judge, and the denoiser has none; jobs give it the "
-            "CLIP of probe/model, and otherwise it is Denoiser(..., judge=)."
+            "similarity: features are those of a judge, and the denoiser has none; jobs give it "
+            "the CLIP of probe/model, and otherwise it is Denoiser(..., judge=)."
         )
     parts = latents.split(PICTURES)
     return torch.cat([denoiser.judge(denoiser.decode(part)).double() for part in parts])

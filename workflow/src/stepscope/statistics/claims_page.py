@@ -14,7 +14,6 @@ from stepscope.store import tables
 
 VERDICTS = ("supported", "contradicted", "undecided", "not_testable")
 SINGLE = r", at step \d+$"  # how statistics of single steps end
-COLUMNS = ("claim", "statistic", "estimate", "n", "verdict")
 
 
 def rendered(claims: pd.DataFrame, about: Mapping[str, Any]) -> str:
@@ -35,9 +34,12 @@ def rendered(claims: pd.DataFrame, about: Mapping[str, Any]) -> str:
 
 def _headline(about: Mapping[str, Any]) -> str:
     """What was run, on what, and how long it took."""
-    took = f"The {about['jobs']} jobs with a benchmark took {about['cpu_minutes']:.0f} CPU minutes"
-    where = f" ({about['machine']})." if about["machine"] else "."
-    return f"**Study `{about['study']}`.** " + (took + where if about["jobs"] else "")
+    named = f"**Study `{about['study']}`.**"
+    if not about["jobs"]:
+        return named
+    where = f" ({about['machine']})" if about["machine"] else ""
+    took = f"{about['jobs']} jobs with a benchmark took {about['cpu_minutes']:.0f} CPU minutes"
+    return f"{named} Its {took}{where}."
 
 
 def _by_claim(rows: pd.DataFrame) -> str:
@@ -87,7 +89,7 @@ def _table(header: Iterable[str], lines: Iterable[Iterable[Any]]) -> str:
 
 
 def circumstances(benchmarks: str) -> dict[str, Any]:
-    """This machine, and the CPU minutes of all jobs with a benchmark in a folder, and their number.
+    """What `machine` says, the number of jobs with a benchmark in a folder, and their CPU minutes.
 
     Of a job that was repeated the last time counts.
     """
@@ -102,7 +104,7 @@ def _seconds(path: Path) -> float:
 
 
 def machine() -> str:
-    """Name of this machine's processor and the widest vector instructions that numpy finds on it."""
+    """Name of the processor at hand and the widest vector instructions that numpy finds on it."""
     found = np.show_config(mode="dicts")["SIMD Extensions"].get("found", [])
     return ", ".join(filter(None, [_processor(), *found[-1:]]))
 

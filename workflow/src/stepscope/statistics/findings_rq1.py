@@ -101,9 +101,7 @@ def orders(recovery: pd.DataFrame) -> Iterator[Finding]:
             yield Finding.of_samples("R1a", text, 1, own - null, reason, references)
 
 
-def areas(
-    measured: Mapping[str, pd.DataFrame], *, at_each_step: bool = True
-) -> Iterator[Finding]:
+def areas(measured: Mapping[str, pd.DataFrame], *, at_each_step: bool = True) -> Iterator[Finding]:
     """R1b and R1c: DF-RISE's normalised AUC minus a rival's, paired by sample and step.
 
     Of several substrates and scores those count that no method uses itself (`primary_games`), of
