@@ -8,11 +8,21 @@ from stepscope.figures import sensitivity
 from stepscope.figures.claims import VERDICTS
 
 ROWS = [  # claim, statistic, choice, instead, n, estimate, ci_low, ci_high, verdict
-    ("R1a", "trend", "primary", "", 12, -0.4, -0.6, -0.2, "supported"),
+    ("R1a", "trend", "primary", "as in claims", 12, -0.4, -0.6, -0.2, "supported"),
     ("R1a", "trend", "map", "paper", 12, 0.3, 0.1, 9.0, "contradicted"),
     ("R1a", "trend", "measure", "pointing", 1, None, None, None, "not_testable"),
-    ("R1b", "deletion AUC (a, b) from x", "primary", "", 12, -0.1, -0.2, 0.1, "undecided"),
-    ("R1b", "deletion AUC (a, c) from x", "game", "a, c", 10, -0.1, -0.2, -0.1, "supported"),
+    (
+        "R1b",
+        "deletion AUC (a, b) from x",
+        "primary",
+        "as in claims",
+        12,
+        -0.1,
+        -0.2,
+        0.1,
+        "undecided",
+    ),
+    ("R1b", "deletion AUC (a, c) of x", "game", "a, c", 10, -0.1, -0.2, -0.1, "supported"),
 ]
 COLUMNS = ["claim", "statistic", "choice", "instead", "n", "estimate", "ci_low", "ci_high"]
 
@@ -29,7 +39,7 @@ def test_a_claim_has_a_panel_a_finding_a_row_and_a_choice_a_column(panels):
     names = [label.get_text() for label in first.get_xticklabels()]
     assert names == ["as in claims", "paper", "pointing"]
     # a substrate and a score are a choice of one finding
-    assert [label.get_text() for label in second.get_yticklabels()] == ["deletion AUC from x"]
+    assert [label.get_text() for label in second.get_yticklabels()] == ["deletion AUC of x"]
 
 
 def test_marks_have_the_colour_of_their_verdict_and_n(panels):

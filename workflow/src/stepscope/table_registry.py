@@ -205,16 +205,12 @@ TABLES = {
         quantities=("relevance",),
     ),
 }
+JUDGED = ("n", "noises", "estimate", "ci_low", "ci_high", "p_value", "verdict", "reason")
 CLAIMS = (
-    *("model", "dataset", "claim", "statement", "statistic"),
-    *("n", "noises", "estimate", "ci_low", "ci_high", "p_value", "verdict", "reason"),
+    *("model", "dataset", "claim", "statement", "statistic", *JUDGED),
     *("without_objects", "at_chance", "with_centre", "lacking"),
 )
-# Findings of RQ1 under each choice that its tables allow.
-SENSITIVITY = (
-    *("model", "dataset", "masks", "claim", "statistic", "choice", "instead"),
-    *("n", "noises", "estimate", "ci_low", "ci_high", "p_value", "verdict", "reason"),
-)
+SENSITIVITY = ("model", "dataset", "masks", "claim", "statistic", "choice", "instead", *JUDGED)
 # When each concept is decided, by every clock of a study, all batches together.
 CLOCKS = (
     *(*SAMPLE, "family", "clock", "reader"),
@@ -248,10 +244,7 @@ NUMBERS = {
 # Columns that stay text when a table is read: a prompt may hold the word "nan".
 TEXT = frozenset(
     name
-    for columns in (
-        *(CLAIMS, SENSITIVITY, CLOCKS, CLOCKS_SUMMARY),
-        *(table.columns for table in TABLES.values()),
-    )
+    for columns in (CLAIMS, CLOCKS, CLOCKS_SUMMARY, *(table.columns for table in TABLES.values()))
     for name in columns
     if name not in NUMBERS
 )

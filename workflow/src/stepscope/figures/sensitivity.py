@@ -115,6 +115,6 @@ def _frame(axes: Axes, findings: list[str], columns: list[tuple[str, str]]) -> N
     labels = [text.wrapped(name, 62) for name in findings]
     axes.set_yticks(range(len(findings)), labels, fontsize=5.5)
     axes.xaxis.tick_top()
-    names = [instead or "as in claims" for _, instead in columns]
+    names = [instead for _, instead in columns]
     axes.set_xticks(range(len(columns)), names, fontsize=6, rotation=45, ha="left")
     axes.tick_params(length=0)

@@ -111,7 +111,7 @@ def under_choices(
     primary_ones = found(measured)
     rows = tested(list(primary_ones.values()), draws, confidence, seed)
     places = {key: place for place, key in enumerate(primary_ones)}
-    about = {"choice": PRIMARY, "instead": "", "masks": masks_of(measured)}
+    about = {"choice": PRIMARY, "instead": "as in claims", "masks": masks_of(measured)}
     every = [_judged(rows).assign(place=places.values(), **about)]
     for choice in choices:
         others = {
