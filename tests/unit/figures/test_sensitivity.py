@@ -13,7 +13,7 @@ ROWS = [  # claim, statistic, choice, instead, n, estimate, ci_low, ci_high, ver
     ("R1a", "trend", "measure", "pointing", 1, None, None, None, "not_testable"),
     (
         "R1b",
-        "deletion AUC (a, b) from x",
+        "deletion AUC (a, b) of x",
         "primary",
         "as in claims",
         12,
