@@ -18,6 +18,7 @@ AROUND = {"script.py", "stepscope/joblog.py", "stepscope/outputs.py"}
 # They use names of the registry that no table's columns change; a method that learns from a table
 # has its columns in `method_code`, and no controls.
 NO_TABLE = {"merge_table", "plot_rq3_clocks", "plot_claims", "explain", "explain_controls"}
+NO_TABLE |= {"plot_rq1_sensitivity", "write_verdicts", "publish_verdicts"}
 RULES = rule_texts()
 SCRIPTS = {
     path.stem: path

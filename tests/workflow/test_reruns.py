@@ -15,6 +15,7 @@ COLUMNS = 'columns=(*KEYS, "masks", "prediction", "region", "band", "recovered"'
 TRACED = {"generate": 1}
 FIGURED = {"recover": 3, "merge_table": 1, "summarise": 1, "test_claims": 1, "all": 1}
 FIGURED |= {"plot_rq1_recovery": 1, "plot_claims": 1}
+FIGURED |= {"measure_sensitivity": 1, "plot_rq1_sensitivity": 1}
 # A module, what is replaced in it and by what, what is asked for, and what is then planned.
 EDITS = {
     "a family traces its own models": ("models/families/unet.py", (END, ADDED), TRACES, TRACED),

@@ -10,6 +10,7 @@ rule explain_controls:
         masks=region_of,
         error_left=error_left_for("controls"),
         explained=error_left_for("explain", "{method}"),
+        fetched=record_of_judge,
     output:
         directory("<controls>"),
     log:
@@ -27,6 +28,7 @@ rule explain_controls:
     params:
         model=spec("models", "{model}"),
         entry=method_entry,
+        clip=judge_of,
         kinds=lookup(dpath="controls/kinds", within=config),
         steps=lookup(dpath="controls/steps", within=config),
         samples=lookup(dpath="controls/samples", within=config),

@@ -8,6 +8,7 @@ rule explain:
         error_left=error_left_for("explain", "{method}"),
         heads=heads_of,
         moments=moments_of,
+        fetched=record_of_judge,
     output:
         directory("<maps>"),
     log:
@@ -25,6 +26,7 @@ rule explain:
     params:
         model=spec("models", "{model}"),
         entry=method_entry,
+        clip=judge_of,
         code=method_code,
     script:
         "../scripts/explain.py"

@@ -92,3 +92,8 @@ def of_all_batches(pattern):
 def truth(wildcards):
     """The clock of the composed world, shipped with the models that draw its scenes."""
     return str(folder_at(SHIPPED_CLOCK)) if OF_WORLD else []
+
+
+def record_of_judge(wildcards):
+    """The record of the CLIP, if it is fetched, for a method that compares pictures by it."""
+    return fetched("probe", "model")(wildcards) if PLAN.is_judged(wildcards.method) else []

@@ -79,3 +79,8 @@ def recipe(part):
         return shared | training[part] | read
 
     return get
+
+
+def judge_of(wildcards):
+    """The CLIP of the probe, for a method that compares pictures by it; None for others."""
+    return spec("probe", "model")(wildcards) if PLAN.is_judged(wildcards.method) else None

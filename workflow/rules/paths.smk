@@ -2,7 +2,7 @@
 # Kept for input functions: when they are called, `workflow` has those of the outermost workflow.
 PATHVARS = workflow.pathvars
 FIGURES = {
-    "rq1": ["rq1_maps_over_time", "rq1_auc", "rq1_recovery"],
+    "rq1": ["rq1_maps_over_time", "rq1_auc", "rq1_recovery", "rq1_sensitivity"],
     "rq1_convergence": ["rq1_convergence"],
     "rq2": ["rq2_words", "rq2_agreement", "rq2_grounding", "rq2_heads", "rq2_layers"],
     "rq3": ["rq3_emergence", "rq3_samplings", "rq3_clocks", "rq3_commitment", "rq3_filmstrip"],

@@ -22,6 +22,7 @@ with (
         error_left=snakemake.input.error_left or None,
         heads=snakemake.input.heads or None,
         moments=snakemake.input.moments or None,
+        clip=snakemake.params.clip,
         model=snakemake.params.model,
         method=snakemake.wildcards.method,
         entry=snakemake.params.entry,

@@ -21,6 +21,7 @@ with (
         mask_path=snakemake.input.masks or None,
         error_left=snakemake.input.error_left or snakemake.input.explained or None,
         model=snakemake.params.model,
+        clip=snakemake.params.clip,
         method=snakemake.wildcards.method,
         entry=snakemake.params.entry,
         controls={name: snakemake.params[name] for name in ("kinds", "steps", "samples", "seed")},

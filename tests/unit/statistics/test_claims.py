@@ -12,6 +12,7 @@ from scipy.stats import spearmanr
 
 from stepscope.statistics import claims, findings_rq1, findings_rq3
 from stepscope.statistics.finding import REFERENCES, Finding
+from stepscope.statistics.verdicts import verdict, with_verdicts
 from stepscope.store import tables
 from stepscope.table_registry import CLAIMS
 from support.synthetic import KEYS
@@ -400,8 +401,8 @@ def test_p_values_are_adjusted_within_a_family():
     rng = np.random.default_rng(0)
     own = [Finding("R1b", str(i), values=rng.normal(1.5, size=10)) for i in range(3)]
     others = [replace(one, family="single steps") for one in own] * 2
-    alone = claims.with_verdicts(own, 20, 0.95, 0)["p_value"].to_numpy()
-    found = claims.with_verdicts([*others[:2], *own, *others[2:]], 20, 0.95, 0)["p_value"]
+    alone = with_verdicts(own, 20, 0.95, 0)["p_value"].to_numpy()
+    found = with_verdicts([*others[:2], *own, *others[2:]], 20, 0.95, 0)["p_value"]
     np.testing.assert_array_equal(found[2:5], alone)
     assert found[[0, 1]].min() == pytest.approx(2 * alone.min())  # the best of six, not of three
 
@@ -439,7 +440,7 @@ def test_each_row_says_what_had_been_found_otherwise_or_why_not():
     ],
 )
 def test_verdicts(expected, low, high, p, answer):
-    assert claims.verdict(expected, low, high, p) == answer
+    assert verdict(expected, low, high, p) == answer
 
 
 def test_gaps_leave_out_a_word_or_a_step_not_the_claim():
@@ -480,7 +481,7 @@ def test_claims_are_tested_on_even_steps_of_log_snr_before_all_others(kinds, tes
 def test_no_change_is_a_claim_with_a_margin(mean, expected):
     values = mean + 0.005 * np.random.default_rng(0).normal(size=PROMPTS)
     finding = Finding("R3b", "no change", values=values, margin=0.02)
-    (found,) = claims.with_verdicts([finding], 400, 0.95, 0)["verdict"]
+    (found,) = with_verdicts([finding], 400, 0.95, 0)["verdict"]
     assert found == expected
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from stepscope.language import slots, word_order
 from stepscope.statistics import findings_rq2, findings_rq2_regions
-from stepscope.statistics.claims import with_verdicts
+from stepscope.statistics.verdicts import with_verdicts
 from support.synthetic import KEYS
 
 FIRST = ("attribute", "subject", "attribute", "background")

@@ -161,6 +161,20 @@ def test_masks_are_needed_by_methods_that_ask_for_the_region(changes, expected):
     assert plan(explain={"mine": entry(**changes)}).needs_masks("mine") is expected
 
 
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"similarity": "features"}, True),
+        ({"similarity": "structure", "variants": ["paper", "features"]}, True),
+        ({"similarity": "structure", "variants": ["paper"]}, False),
+        ({"variants": 3}, False),
+        ({}, False),
+    ],
+)
+def test_methods_that_compare_pictures_by_features_get_the_clip(changes, expected):
+    assert plan(explain={"mine": entry(**changes)}).is_judged("mine") is expected
+
+
 def test_generation_needs_the_picture_only_where_it_is_given():
     assert plan().prompts_in_batch("drawn", "0") == [
         {"prompt_id": "cat", "prompt": "a cat", "seeds": [3, 4], "roles": {}},

@@ -214,11 +214,12 @@ TABLES = {
     ),
     "rq3_roles": Table("rq3", (*SAMPLE, "role", "relevance"), ("role",), ("relevance",)),
 }
+JUDGED = ("n", "noises", "estimate", "ci_low", "ci_high", "p_value", "verdict", "reason")
 CLAIMS = (
-    *("model", "dataset", "claim", "statement", "statistic"),
-    *("n", "noises", "estimate", "ci_low", "ci_high", "p_value", "verdict", "reason"),
+    *("model", "dataset", "claim", "statement", "statistic", *JUDGED),
     *("without_objects", "at_chance", "with_centre", "lacking"),
 )
+SENSITIVITY = ("model", "dataset", "masks", "claim", "statistic", "choice", "instead", *JUDGED)
 # When each concept is decided, by every clock of a study, all batches together.
 CLOCKS: tuple[str, ...] = (*SAMPLE, "family", "clock", "reader", "log_snr", "lower", "upper")
 CLOCKS += ("censored", "within_steps")
@@ -241,6 +242,7 @@ WORLD_CLOCK_FAMILIES = (
 # Tables that no batch has a part of.
 WHOLE = {"claims": CLAIMS, "rq3_clocks": CLOCKS, "rq3_clocks_summary": CLOCKS_SUMMARY}
 WHOLE |= {"rq3_clocks_null": CLOCKS_NULL}
+WHOLE |= {"rq1_sensitivity": SENSITIVITY}
 WHOLE |= {"world_clock": WORLD_CLOCK, "world_clock_families": WORLD_CLOCK_FAMILIES}
 WHOLE |= {"rq3_probes": PROBES, "rq3_probes_summary": PROBES_SUMMARY}
 NUMBERS = {

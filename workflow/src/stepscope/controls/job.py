@@ -143,6 +143,7 @@ def control_batch(
     controls: Mapping[str, Any],
     mask_path: str | None = None,
     error_left: str | None = None,
+    clip: dict[str, Any] | None = None,
 ) -> tuple[Maps, xr.DataTree, dict[str, Any]]:
     """Maps (sample, step, control, [word | layer], y, x) float32 of one method under the controls.
 
@@ -157,7 +158,7 @@ def control_batch(
         kinds, seed = controls["kinds"], controls["seed"]
         who = prompt_ids_of(tree).tolist(), seeds_of(tree).tolist()
         partners = {sample: partner(seed, sample, *who) for sample, _ in pairs}
-    denoiser = replaying(model, tree)
+    denoiser = replaying(model, tree, clip=clip)
     objects = explain.object_masks(mask_path, tree) if mask_path else {}
     if seeded := "seed" in parameters:
         parameters |= {"seed": parameters["seed"] + 1 + seed}

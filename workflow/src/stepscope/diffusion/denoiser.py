@@ -1,6 +1,6 @@
 """Replay of a stored step: the network, guidance and one scheduler step, without any state."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 
 import torch
@@ -39,8 +39,12 @@ class Denoiser(Schedule):
         scheduler: dict | None = None,
         guidance: int | float,
         guidance_rescale: int | float = 0.0,
+        judge: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
-        """`scheduler` None takes a copy of the pipeline's own."""
+        """`scheduler` None takes a copy of the pipeline's own.
+
+        `judge` gives features (B, width) of pictures (B, 3, y, x) to methods that compare these.
+        """
         self.pipeline = pipeline
         self.family = registry.family_of(pipeline)
         # asked once: both look through every module of the pipeline
@@ -48,6 +52,7 @@ class Denoiser(Schedule):
         self._dtype = self.family.dtype
         self.guidance = guidance
         self.guidance_rescale = guidance_rescale
+        self.judge = judge
         prediction.check_guidance(guidance, guidance_rescale, "Denoiser")
         made = replayable.scheduled(pipeline.scheduler, scheduler, sampling, device=self.device)
         super().__init__(made, self.device)

@@ -22,7 +22,7 @@ from stepscope.estimate.timings import (
     timed,
     traced,
 )
-from stepscope.models import devices, folders, memory, pipelines, weight_files
+from stepscope.models import devices, folders, judges, memory, pipelines, weight_files
 from stepscope.pictures import decode
 
 if TYPE_CHECKING:
@@ -94,6 +94,7 @@ def measure(
         guidance=config["guidance"],
     )
     clip, judging = judge()  # after memory was measured
+    denoiser.judge = judges.clip_features(clip)
     state, batch = tracing + decoding + judging, config["games"]["batch"]
     lengths = [text.length for text in texts]
     files = folders.check_folder(folder, spec.get("variant"))

@@ -63,9 +63,11 @@ def df_rise(
     third contain the latent itself and reward copying it. `score`: s per "pixel", its "mean"
     (RISE proper), or its mean over the objects' "region". `variants` adds maps from the same
     denoiser calls: "paper" (the equation, sum of mask x s), "official" (the authors' code) and
-    further similarities, named as such. Results are bitwise the same for the same `block`,
-    device and threads, in one run or in parts (see `mask_runs`). A wrong parameter, an unknown
-    name and a missing region are ValueErrors.
+    further similarities, named as such; "features", of the decoded pictures of the clean prediction
+    (see `perturbation.Comparison`), is one number a mask whatever `quantity` and `score` are.
+    Results are bitwise the same for the same `block`, device and threads, in one run or in parts
+    (see `mask_runs`). A wrong parameter, an unknown name, a missing region and features without a
+    judge are ValueErrors.
     """
     plan = Plan.of(similarity, quantity, score, tuple(variants), design, keep, seed)
     if masks < 2 or block < 1 or not 0 < keep < 1:
@@ -122,13 +124,13 @@ class Plan:
                 f"keep: {keep}: masks of the design {design} keep {EVEN}; set keep to it, or the "
                 "design to independent."
             )
-        comparisons = {"": Comparison(similarity, quantity, quantity)}
+        comparisons = {"": Comparison.of(similarity, quantity)}
         for name in variants:
             if name == "official":  # the latent after the step against predicted noise
                 comparisons[name] = Comparison("official", "next", "noise")
             else:
                 kind = "structure" if name == "paper" else name
-                comparisons[name] = Comparison(kind, quantity, quantity)
+                comparisons[name] = Comparison.of(kind, quantity)
         return cls(comparisons, score, design, keep, seed)
 
 
@@ -163,7 +165,7 @@ def block_scores(
                 sums.append(np.where(kept, values, 0).sum(0, keepdims=True, dtype=np.float64))
             else:
                 scores.append(values)
-        yield Scores(kept, np.stack(scores), np.concatenate(sums))
+        yield Scores(kept, tuple(scores), np.concatenate(sums))
 
 
 def finished(run: Run, plan: Plan) -> Maps:

@@ -63,15 +63,16 @@ def explain_batch(
     error_left: str | None = None,
     heads: str | None = None,
     moments: str | None = None,
+    clip: dict[str, Any] | None = None,
 ) -> tuple[dict[str, xr.DataArray], xr.DataTree, dict[str, Any]]:
     """Maps of one method on a trace store: {name: (sample, step, [word | layer], y, x) float32}.
 
     `entry` is the method's part of the config; what a method may return says `results.checked`.
     `error_left` is the curve by which it may name steps (see `store.error_left`), `heads` the part
     of rq2_heads from which it learns, `moments` the file of those that an entry with the `denoiser`
-    gaussian_null needs. Also returns the opened trace and what the maps' store says about them.
-    What the method raises, and a result that is refused, names it as the config does, the sample
-    and the step.
+    gaussian_null needs, `clip` the model by whose features it compares pictures. Also returns the
+    opened trace and what the maps' store says about them. What the method raises, and a result that
+    is refused, names it as the config does, the sample and the step.
     """
     tree = open_trace(traces)
     with told(f"explain/{method}"):
@@ -84,7 +85,7 @@ def explain_batch(
     if (moments is None) != (entry.get("denoiser") is None):
         raise ValueError(f"explain/{method}/denoiser: gaussian_null goes with a file of moments.")
     replays = getattr(function, "replays", True) and not kept
-    denoiser = replaying(model, tree, moments) if replays else None
+    denoiser = replaying(model, tree, moments, clip) if replays else None
     objects = object_masks(mask_path, tree) if mask_path else {}
     call, fitting = batches.Explaining(method, function, denoiser, parameters), memory.Fitting()
     size = size_together(call, entry, tree, pairs, objects)
@@ -92,6 +93,7 @@ def explain_batch(
     steps_read = read(tree, pairs, objects, ranked, kept)
     maps = maps_of(call, tree, pairs, steps_read, size, fitting)
     attrs = about(call, entry, tree) | {"forward_batch": min(size, fitting.limit or size)}
+    attrs |= {"clip": clip} if clip else {}
     return maps, tree, attrs
 
 
@@ -172,6 +174,7 @@ def explain(
     error_left: str | None = None,
     heads: str | None = None,
     moments: str | None = None,
+    clip: dict[str, Any] | None = None,
     code: str,
 ) -> None:
     """Write the map store of one method and batch (see `explain_batch`)."""
@@ -184,6 +187,7 @@ def explain(
         error_left=error_left,
         heads=heads,
         moments=moments,
+        clip=clip,
     )
     write_maps(path, maps, tree, attrs | {"code": code})
 

@@ -21,13 +21,13 @@ CHUNK = 512  # masks that keep half of the pixels
 class Scores(NamedTuple):
     """What a block of masks found: all that maps are made of.
 
-    `kept` (B, h, w) bool. `scores` (comparison, B, h, w) float32, or (comparison, B, 1, 1) float64,
-    are those of the comparisons that are estimated; of the others `sums` (comparison, h, w)
+    `kept` (B, h, w) bool. `scores`, (B, h, w) float32 or (B, 1, 1) float64 each, are those of the
+    comparisons that are estimated; of the others `sums` (comparison, h, w)
     float64 has the sum of mask x score.
     """
 
     kept: np.ndarray
-    scores: np.ndarray
+    scores: tuple[np.ndarray, ...]
     sums: np.ndarray
 
 
@@ -55,7 +55,8 @@ def chunk_of(keep: float) -> int:
 def merged(blocks: Iterable[Scores]) -> Scores:
     """All blocks in the order given; in index order, every run gives the same bits."""
     kept, scores, sums = zip(*blocks, strict=True)
-    return Scores(np.concatenate(kept), np.concatenate(scores, axis=1), sum(sums[1:], sums[0]))
+    of_comparisons = tuple(map(np.concatenate, zip(*scores, strict=True)))
+    return Scores(np.concatenate(kept), of_comparisons, sum(sums[1:], sums[0]))
 
 
 def extended(run: Run, block: Scores, keep: float, design: Design) -> Run:

@@ -14,13 +14,19 @@ Quantities: TypeAlias = Callable[[str], Tensor]  # each quantity (B, C, h, w) fl
 
 
 def predictions(denoiser: Denoiser, latents: Tensor, step: Step) -> Quantities:
-    """One denoiser call; a function that gives each quantity (B, C, h, w) float32 by its name."""
+    """One denoiser call; a function that gives each quantity (B, C, h, w) float32 by its name.
+
+    Beside these, "shown" is the clean latent that the output leaves of the step's own latent,
+    whatever was done to `latents`.
+    """
     outputs = denoiser.outputs(latents, step)
     guided = denoiser.guided(outputs.float())
 
     def quantity(name: str) -> Tensor:
         if name == "noise":
             return denoiser.noise(latents, guided, step)
+        if name == "shown":  # the latent is not masked in it
+            return denoiser.clean(step.latent[None], guided, step)
         if name == "clean":
             return denoiser.clean(latents, guided, step)
         if name == "next":  # in the model's own numbers, as the sampler made it

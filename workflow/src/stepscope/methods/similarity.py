@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-Kind = Literal["structure", "cosine", "luminance", "contrast", "ssim", "mse"]
+Kind = Literal["structure", "cosine", "luminance", "contrast", "ssim", "mse", "features"]
 KINDS = get_args(Kind)
 SIGMA = 1.5  # at every latent size: a smaller one leaves too few effective pixels for a correlation
 LARGEST = 15  # the authors' window, for a 64 x 64 latent

@@ -18,9 +18,9 @@ from stepscope.diffusion.denoiser import Denoiser
 from stepscope.diffusion.step import Step
 from stepscope.joblog import bar
 from stepscope.methods import baselines, removals
-from stepscope.methods.explain import replaying
 from stepscope.methods.head_relevance import head_relevance
 from stepscope.methods.method import HEAD
+from stepscope.methods.replaying import replaying
 from stepscope.methods.weakened_heads import Weakening, head_names
 from stepscope.models.words import Word
 from stepscope.scores.game_states import RANDOM, key_of, random_orders, ranking

@@ -1,9 +1,7 @@
 """The paper's claims, tested on the study's own tables."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
 
-import numpy as np
 import pandas as pd
 
 from stepscope.statistics import (
@@ -12,9 +10,8 @@ from stepscope.statistics import (
     findings_rq2,
     findings_rq2_regions,
     findings_rq3,
-    inference,
 )
-from stepscope.statistics.finding import REFERENCES, Finding
+from stepscope.statistics.verdicts import PERMUTATIONS, tested_sampling, with_verdicts
 from stepscope.store import tables
 from stepscope.table_registry import CLAIMS, CLOCKS, CLOCKS_NULL, TABLES
 
@@ -30,73 +27,6 @@ STATEMENTS = {
     "C2": "Work on a concept's words peaks between what a prompt can override and what is visible.",
     "C3": "The order of concept families is the same for all clocks.",
 }
-LEVEL = 0.05  # of Holm's p-value
-PERMUTATIONS = 9999  # enough for Holm over some forty findings, however few draws intervals have
-TESTED = (  # columns of a finding's row before its verdict
-    *("claim", "statement", "statistic"),
-    *("n", "noises", "estimate", "ci_low", "ci_high", "p_value", "reason", "expected", "margin"),
-    *(*REFERENCES, "lacking"),
-)
-
-
-def verdict(expected: int, low: float, high: float, p_value: float, margin: float = np.nan) -> str:
-    """Supported or contradicted if the interval lies on one side of zero and Holm's p is small.
-
-    With a `margin` the claim is that there is no difference: supported if the interval lies within
-    it on both sides of zero, contradicted if it lies beyond.
-    """
-    if np.isfinite(margin):
-        if p_value >= LEVEL or not (
-            -margin < low <= high < margin or low > margin or high < -margin
-        ):
-            return "undecided"
-        return "supported" if abs(low) < margin else "contradicted"
-    if not (low > 0 or high < 0) or p_value >= LEVEL:
-        return "undecided"
-    return "supported" if (low > 0) == (expected > 0) else "contradicted"
-
-
-def with_verdicts(
-    findings: Sequence[Finding], draws: int, confidence: float, seed: int
-) -> pd.DataFrame:
-    """Rows of claims.tsv without model and dataset; p-values by Holm over findings of a family."""
-    rows = [_tested(finding, draws, confidence, seed) for finding in findings]
-    frame = pd.DataFrame(rows).reindex(columns=TESTED)
-    by_family = frame["p_value"].groupby([finding.family for finding in findings])
-    frame["p_value"] = by_family.transform(lambda values: inference.holm(values.to_numpy(float)))
-    frame["verdict"] = [
-        "not_testable" if np.isnan(p_value) else verdict(expected, low, high, p_value, margin)
-        for expected, low, high, p_value, margin in zip(
-            *(frame[key] for key in ("expected", "ci_low", "ci_high", "p_value", "margin")),
-            strict=True,
-        )
-    ]
-    return frame
-
-
-def _tested(finding: Finding, draws: int, confidence: float, seed: int) -> dict[str, Any]:
-    """One finding's row: an interval and an unadjusted p-value if two prompts or more have it."""
-    values = np.array([]) if finding.values is None else finding.values
-    row = {
-        "claim": finding.claim,
-        "statement": STATEMENTS[finding.claim],
-        "statistic": finding.statistic,
-        "expected": finding.expected,
-        "margin": np.nan if finding.margin is None else finding.margin,
-        "n": len(values),
-        "noises": finding.noises,
-    } | finding.found_otherwise()
-    if len(values) < 2:
-        reason = "one prompt has no interval" if len(values) else finding.reason
-        return row | {"p_value": np.nan, "reason": reason}
-    low, high = inference.interval(values, draws, confidence, seed)
-    p_value = finding.p_value  # of the finding's own null
-    if finding.margin is not None:
-        p_value = inference.equivalence(values, finding.margin)
-    elif p_value is None:
-        p_value = inference.sign_flip(values, PERMUTATIONS, seed)
-    estimate = {"estimate": values.mean(), "ci_low": low, "ci_high": high, "p_value": p_value}
-    return row | estimate | {"reason": ""}
 
 
 def claims_table(
@@ -110,13 +40,9 @@ def claims_table(
     """claims.tsv: every claim by every statistic that the tables hold, per model and dataset.
 
     `measured` holds tables by name, those that a study lacks left out, `samplings` the kind of each
-    sampling. All but R3b and what samplings change are tested on the first sampling of even steps,
-    of kind log_snr before uniform, or the study's first.
+    sampling. All but R3b and what samplings change are tested on the `tested_sampling`.
     """
-    even = [
-        name for kind in ("log_snr", "uniform") for name in samplings if samplings[name] == kind
-    ]
-    sampling, *_ = even or samplings
+    sampling = tested_sampling(samplings)
     frames = []
     measured = {
         "rq3_clocks": pd.DataFrame(columns=CLOCKS),
@@ -147,6 +73,7 @@ def claims_table(
             *findings_clocks.order(of_sampling),
         ]
         rows = with_verdicts(findings, draws, confidence, seed)
-        frames.append(rows.assign(model=model, dataset=dataset))
+        statement = rows["claim"].map(STATEMENTS.__getitem__)
+        frames.append(rows.assign(model=model, dataset=dataset, statement=statement))
     empty = pd.DataFrame(columns=CLAIMS)
     return tables.ordered(pd.concat(frames) if frames else empty, "claims")

@@ -9,6 +9,7 @@ from stepscope.statistics.inference import trend
 from stepscope.statistics.primary_games import primary
 
 BETTER = {"deletion": -1, "insertion": 1}  # sign of a better explanation's normalised area
+BASELINES = ("random", "centre")
 PREDICTIONS = ("e_u", "e_c", "guided")
 NULL = "gaussian"
 NO_MAPS: References = dict.fromkeys(
@@ -56,7 +57,12 @@ def centres(frame: pd.DataFrame) -> pd.DataFrame:
 
 def regions_and_detail(measured: Mapping[str, pd.DataFrame]) -> Iterator[Finding]:
     """R1a: courses of DF-RISE's scores and the order of recovery, beyond those of the null."""
-    maps = measured["rq1_saliency"]
+    yield from courses(measured["rq1_saliency"])
+    yield from orders(measured["rq1_recovery"])
+
+
+def courses(maps: pd.DataFrame) -> Iterator[Finding]:
+    """R1a, of rq1_saliency: how scores of DF-RISE's maps change with log-SNR."""
     for value, name, expected in (
         ("semantic_mass", "mass inside objects", -1),
         ("detail_partial", "correlation with the final picture's edges given the objects", 1),
@@ -74,7 +80,11 @@ def regions_and_detail(measured: Mapping[str, pd.DataFrame]) -> Iterator[Finding
             }
             found = trend(chosen(own), value)
             yield Finding.of_samples("R1a", text, expected, found, reason, references)
-    when = centres(measured["rq1_recovery"])
+
+
+def orders(recovery: pd.DataFrame) -> Iterator[Finding]:
+    """R1a, of rq1_recovery: what is recovered after what, beyond the order of the null."""
+    when = centres(recovery)
     for prediction in PREDICTIONS:
         for name, later, earlier in (
             ("objects are recovered, high minus low frequencies", "object high", "object low"),
@@ -94,42 +104,48 @@ def regions_and_detail(measured: Mapping[str, pd.DataFrame]) -> Iterator[Finding
             yield Finding.of_samples("R1a", text, 1, own - null, reason, references)
 
 
-def areas(measured: Mapping[str, pd.DataFrame]) -> Iterator[Finding]:
+def areas(measured: Mapping[str, pd.DataFrame], *, at_each_step: bool = True) -> Iterator[Finding]:
     """R1b and R1c: DF-RISE's normalised AUC minus a rival's, paired by sample and step.
 
-    Of several substrates and scores those count that no method uses itself (`primary_games`). R1b
-    is about DF-RISE as it is here and as it is published (`paper`, `official`), where the study has
-    these, over all steps and at each; p-values of single steps are adjusted by themselves.
+    Of several substrates and scores those count that no method uses itself (`primary_games`), of
+    R1c neither of the two that are compared. R1b is about DF-RISE as it is here and as it is
+    published (`paper`, `official`), where the study has these, over all steps and, unless these are
+    not asked for, at each; p-values of single steps are adjusted by themselves.
     """
-    frame = primary(measured["rq1_auc"])
-    similar = frame["method"] + " with " + frame["similarity"]
-    plain = frame["similarity"].isin(["", "structure"])
-    frame = frame.assign(rival=frame["method"].where(plain, similar))
+    every = measured["rq1_auc"]
+    similar = every["method"] + " with " + every["similarity"]
+    plain = every["similarity"].isin(["", "structure"])
+    every = every.assign(rival=every["method"].where(plain, similar))
+    frame = primary(every)
     names = list(dict.fromkeys(frame["rival"]))
     published = [name for name in names if name in ("df_rise_paper", "df_rise_official")]
     for own in ("df_rise", *published):
         rivals = ["random", "centre", *(["lime"] if own == "df_rise" or "lime" in names else [])]
-        yield from _rivals("R1b", frame, own, rivals)
+        yield from _rivals("R1b", frame, own, rivals, at_each_step)
     others = [
         name
         for name in names
         if name.startswith("df_rise") and " with " in name and "official" not in name
     ]
-    yield from _rivals("R1c", frame, "df_rise", others)
+    for name in others:
+        compared = every[every["rival"].isin(["df_rise", name, *BASELINES])]
+        yield from _rivals("R1c", primary(compared), "df_rise", [name])
     if not others:
         reason = "the study has DF-RISE with one similarity only"
         yield Finding("R1c", "AUC, structure minus another similarity", reason=reason)
 
 
-def _rivals(claim: str, frame: pd.DataFrame, own: str, names: Sequence[str]) -> Iterator[Finding]:
-    """Findings of a method against each rival and game, over all steps and, of R1b, at each."""
+def _rivals(
+    claim: str, frame: pd.DataFrame, own: str, names: Sequence[str], at_each_step: bool = False
+) -> Iterator[Finding]:
+    """Findings of a method against each rival and game, over all steps and perhaps at each."""
     for name in names:
         for game, expected in BETTER.items():
             of_game = frame[frame["game"] == game]
             played = ", ".join(of_game[["substrate", "score"]].iloc[:1].to_numpy().ravel())
             wide = of_game.pivot_table(
                 index=["prompt_id", "seed", "step"], columns="rival", values="auc_normalised"
-            ).reindex(columns=list(dict.fromkeys([own, name, "random", "centre"])))
+            ).reindex(columns=list(dict.fromkeys([own, name, *BASELINES])))
             paired = wide.dropna(subset=[own, name])
             missing = [one for one in (own, name) if wide[one].isna().all()]
             lacking = f"the games have no {' and no '.join(missing)}"
@@ -137,7 +153,7 @@ def _rivals(claim: str, frame: pd.DataFrame, own: str, names: Sequence[str]) -> 
             text = f"{game} AUC ({played or 'none'}) from wholly changed, 0, to untouched, 1, "
             text += f"{own} minus {name}"
             found = {text: paired}
-            if claim == "R1b":
+            if at_each_step:
                 steps = paired.groupby(level="step")
                 found |= {f"{text}, at step {step}": rows for step, rows in steps}
             for statistic, rows in found.items():

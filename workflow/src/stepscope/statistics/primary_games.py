@@ -5,7 +5,12 @@ import pandas as pd
 # What methods hide pixels by: the masks of DF-RISE and of LIME leave zeros.
 HIDING = {"zero"}
 # Similarities of DF-RISE that a score is the like of.
-ALIKE = {"latent_error": {"mse"}, "ssim": {"structure", "contrast", "luminance"}}
+ALIKE = {
+    "latent_error": {"mse"},
+    "ssim": {"structure", "contrast", "luminance"},
+    "clip_distance": {"features"},
+    "clip_cosine": {"features"},
+}
 
 
 def primary(areas: pd.DataFrame) -> pd.DataFrame:

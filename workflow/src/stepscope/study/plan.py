@@ -139,6 +139,13 @@ class Plan:
         """Whether a method explains the Gaussian null in the place of the model."""
         return "denoiser" in self.config["explain"][method]
 
+    def is_judged(self, method: str) -> bool:
+        """Whether a method compares pictures by the features of the CLIP."""
+        entry = self.config["explain"][method]
+        variants = entry.get("variants")  # of a method of one's own anything
+        asked = variants if isinstance(variants, list) else []
+        return "features" in (entry.get("similarity"), *asked)
+
     def by_head(self, sampling: str) -> list[str]:
         """Methods whose maps are by attention head, of those that explain a sampling."""
         explain = self.config["explain"]
