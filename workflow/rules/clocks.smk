@@ -8,13 +8,17 @@ OF_WORLD = [
     for name, entry in config["models"].items()
     if entry.get("folder") == str(Path(AUTOENCODER).parent)
 ]
+# Batches that say which log-SNR each step has, one of each model, dataset and sampling.
+FIRST_BATCHES = [
+    unit for unit in PLAN.units() if unit["batch"] == PLAN.batches(unit["dataset"])[0]
+]
 READ_BY_CLOCKS = ("rq3_concepts", "rq3_emergence", "rq2_relevance", *BETWEEN.values())
 
 
 rule measure_clocks:
     input:
         **{clock: table(name) for clock, name in BETWEEN.items()},
-        concepts=table("rq3_concepts"),
+        axes=stores("<part>", FIRST_BATCHES, table="rq3_concepts"),
         emergence=table("rq3_emergence"),
         words=table("rq2_relevance"),
         world=truth,

@@ -26,7 +26,7 @@ rule merge_table:
 
 rule summarise:
     input:
-        "<results>/tables/{table}.tsv",
+        parts_of,
     output:
         "<results>/tables/{table}_summary.tsv",
     log:

@@ -7,6 +7,8 @@ import sys
 gc.disable()  # until the job begins: what is imported stays
 sys.path.insert(0, os.environ["STEPSCOPE"])  # the package's folder, set by package.smk
 
+import pandas as pd
+
 from stepscope.joblog import joblog
 from stepscope.outputs import written
 from stepscope.statistics import clock_summary
@@ -15,7 +17,7 @@ from stepscope.store import tables
 with joblog(snakemake.log[0]), written(snakemake.output, snakemake.input) as paths:
     found = clock_summary.measure(
         tables.read(snakemake.input.emergence),
-        tables.read(snakemake.input.concepts, clock_summary.AXES),
+        pd.concat(tables.blocks(snakemake.input.axes, clock_summary.AXES)),
         tables.read(snakemake.input.words),
         snakemake.params.families,
         {clock: tables.read(snakemake.input[clock]) for clock in snakemake.params.between},

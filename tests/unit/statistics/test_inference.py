@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from scipy.ndimage import gaussian_filter1d
 
-from stepscope.statistics import inference
+from stepscope.statistics import inference, matching
 
 DRAWS = 400
 
@@ -104,8 +104,8 @@ def test_smooth_unrelated_curves_match_no_more_often_than_stated():
     for _ in range(200):
         halves = [np.exp(smooth(rng, 8, 3, 20)) for _ in range(2)]
         shares = [half / half.sum(1, keepdims=True) for half in halves]  # words of a step sum to 1
-        blocks = [inference.correlations(a, b) for a, b in zip(*shares, strict=True)]
-        _, p_value = inference.matching(blocks, [1] * 8, 99, 0)
+        blocks = [matching.correlations(a, b) for a, b in zip(*shares, strict=True)]
+        _, p_value = matching.matching(blocks, [1] * 8, 99, 0)
         p_values.append(p_value)
     assert np.mean(np.array(p_values) <= 0.05) < 0.09
 
@@ -114,20 +114,20 @@ def test_a_trend_that_all_words_share_is_no_match_but_an_own_course_is():
     rng = np.random.default_rng(0)
     trend, own = np.linspace(-3, 3, 20), 2 * smooth(rng, 6, 3, 20)
     shared = [trend + smooth(rng, 6, 3, 20) for _ in range(2)]
-    blocks = [inference.correlations(a, b) for a, b in zip(*shared, strict=True)]
+    blocks = [matching.correlations(a, b) for a, b in zip(*shared, strict=True)]
     assert np.mean([np.diag(block).mean() for block in blocks]) > 0.8  # they all correlate
-    effects, p_value = inference.matching(blocks, [1] * 6, DRAWS, 0)
+    effects, p_value = matching.matching(blocks, [1] * 6, DRAWS, 0)
     assert abs(np.mean(effects)) < 0.05
     assert p_value > 0.05
     halves = [own + 0.3 * smooth(rng, 6, 3, 20) for _ in range(2)]
-    blocks = [inference.correlations(a, b) for a, b in zip(*halves, strict=True)]
-    effects, p_value = inference.matching(blocks, [1] * 6, DRAWS, 0)
+    blocks = [matching.correlations(a, b) for a, b in zip(*halves, strict=True)]
+    effects, p_value = matching.matching(blocks, [1] * 6, DRAWS, 0)
     assert np.mean(effects) > 0.4
     assert p_value < 0.02
 
 
 def test_correlations_are_pearsons_and_zero_for_a_constant():
     a, b = np.random.default_rng(0).normal(size=(2, 3, 10))
-    np.testing.assert_allclose(inference.correlations(a, b), np.corrcoef(a, b)[:3, 3:])
+    np.testing.assert_allclose(matching.correlations(a, b), np.corrcoef(a, b)[:3, 3:])
     a[1] = 0.1
-    assert (inference.correlations(a, b)[1] == 0).all()
+    assert (matching.correlations(a, b)[1] == 0).all()

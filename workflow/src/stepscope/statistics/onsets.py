@@ -54,13 +54,16 @@ def fit(right: np.ndarray, chance: np.ndarray) -> Fitted:
     found by expectation and maximisation for each pair that is tried.
     """
     tried = [Fitted(error, kept) for error in ERRORS for kept in PERSISTENCES]
+    alike, counts = np.unique(np.column_stack([right, chance]), axis=0, return_counts=True)
+    right, chance = alike[:, :-1] > 0, alike[:, -1]
     logs = np.stack([log_likelihood(right, chance, *pair) for pair in tried])
     largest = logs.max(-1, keepdims=True)
-    likely = np.exp(logs - largest)  # (pair, sample, change point)
-    share = np.full((len(tried), 1, likely.shape[-1]), 1 / likely.shape[-1])
+    likely = np.exp(logs - largest)  # (pair, reading, change point)
+    share = np.full((len(tried), likely.shape[-1], 1), 1 / likely.shape[-1])
     for _ in range(ROUNDS):
-        share = share * np.mean(likely / (likely * share).sum(-1, keepdims=True), 1, keepdims=True)
-    totals = (np.log((likely * share).sum(-1)) + largest[..., 0]).sum(-1)
+        weights = counts / (likely @ share)[..., 0]
+        share = share * np.swapaxes(weights[:, None] @ likely, 1, 2) / counts.sum()
+    totals = ((np.log((likely @ share)[..., 0]) + largest[..., 0]) * counts).sum(-1)
     return tried[int(totals.argmax())]
 
 
