@@ -16,7 +16,7 @@ from stepscope.statistics import (
 )
 from stepscope.statistics.finding import REFERENCES, Finding
 from stepscope.store import tables
-from stepscope.table_registry import CLAIMS, CLOCKS, TABLES
+from stepscope.table_registry import CLAIMS, CLOCKS, SAMPLE, TABLES
 
 STATEMENTS = {
     "R1a": "Early steps recover regions with semantic content, later steps finer detail.",
@@ -29,6 +29,19 @@ STATEMENTS = {
     "C1": "A concept is visible only after it is decided.",
     "C2": "Work on a concept's words peaks between what a prompt can override and what is visible.",
     "C3": "The order of concept families is the same for all clocks.",
+}
+# What findings look at: tables of all samplings, and of the others methods and columns.
+ALL_SAMPLINGS = ("rq2_relevance", "rq3_samplings")
+METHODS = {
+    "rq1_saliency": ("df_rise", "random"),
+    "rq2_relevance": ("relevance", "word_removal"),
+    "rq2_grounding": ("df_cam_word", "random"),
+}
+OF_WORDS = (*SAMPLE, "step", "log_snr", "word_index", "role", "method")
+COLUMNS = {
+    "rq1_recovery": (*SAMPLE, "step", "log_snr", "prediction", "region", "band", "recovered"),
+    "rq2_relevance": (*OF_WORDS, "relevance"),
+    "rq2_grounding": (*OF_WORDS, "mass"),
 }
 LEVEL = 0.05  # of Holm's p-value
 PERMUTATIONS = 9999  # enough for Holm over some forty findings, however few draws intervals have
@@ -99,6 +112,30 @@ def _tested(finding: Finding, draws: int, confidence: float, seed: int) -> dict[
     return row | estimate | {"reason": ""}
 
 
+def tested_sampling(samplings: Mapping[str, str]) -> str:
+    """The first sampling of even steps, or the first: what most claims are tested on."""
+    even = [
+        name for kind in ("log_snr", "uniform") for name in samplings if samplings[name] == kind
+    ]
+    return [*even, *samplings][0]
+
+
+def read(paths: Mapping[str, str], samplings: Mapping[str, str]) -> dict[str, pd.DataFrame]:
+    """The tables of `claims_table` from their files, but for rows that no claim looks at."""
+    sampling = tested_sampling(samplings)
+    found = {}
+    for name, path in paths.items():
+        rows = {} if name in ALL_SAMPLINGS else {"sampling": [sampling]}
+        rows |= {"method": METHODS[name]} if name in METHODS else {}
+        found[name] = tables.read(path, COLUMNS.get(name), rows)
+    return found
+
+
+def _where(holds: pd.Series, frame: pd.DataFrame) -> pd.DataFrame:
+    """Rows of a table for which something holds; of all no copy."""
+    return frame if holds.all() else frame[holds]
+
+
 def claims_table(
     measured: Mapping[str, pd.DataFrame],
     *,
@@ -113,10 +150,7 @@ def claims_table(
     sampling. All but R3b and what samplings change are tested on the first sampling of even steps,
     of kind log_snr before uniform, or the study's first.
     """
-    even = [
-        name for kind in ("log_snr", "uniform") for name in samplings if samplings[name] == kind
-    ]
-    sampling, *_ = even or samplings
+    sampling = tested_sampling(samplings)
     frames = []
     measured = {
         "rq3_clocks": pd.DataFrame(columns=CLOCKS),
@@ -125,11 +159,11 @@ def claims_table(
     units = measured["rq1_recovery"][["model", "dataset"]].drop_duplicates()
     for model, dataset in units.itertuples(index=False):
         of_unit = {
-            name: frame[(frame["model"] == model) & (frame["dataset"] == dataset)]
+            name: _where((frame["model"] == model) & (frame["dataset"] == dataset), frame)
             for name, frame in measured.items()
         }
         of_sampling = {
-            name: frame[frame["sampling"] == sampling] for name, frame in of_unit.items()
+            name: _where(frame["sampling"] == sampling, frame) for name, frame in of_unit.items()
         }
         kinds = {
             name: of_unit[name].assign(kind=of_unit[name]["sampling"].map(samplings))

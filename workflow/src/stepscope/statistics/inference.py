@@ -145,11 +145,16 @@ def intervals(of: Gathered, draws: int, confidence: float, seed: int) -> pd.Data
     n is the number of prompts with a value, `noises` that of distinct seeds behind them, missing
     that of prompts without: a constant map, a concept that never stays, a region that is empty.
     """
-    count = of.means.notna().sum(axis=1)
+    values, count = of.means.to_numpy(float), of.means.notna().sum(axis=1)
     frame = pd.DataFrame({"n": count, "noises": of.known.sum(axis=1)})
-    frame = frame.assign(missing=of.prompts - count, estimate=of.means.mean(axis=1))
-    low, high = bootstrap(of.means.to_numpy(float), draws, confidence, seed)
-    return frame.assign(ci_low=low, ci_high=high)
+    low, high = bootstrap(values, draws, confidence, seed)
+    return frame.assign(
+        missing=of.prompts - count,
+        # in as many digits that the order of prompts does not matter
+        estimate=np.nansum(values, 1, dtype=np.longdouble).astype(float) / count.where(count > 0),
+        ci_low=low,
+        ci_high=high,
+    )
 
 
 def with_intervals(values: pd.Series, draws: int, confidence: float, seed: int) -> pd.DataFrame:

@@ -3,7 +3,7 @@
 import csv
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from stepscope.store.coordinates import SHARED
 from stepscope.table_registry import SAMPLE, TABLES, TEXT, WHOLE
 
 REMEDY = "Delete the file; Snakemake then makes it again."
+ROWS = 2**19  # that are read at once where some are kept
 BLOCK = 2**28  # bytes of parts that are read together
 
 
@@ -71,19 +72,33 @@ def write(path: str, frame: pd.DataFrame) -> None:
     frame.to_csv(path, sep="\t", index=False, float_format="%.8g", lineterminator="\n")
 
 
-def read(path: str, columns: Sequence[str] | None = None) -> pd.DataFrame:
+def read(
+    path: str,
+    columns: Sequence[str] | None = None,
+    rows: Mapping[str, Collection[str]] | None = None,
+) -> pd.DataFrame:
     """Read a table; text stays text (a prompt may hold the word "nan"), empty numbers are NaN.
 
-    A table whose last line is cut raises ValueError.
+    `rows` says, of columns, which values are kept: what is not is never held. A table whose last
+    line is cut raises ValueError.
     """
     names = _header(path).rstrip("\n").split("\t")
-    return pd.read_table(
+    given = pd.read_table(
         path,
         usecols=None if columns is None else list(columns),
         dtype={name: str for name in names if name in TEXT},
         keep_default_na=False,
         na_values={name: [""] for name in names if name not in TEXT},
+        chunksize=ROWS if rows else None,
     )
+    if not rows:
+        return given
+    with given:
+        pieces = [
+            piece[np.logical_and.reduce([piece[name].isin(kept) for name, kept in rows.items()])]
+            for piece in given
+        ]
+    return pd.concat(pieces, ignore_index=True)
 
 
 def blocks(parts: Sequence[str], columns: Sequence[str] | None = None) -> Iterator[pd.DataFrame]:
