@@ -1,4 +1,4 @@
-"""Results in an object storage: a part of the tiny study by Snakemake's S3 plugin, on moto's server.
+"""Results in an object storage: a part of the tiny study by Snakemake's S3 plugin, on moto.
 
     make test-storage
 
@@ -8,11 +8,13 @@ and a damaged file are read from there by the package.
 """
 
 import os
+import re
 import sys
 import tempfile
 from pathlib import Path
 
 import boto3
+import pytest
 from moto.server import ThreadedMotoServer
 
 import stepscope
@@ -27,7 +29,6 @@ TRACES = f"results/tiny/traces/{UNIT}.zarr"
 MAPS = f"results/tiny/maps/{UNIT}/cross_attention.zarr"
 TABLE = f"results/tiny/tables/parts/rq2_relevance/{UNIT}.tsv"
 STORAGE = ("--default-storage-provider", "s3", "--default-storage-prefix", PREFIX)
-# Sources and what only a run needs are where Snakemake is; `--shared-fs-usage` says the rest.
 KEYS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_REGION": "us-east-1"}
 
 
@@ -70,13 +71,9 @@ def read() -> None:
     assert set(maps) == {"cross_attention"}
     chunk = next(name for name in stored(TRACES) if name.startswith("latent/value/c"))
     boto3.resource("s3").Object(BUCKET, f"{TRACES}/{chunk}").put(Body=b"damaged")
-    try:
+    with pytest.raises(ValueError, match=f"{PREFIX}/{TRACES}/{re.escape(chunk)}.*damaged"):
         stepscope.read_step(stepscope.open_trace(f"{PREFIX}/{TRACES}"), 0, 1)
-    except ValueError as error:
-        assert f"{PREFIX}/{TRACES}/{chunk}" in str(error)
-        print(error, flush=True)
-    else:
-        raise AssertionError("a damaged chunk was read")
+    print("read by the package, a damaged chunk refused by name", flush=True)
 
 
 def main() -> None:

@@ -9,9 +9,7 @@ OF_WORLD = [
     if entry.get("folder") == str(Path(AUTOENCODER).parent)
 ]
 # Batches that say which log-SNR each step has, one of each model, dataset and sampling.
-FIRST_BATCHES = [
-    unit for unit in PLAN.units() if unit["batch"] == PLAN.batches(unit["dataset"])[0]
-]
+FIRST_BATCHES = [unit for unit in PLAN.units() if unit["batch"] == PLAN.batches(unit["dataset"])[0]]
 READ_BY_CLOCKS = ("rq3_concepts", "rq3_emergence", "rq2_relevance", *BETWEEN.values())
 
 

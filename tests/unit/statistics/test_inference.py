@@ -83,6 +83,21 @@ def test_intervals_leave_missing_prompts_out_and_one_prompt_without():
     assert (low[2], high[2]) == (0.1, 0.1)
 
 
+@pytest.mark.parametrize("population", POPULATIONS)
+def test_of_many_prompts_students_interval_is_that_of_draws(population, monkeypatch):
+    draw, _ = POPULATIONS[population]
+    values = draw(np.random.default_rng(0), (4, inference.MANY + 200))
+    values[0, :150] = np.nan
+    students = np.array(inference.bootstrap(values, DRAWS, 0.95, 0))
+    p_value = inference.sign_flip(values[1] - values[1].mean() + 0.06, 2000, 0)
+    monkeypatch.setattr(inference, "MANY", 10**6)
+    draws = np.array(inference.bootstrap(values, DRAWS, 0.95, 0))
+    width = students[1] - students[0]
+    assert (abs(students - draws) < 0.12 * width).all()  # 400 draws err by a tenth of it themselves
+    flipped = inference.sign_flip(values[1] - values[1].mean() + 0.06, 2000, 0)
+    assert p_value == pytest.approx(flipped, abs=0.03)
+
+
 def test_holm_of_a_known_example():
     p = np.array([0.01, 0.04, 0.03, 0.005, np.nan])  # Holm (1979) worked by hand
     np.testing.assert_allclose(inference.holm(p), [0.03, 0.06, 0.06, 0.02, np.nan])

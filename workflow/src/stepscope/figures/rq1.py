@@ -85,8 +85,8 @@ def recovery(summary: pd.DataFrame, samplings: Sequence[str], confidence: float)
     """Draw what a step recovers of the picture per nat of log-SNR, from rq1_recovery_summary.
 
     Regions are colours, frequency bands columns; a row is the guided prediction of each of the
-    `samplings`, of the first also x0(e_u) and x0(e_c). Bands are bootstrap intervals, dashed the Gaussian
-    null. The scale is logarithmic on both sides of zero, so that late steps are seen.
+    `samplings`, of the first also x0(e_u) and x0(e_c). Bands are bootstrap intervals, dashed the
+    Gaussian null. The scale is logarithmic on both sides of zero, so that late steps are seen.
     """
     table = summary[summary["compared"].str.startswith("mean")]
 

@@ -150,11 +150,21 @@ def intervals(of: Gathered, draws: int, confidence: float, seed: int) -> pd.Data
     low, high = bootstrap(values, draws, confidence, seed)
     return frame.assign(
         missing=of.prompts - count,
-        # in as many digits that the order of prompts does not matter
-        estimate=np.nansum(values, 1, dtype=np.longdouble).astype(float) / count.where(count > 0),
+        estimate=_sums(values) / count.where(count > 0),
         ci_low=low,
         ci_high=high,
     )
+
+
+def _sums(values: np.ndarray) -> np.ndarray:
+    """Sums (group,) of values (group, prompt) with gaps, by Kahan's algorithm as pandas' means."""
+    total, lost = np.zeros((2, len(values)))
+    for column in values.T:
+        known, added = np.isfinite(column), column - lost
+        after = total + added
+        lost = np.where(known, after - total - added, lost)
+        total = np.where(known, after, total)
+    return total
 
 
 def with_intervals(values: pd.Series, draws: int, confidence: float, seed: int) -> pd.DataFrame:

@@ -111,7 +111,8 @@ def _drawn(count: int, draws: int, seed: int) -> np.ndarray:
 def _medians(lower: np.ndarray, upper: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Medians (draw,) of times in (lower, upper], (interval,) each, weights (draw, interval).
 
-    The intervals are in order. Of such that are apart, as those of exact times, the shares are the weights themselves.
+    The intervals are in order. Of such that are apart, as those of exact times, the shares are the
+    weights themselves.
     """
     if (upper[:-1] <= lower[1:]).all():
         return _halves(weights / weights.sum(-1, keepdims=True), lower, upper)
