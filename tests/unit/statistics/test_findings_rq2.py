@@ -138,6 +138,6 @@ def test_a_region_is_lit_at_the_words_own_steps_or_it_is_not(gain, expected):
 def test_partners_are_swapped_among_few(count):
     group = [f"p{number}" for number in range(count)]
     parts = word_courses.divided(group)
-    assert sorted(sum(parts, [])) == sorted(group)
+    assert sorted(prompt for part in parts for prompt in part) == sorted(group)
     assert max(map(len, parts)) <= word_courses.AMONG
     assert max(map(len, parts)) - min(map(len, parts)) <= 1

@@ -118,15 +118,17 @@ def test_the_noises_behind_n_are_the_seeds_of_its_values(seed_of, noises):
     assert paired.loc[1, "noises"] == alone.loc[1, "noises"]
 
 
-def test_a_summary_of_blocks_is_that_of_the_whole(table="rq1_saliency"):
+def test_a_summary_of_blocks_is_that_of_the_whole():
     frame = saliency(prompts=7)
     gone = (frame["prompt_id"] == "p2") & (frame["method"] == "df_rise")
     frame = frame[~gone | (frame["step"] == 1)]
     frame.loc[frame["prompt_id"] == "p5", "semantic_mass"] = np.nan
     other = frame.assign(sampling="early", seed=9)
-    whole = summaries.summary(table, [other, frame], **SETTINGS | {"draws": 20})
+    whole = summaries.summary("rq1_saliency", [other, frame], **SETTINGS | {"draws": 20})
     of = [rows for each in (frame, other) for _, rows in each.groupby("prompt_id")]
-    pd.testing.assert_frame_equal(summaries.summary(table, of, **SETTINGS | {"draws": 20}), whole)
+    pd.testing.assert_frame_equal(
+        summaries.summary("rq1_saliency", of, **SETTINGS | {"draws": 20}), whole
+    )
     alone = whole[(whole["method"] == "df_rise") & (whole["quantity"] == "semantic_mass")]
     alone = alone[alone["compared"].str.startswith("mean")].set_index(["sampling", "step"])
     assert alone[["n", "missing"]].apply(tuple, axis=1).to_dict() == {

@@ -84,13 +84,14 @@ def median_of_intervals(
     names, which = np.unique(prompts, return_inverse=True)
     # samples of one interval count together
     intervals, kinds = np.unique(np.stack([lower, upper], 1), axis=0, return_inverse=True)
+    first_ends, last_ends = intervals.T
     order = np.argsort(kinds.ravel(), kind="stable")
     first = np.searchsorted(kinds.ravel()[order], np.arange(len(intervals)))
     drawn = np.vstack([np.ones(len(names), np.int32), _drawn(len(names), draws, seed)])
     blocks = np.array_split(drawn, -(-len(drawn) * len(lower) // AT_ONCE))
     medians = np.concatenate(
         [
-            _medians(*intervals.T, np.add.reduceat(block[:, which[order]], first, axis=1))
+            _medians(first_ends, last_ends, np.add.reduceat(block[:, which[order]], first, axis=1))
             for block in blocks
         ]
     )
