@@ -4,10 +4,12 @@
 
 The parts are those of a finished study, each of its batches again and again under other prompt_ids,
 with one seed a prompt or as many as it has (`--seeds all`). A job is its script in a process of its
-own, with one thread. `--only NAME ...` runs some; parts that are there are taken as they are.
+own, with one thread. `--only NAME ...` runs some, such as "summarise rq3_concepts"; parts that are
+there are taken as they are. Those of 10,000 prompts have 45 GB, and as much again when merged.
 """
 
 import argparse
+import json
 import os
 import random
 import subprocess
@@ -18,18 +20,26 @@ from pathlib import Path
 import yaml
 
 ROOT = Path(__file__).parents[2]
-WORLD = "world_clock_families"
-PICTURES = ("rq1_maps_over_time", "rq2_words", "rq2_layers", "rq3_samplings", "world_clock")
 # Runs a script of the workflow as Snakemake does, but for its checks.
 JOB = """
 import json, runpy, sys
 from types import SimpleNamespace
-from snakemake.io import Namedlist
-job = json.loads(sys.argv[2])
-def named(of):
-    return Namedlist(fromdict=of) if isinstance(of, dict) else Namedlist(of)
+
+class Files(list):
+    def __init__(self, of):
+        self.named = of if isinstance(of, dict) else {}
+        for name, files in self.named.items():
+            self += files if isinstance(files, list) else [files]
+            setattr(self, name, files)
+        self += [] if self.named else of
+    def items(self):
+        return self.named.items()
+    def __getitem__(self, key):
+        return self.named[key] if isinstance(key, str) else super().__getitem__(key)
+
+job = json.load(open(sys.argv[2]))
 given = SimpleNamespace(
-    **{name: named(job[name]) for name in ("input", "output", "log")},
+    **{name: Files(job[name]) for name in ("input", "output", "log")},
     wildcards=SimpleNamespace(**job["wildcards"]), params=SimpleNamespace(**job["params"]),
 )
 runpy.run_path(sys.argv[1], {"snakemake": given})
@@ -172,12 +182,10 @@ def units(paths: list[str]) -> dict[str, list[str]]:
 
 def run(job: dict) -> tuple[float, float, float]:
     """Seconds, CPU seconds and peak GB of a job."""
-    import json
-
     environment = {**os.environ, "STEPSCOPE": str(ROOT / "workflow" / "src")}
     environment |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MPLBACKEND": "agg"}
     script = Path(job["log"][0]).with_suffix(".py")
-    script.write_text(JOB.replace("sys.argv[2]", "open(sys.argv[2]).read()"))
+    script.write_text(JOB)
     given = script.with_suffix(".json")
     given.write_text(json.dumps(job))
     start = time.perf_counter()
@@ -194,25 +202,21 @@ def run(job: dict) -> tuple[float, float, float]:
 def main() -> None:
     """Print what each job takes."""
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    arguments.add_argument("study", type=Path)
+    arguments.add_argument("study", type=Path, nargs="?", default=Path("results/scenes"))
     arguments.add_argument("--folder", type=Path, default=Path("results/bench_statistics"))
     arguments.add_argument("--prompts", type=int, default=10_000)
     arguments.add_argument("--seeds", choices=("one", "all"), default="one")
     arguments.add_argument("--only", nargs="*", default=())
     chosen = arguments.parse_args()
+    if not (chosen.study / "tables" / "parts").is_dir():
+        raise SystemExit(f"{chosen.study}: there is no finished study here")
     folder = chosen.folder.resolve()
     (folder / "figures").mkdir(parents=True, exist_ok=True)
     names = sorted(path.name for path in (chosen.study / "tables" / "parts").iterdir())
     first = next((chosen.study / "tables" / "parts" / "rq3_emergence").rglob("*.tsv"))
     prompts = len({row[1] for row in copies(first, "one")[1]})
     count = -(-chosen.prompts // prompts)
-    wanted = [*names] if not chosen.only else [
-        name for name in names if any(name in job for job in chosen.only) or "--" in chosen.only
-    ]  # fmt: skip
-    parts = {
-        name: write_parts(chosen.study, folder, name, count if name in wanted else 0, chosen.seeds)
-        for name in names
-    }
+    parts = {name: write_parts(chosen.study, folder, name, count, chosen.seeds) for name in names}
     print(f"{count * prompts} prompts in {count} batches, seeds: {chosen.seeds}")
     print(f"{'job':<32}{'s':>8}{'CPU s':>8}{'GB':>8}", flush=True)
     for name, job in jobs(chosen.study, folder, parts).items():
