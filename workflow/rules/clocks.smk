@@ -9,6 +9,8 @@ OF_WORLD = [
     if entry.get("folder") == str(Path(AUTOENCODER).parent)
 ]
 SHIPPED_CLOCK = str(Path(AUTOENCODER).parents[1] / "world_clock_families.tsv")
+# Batches that say which log-SNR each step has, one of each model, dataset and sampling.
+FIRST_BATCHES = [unit for unit in PLAN.units() if unit["batch"] == PLAN.batches(unit["dataset"])[0]]
 READ_BY_CLOCKS = ("rq3_concepts", "rq3_emergence", "rq2_relevance", "rq3_nulls", *BETWEEN.values())
 READ_BY_CLOCKS += ("rq3_earliest",)
 
@@ -16,7 +18,7 @@ READ_BY_CLOCKS += ("rq3_earliest",)
 rule measure_clocks:
     input:
         **{clock: table(name) for clock, name in BETWEEN.items()},
-        concepts=table("rq3_concepts"),
+        axes=stores("<part>", FIRST_BATCHES, table="rq3_concepts"),
         emergence=table("rq3_emergence"),
         words=table("rq2_relevance"),
         earliest=table("rq3_earliest_summary"),

@@ -57,7 +57,7 @@ use rule plot_rq1_maps_over_time as plot_rq1_auc with:
 
 use rule plot_rq1_maps_over_time as plot_rq1_recovery with:
     input:
-        table("rq1_recovery"),
+        table("rq1_recovery_summary"),
     output:
         **figure("rq1_recovery", "recovery by region and band"),
     log:
@@ -66,13 +66,13 @@ use rule plot_rq1_maps_over_time as plot_rq1_recovery with:
         "<benchmarks>/plot_rq1_recovery.jsonl"
     params:
         figure="rq1_recovery",
-        settings={"bootstrap": config["statistics"]},
+        settings={"bootstrap": config["statistics"], "samplings": list(config["samplings"])},
         code=code("figures.rq1", "store.tables", tables=("rq1_recovery",)),
 
 
 use rule plot_rq1_maps_over_time as plot_rq2_words with:
     input:
-        relevance=table("rq2_relevance"),
+        relevance=list(dict.fromkeys(stores("<part>", BY_WORD, table="rq2_relevance"))),
         previews=stores("<previews>", BY_WORD),
         masks=stores("<masks>", BY_WORD),
         maps=stores("<maps>", BY_WORD, method=SHOWN_WORD_MAP),
@@ -109,7 +109,7 @@ use rule plot_rq1_maps_over_time as plot_rq2_agreement with:
 
 use rule plot_rq1_maps_over_time as plot_rq3_emergence with:
     input:
-        concepts=table("rq3_concepts"),
+        concepts=stores("<part>", PLAN.units(), table="rq3_concepts"),
         counted=table("rq3_emergence"),
         clocks=table("rq3_clocks"),
     output:
@@ -121,4 +121,9 @@ use rule plot_rq1_maps_over_time as plot_rq3_emergence with:
     params:
         figure="rq3_emergence",
         settings={"families": config["probe"]["families"], "bootstrap": config["statistics"]},
-        code=code("figures.rq3", "store.tables", tables=("rq3_concepts", "rq3_emergence")),
+        code=code(
+            "figures.rq3",
+            "statistics.summaries",
+            "store.tables",
+            tables=("rq3_concepts", "rq3_emergence"),
+        ),

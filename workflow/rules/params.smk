@@ -3,11 +3,14 @@
 
 def entry_at(keys, wildcards):
     """Keys with the wildcards put in, and the entry of the config that they lead to."""
-    path = [key.format(**dict(wildcards.items())) for key in keys]
+    path = [key.format(**dict(wildcards.items())) if "{" in key else key for key in keys]
     entry = config
     for key in path:
         entry = entry[key]
     return path, entry
+
+
+SPECS = {}
 
 
 def spec(*keys):
@@ -17,7 +20,10 @@ def spec(*keys):
     """
 
     def get(wildcards):
-        return with_folder(entry_at(keys, wildcards)[1])
+        path, entry = entry_at(keys, wildcards)
+        if (name := tuple(path)) not in SPECS:  # thousands of jobs ask for the same
+            SPECS[name] = with_folder(entry)
+        return SPECS[name]
 
     return get
 

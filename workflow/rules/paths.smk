@@ -49,7 +49,7 @@ def figure(name, title):
 def stores(pattern, records, **wildcards):
     """The store of each record, in their order."""
     pattern = PATHVARS.apply(pattern)
-    return [path for record in records for path in expand(pattern, **record, **wildcards)]
+    return [pattern.format(**record, **wildcards) for record in records]
 
 
 def parts_of(wildcards):

@@ -27,7 +27,7 @@ rule merge_table:
 
 rule summarise:
     input:
-        "<results>/tables/{table}.tsv",
+        parts_of,
     output:
         "<results>/tables/{table}_summary.tsv",
     log:

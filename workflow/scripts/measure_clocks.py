@@ -7,13 +7,15 @@ import sys
 gc.disable()  # until the job begins: what is imported stays
 sys.path.insert(0, os.environ["STEPSCOPE"])  # the package's folder, set by package.smk
 
+import pandas as pd
+
 from stepscope.joblog import joblog
 from stepscope.outputs import written
 from stepscope.statistics import clock_summary, null_clocks
 from stepscope.store import tables
 
 with joblog(snakemake.log[0]), written(snakemake.output, snakemake.input) as paths:
-    axes = tables.read(snakemake.input.concepts, clock_summary.AXES)
+    axes = pd.concat(tables.blocks(snakemake.input.axes, clock_summary.AXES))
     found = clock_summary.measure(
         tables.read(snakemake.input.emergence),
         axes,

@@ -13,6 +13,10 @@ from stepscope.outputs import written
 from stepscope.store import tables
 
 with joblog(snakemake.log[0]), written(snakemake.output, snakemake.input) as (pdf, png):
-    table = tables.read(snakemake.input[0], rq1.RECOVERY)
-    figure = rq1.recovery(table, **snakemake.params.settings["bootstrap"])
+    settings = snakemake.params.settings
+    figure = rq1.recovery(
+        tables.read(snakemake.input[0]),
+        settings["samplings"],
+        settings["bootstrap"]["confidence"],
+    )
     plotting.save(figure, pdf, png)

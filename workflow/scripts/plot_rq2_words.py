@@ -7,6 +7,8 @@ import sys
 gc.disable()  # until the job begins: what is imported stays
 sys.path.insert(0, os.environ["STEPSCOPE"])  # the package's folder, set by package.smk
 
+import pandas as pd
+
 from stepscope.figures import plotting, rq2
 from stepscope.figures.samples import load_samples
 from stepscope.joblog import joblog
@@ -23,6 +25,6 @@ with joblog(snakemake.log[0]), written(snakemake.output, snakemake.input) as (pd
         settings["map_method"],
         per_word=True,
     )
-    table = tables.read(given.relevance, rq2.RELEVANCE)
+    table = pd.concat([tables.read(path, rq2.RELEVANCE) for path in given.relevance])
     figure = rq2.words(samples, table, settings["method"], settings["map_method"])
     plotting.save(figure, pdf, png)

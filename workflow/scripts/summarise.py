@@ -13,6 +13,6 @@ from stepscope.statistics import summaries
 from stepscope.store import tables
 
 with joblog(snakemake.log[0]), written(snakemake.output, snakemake.input) as (table,):
-    name = snakemake.wildcards.table
-    frame = summaries.summary(name, tables.read(snakemake.input[0]), **snakemake.params.statistics)
+    blocks = tables.blocks(snakemake.input)
+    frame = summaries.summary(snakemake.wildcards.table, blocks, **snakemake.params.statistics)
     tables.write(table, frame)

@@ -13,9 +13,10 @@ from stepscope.statistics import claims
 from stepscope.store import tables
 
 with joblog(snakemake.log[0]), written(snakemake.output, snakemake.input) as (table,):
+    samplings = {name: entry["kind"] for name, entry in snakemake.params.samplings.items()}
     frame = claims.claims_table(
-        {name: tables.read(path) for name, path in snakemake.input.items()},
-        samplings={name: entry["kind"] for name, entry in snakemake.params.samplings.items()},
+        claims.read(dict(snakemake.input.items()), samplings),
+        samplings=samplings,
         **snakemake.params.statistics,
     )
     tables.write(table, frame)

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from stepscope.estimate import table
+from stepscope.estimate import table, trace_size
 from stepscope.estimate.cost import BARE, FIGURE, OWN_FILES, Needs, cost
 from stepscope.estimate.dry_runs import Planned
 from support.costs import CONFIG, HERE, IMPORTING, MODEL, PROMPTS
@@ -49,6 +49,24 @@ def test_a_target_adds_up_its_jobs(plan, calls, pictures):
     found = totals(plan, _cores=1)
     assert found[:5] == pytest.approx((len(plan), calls, pictures, every / 3600, every / 3600))
     assert found[-1] > OWN_FILES * (len(plan) - 1)
+
+
+@pytest.mark.parametrize(
+    ("together", "most"), [(8, 8), ("auto", 8), (4000, 2000)], ids=["number", "auto", "all"]
+)
+def test_a_large_batch_takes_the_memory_of_a_forward_batch(together, most):
+    rows = [{"prompt": "a red cat", "seeds": [0], "batch": "0", "roles": {}}] * 2000
+    model = MODEL | {
+        "geometry": trace_size.stable_diffusion_1(), "weights": 2_100_000_000, "sample": 5e8,
+    }  # fmt: skip
+    config = CONFIG | {"storage": CONFIG["storage"] | {"forward_batch": together}}
+    costs = [[cost(GENERATE, config, {"scenes": rows}, {"m": model}, IMPORTING)]]
+    (line,) = table.largest([[GENERATE]], costs, config, {"scenes": rows}, {"m": model})
+    assert "2,000 samples" in line
+    assert f"{(2.1 + 0.5 * most):.2g} GB of memory ({most} together" in line
+    assert f"{costs[0][0].size / 1e9:.3g} GB when its store is complete" in line
+    assert costs[0][0].size == 9_703_424_000  # of 20 steps in half precision
+    assert table.largest([[DECODE]], [[Needs()]], config, {}, {}) == []
 
 
 def test_a_target_that_is_done_costs_nothing():

@@ -5,12 +5,19 @@ import pytest
 from matplotlib.axes import Axes
 
 from stepscope.figures import overlays, rq1
-from stepscope.table_registry import TABLES
-from support.drawings import BOOTSTRAP, PROMPTS, drawn, recovery_table, sample
+from stepscope.statistics import summaries
+from support.drawings import BOOTSTRAP, PROMPTS, SAMPLINGS, drawn, recovery_table, sample
+
+
+def recovery(table):
+    """The figure of the summary of made rows."""
+    rows = table.assign(timestep=1.0, masks="segmenter")
+    summary = summaries.summary("rq1_recovery", [rows], **BOOTSTRAP)
+    return rq1.recovery(summary, SAMPLINGS, BOOTSTRAP["confidence"])
 
 
 def test_recovery_names_regions_bands_samplings_and_n(rng):
-    figure = rq1.recovery(recovery_table(rng, prompts=4), **BOOTSTRAP)
+    figure = recovery(recovery_table(rng, prompts=4))
     text = drawn(figure)
     for part in (
         "object",
@@ -35,7 +42,7 @@ def test_recovery_names_regions_bands_samplings_and_n(rng):
 def test_recovery_draws_the_null_and_late_steps(rng):
     table = recovery_table(rng, prompts=3).query("sampling == 'early'")
     late = table["recovered"].where(table["step"] < 15, 1e-3 * table["recovered"].abs())
-    figure = rq1.recovery(table.assign(recovered=late), **BOOTSTRAP)
+    figure = recovery(table.assign(recovered=late))
     axes = [one for one in figure.findobj(Axes) if one.get_yscale() == "symlog"]
     assert len(axes) == 3 * 3  # predictions by bands
     assert "\n0.01\n" in drawn(figure)
@@ -78,7 +85,7 @@ def test_standard_errors_stand_below_their_maps_on_the_same_scale(rng):
 
 def test_recovery_without_any_object_says_so(rng):
     table = recovery_table(rng, prompts=2).query("sampling == 'early'").assign(recovered=np.nan)
-    assert "n = 0 prompts, 0 noises" in drawn(rq1.recovery(table, **BOOTSTRAP))
+    assert "n = 0 prompts, 0 noises" in drawn(recovery(table))
 
 
 def test_maps_over_time_show_only_steps_with_a_map(rng):
@@ -87,7 +94,3 @@ def test_maps_over_time_show_only_steps_with_a_map(rng):
     for part in ("step 2", "step 15", "log-SNR -4.7", "final picture", PROMPTS[1], "DF-RISE map"):
         assert part in text
     assert "step 9" not in text
-
-
-def test_columns_that_the_figures_read_are_the_tables():
-    assert set(rq1.RECOVERY) <= set(TABLES["rq1_recovery"].columns)

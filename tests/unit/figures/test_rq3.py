@@ -7,6 +7,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 
 from stepscope.figures import rq3, samplings
+from stepscope.statistics import summaries
 from stepscope.table_registry import TABLES, WHOLE
 from support.drawings import (
     BOOTSTRAP,
@@ -67,6 +68,14 @@ def concept_tables(rng, prompts=8, families=FAMILIES):
     return pd.concat(concepts), onsets, onsets
 
 
+def emergence(tables, concepts):
+    """The figure of made tables, for families with so many concepts."""
+    rows, counted, clocks = tables
+    courses = summaries.concept_courses([rows], counted, rq3.READER, **BOOTSTRAP)
+    names = {family: range(count) for family, count in concepts.items()}
+    return rq3.emergence(courses, names, clocks, BOOTSTRAP["confidence"])
+
+
 def sampling_pictures(rng, prompts=6):
     image = np.stack([[scene(rng, s) for _ in range(prompts)] for s in (1, 0.8, 0.9)])
     return xr.Dataset(
@@ -89,8 +98,8 @@ def sampling_pictures(rng, prompts=6):
 
 
 def test_emergence_names_families_predictions_and_chance(rng):
-    tables = concept_tables(rng, prompts=3, families={"object": 3, "size": 2})
-    figure = rq3.emergence(*tables, **BOOTSTRAP)
+    families = {"object": 3, "size": 2}
+    figure = emergence(concept_tables(rng, prompts=3, families=families), families)
     text = drawn(figure)
     for part in ("object", "size", "e_u", "guided", "chance", "n = 3 prompts, ", "n = 3", "onset"):
         assert part in text
@@ -104,9 +113,10 @@ def test_emergence_names_families_predictions_and_chance(rng):
 
 
 def test_emergence_draws_what_there_is(rng):
-    tables = concept_tables(rng, prompts=2, families={"object": 3, "size": 2})
+    families = {"object": 3, "size": 2}
+    tables = concept_tables(rng, prompts=2, families=families)
     kept = "prediction != 'e_u' and (family != 'size' or sampling == 'early')"
-    text = texts(rq3.emergence(*(table.query(kept) for table in tables), **BOOTSTRAP))
+    text = texts(emergence([table.query(kept) for table in tables], families))
     for part in ("object", "size", "latter", "guided", "n = 2 prompts"):
         assert part in text
 
@@ -141,7 +151,7 @@ def test_lines_end_at_gaps_and_what_is_counted_is_summed(rng):
     tables = concept_tables(rng, prompts=2, families={"object": 3})
     few = [table[table["sampling"] == "uniform"] for table in tables]
     few[0] = few[0][~few[0]["step"].between(8, 13)]
-    figure = rq3.emergence(*few, **BOOTSTRAP)
+    figure = emergence(few, {"object": 3})
     line = next(line for line in figure.axes[0].lines if line.get_label() == "guided")
     assert np.isnan(line.get_xdata()).sum() == 1
     assert np.isnan(line.get_ydata()[7])

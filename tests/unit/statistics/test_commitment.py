@@ -69,7 +69,7 @@ def test_the_curve_falls_and_a_median_is_unbiased_with_errors_of_the_reader():
 
 def test_the_summary_has_curve_and_median_beside_the_means():
     frame = table([-5, -3.2, 0.3])
-    found = summary("rq3_commitment", frame, **OPTIONS)
+    found = summary("rq3_commitment", [frame], **OPTIONS)
     compared = found.groupby("compared").size()
     assert compared[commitment.CURVE] == len(LEVELS)
     assert compared[commitment.MEDIAN] == 1
@@ -77,7 +77,7 @@ def test_the_summary_has_curve_and_median_beside_the_means():
     np.testing.assert_allclose(
         means["estimate"], (np.array([[-5], [-3.2], [0.3]]) > LEVELS).mean(0)
     )
-    empty = summary("rq3_commitment", frame[:0], **OPTIONS)
+    empty = summary("rq3_commitment", [], **OPTIONS)
     assert list(empty) == list(found)
 
 

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from stepscope.language import slots, word_order
-from stepscope.statistics import findings_rq2, findings_rq2_regions
+from stepscope.statistics import findings_rq2, findings_rq2_regions, word_courses
 from stepscope.statistics.verdicts import with_verdicts
 from support.synthetic import KEYS
 
@@ -132,3 +132,12 @@ def test_a_region_is_lit_at_the_words_own_steps_or_it_is_not(gain, expected):
     source = "word_removal" if expected[0] == "supported" else "relevance"
     findings = findings_rq2_regions.df_cam_follows_relevance(lit(gain, source), 499, 0)
     assert verdicts(findings, source) == expected
+
+
+@pytest.mark.parametrize("count", [2, 256, 257, 1000])
+def test_partners_are_swapped_among_few(count):
+    group = [f"p{number}" for number in range(count)]
+    parts = word_courses.divided(group)
+    assert sorted(prompt for part in parts for prompt in part) == sorted(group)
+    assert max(map(len, parts)) <= word_courses.AMONG
+    assert max(map(len, parts)) - min(map(len, parts)) <= 1

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from scipy.ndimage import gaussian_filter1d
 
-from stepscope.statistics import inference
+from stepscope.statistics import inference, matching
 
 DRAWS = 400
 
@@ -83,6 +83,21 @@ def test_intervals_leave_missing_prompts_out_and_one_prompt_without():
     assert (low[2], high[2]) == (0.1, 0.1)
 
 
+@pytest.mark.parametrize("population", POPULATIONS)
+def test_of_many_prompts_students_interval_is_that_of_draws(population, monkeypatch):
+    draw, _ = POPULATIONS[population]
+    values = draw(np.random.default_rng(0), (4, inference.MANY + 200))
+    values[0, :150] = np.nan
+    students = np.array(inference.bootstrap(values, DRAWS, 0.95, 0))
+    p_value = inference.sign_flip(values[1] - values[1].mean() + 0.06, 2000, 0)
+    monkeypatch.setattr(inference, "MANY", 10**6)
+    draws = np.array(inference.bootstrap(values, DRAWS, 0.95, 0))
+    width = students[1] - students[0]
+    assert (abs(students - draws) < 0.12 * width).all()  # 400 draws err by a tenth of it themselves
+    flipped = inference.sign_flip(values[1] - values[1].mean() + 0.06, 2000, 0)
+    assert p_value == pytest.approx(flipped, abs=0.03)
+
+
 def test_holm_of_a_known_example():
     p = np.array([0.01, 0.04, 0.03, 0.005, np.nan])  # Holm (1979) worked by hand
     np.testing.assert_allclose(inference.holm(p), [0.03, 0.06, 0.06, 0.02, np.nan])
@@ -104,8 +119,8 @@ def test_smooth_unrelated_curves_match_no_more_often_than_stated():
     for _ in range(200):
         halves = [np.exp(smooth(rng, 8, 3, 20)) for _ in range(2)]
         shares = [half / half.sum(1, keepdims=True) for half in halves]  # words of a step sum to 1
-        blocks = [inference.correlations(a, b) for a, b in zip(*shares, strict=True)]
-        _, p_value = inference.matching(blocks, [1] * 8, 99, 0)
+        blocks = [matching.correlations(a, b) for a, b in zip(*shares, strict=True)]
+        _, p_value = matching.matching(blocks, [1] * 8, 99, 0)
         p_values.append(p_value)
     assert np.mean(np.array(p_values) <= 0.05) < 0.09
 
@@ -114,20 +129,20 @@ def test_a_trend_that_all_words_share_is_no_match_but_an_own_course_is():
     rng = np.random.default_rng(0)
     trend, own = np.linspace(-3, 3, 20), 2 * smooth(rng, 6, 3, 20)
     shared = [trend + smooth(rng, 6, 3, 20) for _ in range(2)]
-    blocks = [inference.correlations(a, b) for a, b in zip(*shared, strict=True)]
+    blocks = [matching.correlations(a, b) for a, b in zip(*shared, strict=True)]
     assert np.mean([np.diag(block).mean() for block in blocks]) > 0.8  # they all correlate
-    effects, p_value = inference.matching(blocks, [1] * 6, DRAWS, 0)
+    effects, p_value = matching.matching(blocks, [1] * 6, DRAWS, 0)
     assert abs(np.mean(effects)) < 0.05
     assert p_value > 0.05
     halves = [own + 0.3 * smooth(rng, 6, 3, 20) for _ in range(2)]
-    blocks = [inference.correlations(a, b) for a, b in zip(*halves, strict=True)]
-    effects, p_value = inference.matching(blocks, [1] * 6, DRAWS, 0)
+    blocks = [matching.correlations(a, b) for a, b in zip(*halves, strict=True)]
+    effects, p_value = matching.matching(blocks, [1] * 6, DRAWS, 0)
     assert np.mean(effects) > 0.4
     assert p_value < 0.02
 
 
 def test_correlations_are_pearsons_and_zero_for_a_constant():
     a, b = np.random.default_rng(0).normal(size=(2, 3, 10))
-    np.testing.assert_allclose(inference.correlations(a, b), np.corrcoef(a, b)[:3, 3:])
+    np.testing.assert_allclose(matching.correlations(a, b), np.corrcoef(a, b)[:3, 3:])
     a[1] = 0.1
-    assert (inference.correlations(a, b)[1] == 0).all()
+    assert (matching.correlations(a, b)[1] == 0).all()

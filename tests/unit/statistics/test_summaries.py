@@ -29,7 +29,7 @@ def test_seeds_are_averaged_first_and_methods_paired_by_prompt():
     frame.loc[(frame["prompt_id"] == "p3") & (frame["method"] == "df_rise"), "semantic_mass"] = (
         np.nan
     )
-    table = summaries.summary("rq1_saliency", frame, **SETTINGS)
+    table = summaries.summary("rq1_saliency", [frame], **SETTINGS)
     assert tuple(table.columns[-6:]) == INTERVAL
     rows = table[(table["quantity"] == "semantic_mass") & (table["step"] == 1)]
     alone = rows[rows["compared"].str.startswith("mean")].set_index("method")
@@ -71,7 +71,7 @@ def test_a_method_of_one_seed_is_compared_with_the_baseline_of_that_seed():
     frame = saliency()
     frame["semantic_mass"] += 100 * frame["seed"]  # the seeds' pictures differ by far more
     frame = frame[(frame["seed"] == 0) | frame["method"].isin(summaries.BASELINES)]
-    table = summaries.summary("rq1_saliency", frame, **SETTINGS)
+    table = summaries.summary("rq1_saliency", [frame], **SETTINGS)
     rows = table[(table["quantity"] == "semantic_mass") & (table["step"] == 1)]
     paired = rows[rows["compared"] == "minus random, paired by sample"]
     assert paired["estimate"].item() == pytest.approx(1, abs=0.2)
@@ -84,7 +84,7 @@ def test_a_course_is_told_step_by_step_among_the_steps_that_a_sample_has():
         int
     )
     frame.loc[(frame["prompt_id"] == "p0") & (frame["step"] == 2), "detail_partial"] = np.nan
-    table = summaries.summary("rq1_saliency", frame, **SETTINGS)
+    table = summaries.summary("rq1_saliency", [frame], **SETTINGS)
     rows = table[table["compared"] == "minus the step before, paired by sample"]
     assert set(rows["quantity"]) == {"semantic_mass", "detail_partial"}
     rows = rows[(rows["quantity"] == "detail_partial") & (rows["method"] == "df_rise")]
@@ -105,7 +105,7 @@ def test_normalised_areas_are_also_averaged_over_steps_and_paired_with_baselines
         for p in range(5) for step, area in steps.items()
         for method, gain in (("df_rise", -0.1), ("random", 0.0))
     ]  # fmt: skip
-    table = summaries.summary("rq1_auc", pd.DataFrame(rows), **SETTINGS)
+    table = summaries.summary("rq1_auc", [pd.DataFrame(rows)], **SETTINGS)
     over = table[table["compared"].str.endswith(", over steps")]
     assert set(over["quantity"]) == {"auc_normalised"}
     assert over[["step", "timestep", "log_snr"]].isna().all(axis=None)
@@ -133,13 +133,31 @@ def test_the_noises_behind_n_are_the_seeds_of_its_values(seed_of, noises):
     frame.loc[first & (frame["method"] == "df_rise"), "semantic_mass"] = np.nan
     few = (frame["method"] == "df_rise") & (frame["step"] == 2) & (seeds == 1)
     frame.loc[few, "semantic_mass"] = np.nan  # an expensive method looks at one seed alone
-    table = summaries.summary("rq1_saliency", frame, **SETTINGS | {"draws": 20})
+    table = summaries.summary("rq1_saliency", [frame], **SETTINGS | {"draws": 20})
     rows = table[(table["quantity"] == "semantic_mass") & (table["method"] == "df_rise")]
     alone = rows[rows["compared"].str.startswith("mean")].set_index("step")
     paired = rows[rows["compared"] == "minus random, paired by sample"].set_index("step")
     assert alone["n"].to_dict() == {1: 10, 2: 9}
     assert [alone.loc[1, "noises"], alone.loc[2, "noises"], paired.loc[2, "noises"]] == noises
     assert paired.loc[1, "noises"] == alone.loc[1, "noises"]
+
+
+def test_a_summary_of_blocks_is_that_of_the_whole():
+    frame = saliency(prompts=7)
+    gone = (frame["prompt_id"] == "p2") & (frame["method"] == "df_rise")
+    frame = frame[~gone | (frame["step"] == 1)]
+    frame.loc[frame["prompt_id"] == "p5", "semantic_mass"] = np.nan
+    other = frame.assign(sampling="early", seed=9)
+    whole = summaries.summary("rq1_saliency", [other, frame], **SETTINGS | {"draws": 20})
+    of = [rows for each in (frame, other) for _, rows in each.groupby("prompt_id")]
+    pd.testing.assert_frame_equal(
+        summaries.summary("rq1_saliency", of, **SETTINGS | {"draws": 20}), whole
+    )
+    alone = whole[(whole["method"] == "df_rise") & (whole["quantity"] == "semantic_mass")]
+    alone = alone[alone["compared"].str.startswith("mean")].set_index(["sampling", "step"])
+    assert alone[["n", "missing"]].apply(tuple, axis=1).to_dict() == {
+        ("early", 1): (6, 1), ("early", 2): (5, 1), ("uniform", 1): (6, 1), ("uniform", 2): (5, 1),
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -160,7 +178,7 @@ def test_every_table_with_one_row_a_sample_has_a_summary(table):
         for p in range(4)
         for s in range(2)
     ]
-    summary = summaries.summary(table, pd.DataFrame(rows), **SETTINGS)
+    summary = summaries.summary(table, [pd.DataFrame(rows)], **SETTINGS)
     assert (summary["n"] == 4).all()
     assert (summary["noises"] == 2).all()
     curve_and_median = 2 if table == "rq3_commitment" else 0
@@ -178,7 +196,7 @@ def test_recovery_is_also_told_beyond_the_null_of_the_same_sample():
         for p in range(8) for s in (0, 1) for of in (10 * rng.normal(),)
         for name, beyond in (("guided", 0.5), ("e_c", -0.25), ("gaussian", 0.0))
     ]  # fmt: skip
-    table = summaries.summary("rq1_recovery", pd.DataFrame(rows), **SETTINGS)
+    table = summaries.summary("rq1_recovery", [pd.DataFrame(rows)], **SETTINGS)
     beyond = table[table["compared"] == "minus the Gaussian null, paired by sample"]
     estimates = beyond.set_index("prediction")
     assert estimates["estimate"].to_dict() == pytest.approx({"e_c": -0.25, "guided": 0.5})

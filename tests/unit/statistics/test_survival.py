@@ -28,6 +28,19 @@ def test_turnbull_spreads_what_an_interval_holds():
     np.testing.assert_allclose(share[0], [0, 0.5, 0.5, 0], atol=1e-6)
 
 
+def test_what_is_apart_has_the_shares_that_rounds_find():
+    rng = np.random.default_rng(0)
+    times = np.sort(rng.normal(size=40))
+    lower, weights = np.nextafter(times, -np.inf), rng.integers(0, 3, (30, 40)).astype(float)
+    ends, share = survival.turnbull(lower, times, weights)
+    found = survival._medians(lower, times, weights)
+    np.testing.assert_allclose(found, survival._halves(share, ends[:-1], ends[1:]))
+    median, low, high = survival.median_of_intervals(
+        *[times.repeat(2)] * 2, np.arange(80), 50, 0.9, 0
+    )
+    assert low < median < high
+
+
 def test_exact_times_have_their_median():
     times = np.array([1.0, 2.0, 3.0, 4.0, 5.0])
     median, low, high = survival.median_of_intervals(times, times, np.arange(5), 200, 0.95, 0)

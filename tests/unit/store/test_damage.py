@@ -84,6 +84,19 @@ def test_every_array_of_every_store_is_refused_by_its_file(store, damage):
     read(str(path)).load()
 
 
+def test_a_store_is_read_by_its_url_with_the_same_refusals(store):
+    path, read = store
+    xr.testing.assert_identical(read(path.as_uri()).load(), read(str(path)).load())
+    file = max(path.rglob("c.1*"))
+    name, whole = file.parent.relative_to(path).as_posix(), file.read_bytes()
+    flipped(file)
+    with pytest.raises(ValueError, match=rf"{file.as_uri()}: this file is damaged"):
+        read(path.as_uri())[name].variable.load()
+    file.write_bytes(whole)
+    with pytest.raises(ValueError, match=r"file:///\S+/none: there is no store here"):
+        read(path.with_name("none").as_uri())
+
+
 @pytest.mark.parametrize("damage", [deleted, truncated, flipped])
 def test_damaged_metadata_are_refused_when_the_store_is_opened(store, damage):
     path, read = store

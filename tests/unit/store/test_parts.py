@@ -1,5 +1,6 @@
 """Trace stores from forward batches: resumed, torn ones made again, holes refused."""
 
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +55,30 @@ def test_halves_are_taken_by_name(whole):
             np.testing.assert_array_equal(
                 tree[name].sel(half=half)[:2], stored.take(index, axis), err_msg=name
             )
+
+
+def test_memory_and_open_files_do_not_grow_with_the_samples(tmp_path, monkeypatch):
+    """A store of 256 samples takes what one of 32 does, in forward batches of 8."""
+
+    def make(index):
+        made, attrs = forward_batch(0)
+        rows = {name: of for name, of in made.items() if "/" not in name}
+        latents = np.random.default_rng(index).normal(size=(8, STEPS + 1, 4, 32, 32)).astype("f4")
+        listed = {name: of * 4 for name, of in attrs.items() if isinstance(of, list)}
+        return rows | {"latent/value": latents}, attrs | listed
+
+    opened, load, peaks = [], np.load, []
+    monkeypatch.setattr(np, "load", lambda path: opened.append(load(path)) or opened[-1])
+    for batches in (4, 32):
+        names = [f"{8 * index}+8" for index in range(batches)]
+        folder = tmp_path / str(batches)
+        tracemalloc.start()
+        parts.write_in_parts(str(folder / "t.zarr"), str(folder / "partial"), "key", names, make)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert traces.open_trace(str(folder / "t.zarr")).sizes["sample"] == 256
+    assert peaks[1] < peaks[0] + 256 * 2**11  # names and words of the samples
+    assert all(part.zip is None for part in opened)  # as they are when closed
 
 
 def torn(part: Path) -> None:

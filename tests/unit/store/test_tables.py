@@ -52,6 +52,36 @@ def test_merged_parts_keep_one_header_and_all_rows(tmp_path):
     )
 
 
+def test_a_block_has_whole_batches_and_those_of_a_unit_follow_each_other(tmp_path, monkeypatch):
+    places = [f"{sampling}/{batch}/{method}" for method in "ab" for sampling in ("u", "v")
+              for batch in "012"]  # fmt: skip
+    parts = []
+    for place in places:
+        part = tmp_path / "parts" / "results" / "parts" / "rq1_auc" / "m" / "d" / f"{place}.tsv"
+        part.parent.mkdir(parents=True, exist_ok=True)
+        tables.write(str(part), FRAME.assign(place=place))
+        parts.append(str(part))
+    size = Path(parts[0]).stat().st_size
+    for most, blocks in ((size, 6), (4 * size, 4), (100 * size, 2)):
+        monkeypatch.setattr(tables, "BLOCK", most)
+        found = [list(block["place"].unique()) for block in tables.blocks(parts, ["place"])]
+        assert len(found) == blocks
+        assert [place[0] for of in found for place in of] == ["u"] * 6 + ["v"] * 6
+        assert all(sorted(of) == sorted({f"{p[:4]}{m}" for p in of for m in "ab"}) for of in found)
+    a_field_less(Path(parts[-1]))
+    with pytest.raises(ValueError, match=r"v/2/b\.tsv: row 2 has"):
+        list(tables.blocks(parts))
+
+
+def test_rows_that_are_not_asked_for_are_never_held(tmp_path, monkeypatch):
+    monkeypatch.setattr(tables, "ROWS", 1)
+    path = str(tmp_path / "a.tsv")
+    tables.write(path, FRAME)
+    frame = tables.read(path, ["word", "relevance"], {"word": ["nan", ""]})
+    assert frame["word"].tolist() == ["nan", ""]
+    assert frame["relevance"].tolist() == pytest.approx([1 / 3, 2])
+
+
 def test_parts_of_different_columns_are_refused_by_name(tmp_path):
     first, second = str(tmp_path / "1.tsv"), str(tmp_path / "2.tsv")
     tables.write(first, FRAME)

@@ -17,6 +17,7 @@ from stepscope.progress.forecast import Job, forecast, key
 if TYPE_CHECKING:  # it imports torch
     from stepscope.estimate.measure import Measurement
 
+BATCH = 8  # for which a size that memory decides is taken
 COLUMNS = ("target", "jobs", "guided calls", "pictures", "hours", "side by side", "GB", "files")
 ROW = "{:<9}{:>14,}{:>14,.0f}{:>14,}{:>14.2f}{:>14.2f}{:>14.2f}{:>14,}"
 
@@ -69,9 +70,39 @@ def estimate(
         "GB: before compression):",
         ("{:<9}" + "{:>14}" * 7).format(*COLUMNS),
         *(ROW.format(*row) for row in rows),
+        *largest(plans, costs, config, prompts, measured),
         *(described(name, model) for name, model in measured.items()),
     ]
     return "\n".join(lines)
+
+
+def largest(
+    plans: Sequence[Sequence[Planned]],
+    costs: Sequence[Sequence[Needs]],
+    config: Mapping[str, Any],
+    prompts: Mapping[str, Sequence[Mapping[str, Any]]],
+    measured: Mapping[str, "Measurement"],
+) -> list[str]:
+    """A line about the job of generate whose store is the largest, of all targets; none without.
+
+    Memory is that of a forward batch, however many a job has. Until its store is complete, its
+    forward batches are kept beside it.
+    """
+    pairs = [pair for of in zip(plans, costs, strict=True) for pair in zip(*of, strict=True)]
+    stores = [(needs.size, job.wildcards) for job, needs in pairs if job.rule == "generate"]
+    if not stores:
+        return []
+    size, of = max(stores, key=lambda store: store[0])
+    rows = [row for row in prompts[of["dataset"]] if row["batch"] == of["batch"]]
+    count = sum(len(row["seeds"]) for row in rows)
+    together, model = config["storage"]["forward_batch"], measured[of["model"]]
+    most = min(count, BATCH if together == "auto" else together)
+    memory = (model["weights"] + most * model["sample"]) / 1e9
+    return [
+        f"largest job of generate: {count:,} samples, {memory:.2g} GB of memory ({most} together"
+        f"{', which auto decides' if together == 'auto' else ''}), at most {2 * size / 1e9:.3g} GB "
+        f"of disk, {size / 1e9:.3g} GB when its store is complete"
+    ]
 
 
 def described(name: str, model: "Measurement") -> str:

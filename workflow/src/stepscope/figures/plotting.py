@@ -142,12 +142,6 @@ def of_group(table: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
     return table[(table["model"] == first["model"]) & (table["dataset"] == first["dataset"])]
 
 
-def compact(table: pd.DataFrame) -> pd.DataFrame:
-    """Hold repeated text once, which makes grouping a large table several times faster."""
-    text = table.select_dtypes(include=["object", "str"]).columns
-    return table.astype(dict.fromkeys(text, "category"))
-
-
 def intervals(
     frame: pd.DataFrame, by: list[str], value: str, draws: int, confidence: float, seed: int
 ) -> pd.DataFrame:

@@ -11,7 +11,6 @@ from matplotlib.figure import Figure, SubFigure
 from stepscope.figures import overlays, plotting, text
 from stepscope.figures.samples import steps_with_map
 
-RECOVERY = [*plotting.STEPS, "prediction", "region", "band", "recovered"]  # of rq1_recovery
 BANDS = {"low": "low frequencies", "mid": "middle frequencies", "high": "high frequencies"}
 NULL = "gaussian"  # the prediction that knows no objects
 ROWS = ("guided\nprediction", "map over it", "its standard\nerror")  # of maps over time
@@ -82,22 +81,22 @@ def _strip(grid: np.ndarray, sample: xr.Dataset, steps: np.ndarray) -> None:
 
 
 @plotting.styled
-def recovery(table: pd.DataFrame, draws: int, confidence: float, seed: int) -> Figure:
-    """Draw what a step recovers of the picture per nat of log-SNR, from rq1_recovery.
+def recovery(summary: pd.DataFrame, samplings: Sequence[str], confidence: float) -> Figure:
+    """Draw what a step recovers of the picture per nat of log-SNR, from rq1_recovery_summary.
 
-    Regions are colours, frequency bands columns; a row is a sampling's guided prediction, of the
-    first sampling also x0(e_u) and x0(e_c). Bands are bootstrap intervals, dashed the Gaussian
-    null. The scale is logarithmic on both sides of zero, so that late steps are seen.
+    Regions are colours, frequency bands columns; a row is the guided prediction of each of the
+    `samplings`, of the first also x0(e_u) and x0(e_c). Bands are bootstrap intervals, dashed the
+    Gaussian null. The scale is logarithmic on both sides of zero, so that late steps are seen.
     """
-    bootstrap = plotting.Bootstrap(draws=draws, confidence=confidence, seed=seed)
+    table = summary[summary["compared"].str.startswith("mean")]
 
     def draw(rows: pd.DataFrame, figure: SubFigure) -> None:
-        shown = _shown(rows)
+        shown = _shown(rows, samplings)
         grid = figure.subplots(len(shown), len(BANDS), sharex=True, sharey=True, squeeze=False)
         counts = []
         for line, (sampling, prediction) in zip(grid, shown, strict=True):
             of_sampling = rows[rows["sampling"] == sampling]
-            means = _recovered(line, of_sampling, prediction, bootstrap)
+            means = _recovered(line, of_sampling, prediction)
             line[0].set_ylabel(f"{sampling}\n{plotting.PREDICTIONS[prediction]}")
             counts.append(means)
         for axes, band in zip(grid[0], BANDS, strict=True):
@@ -117,25 +116,21 @@ def recovery(table: pd.DataFrame, draws: int, confidence: float, seed: int) -> F
 
     return plotting.stacked(
         [
-            plotting.Part(title, partial(draw, rows), 7.2, 2.1 * len(_shown(rows)) + 0.7)
-            for title, rows in plotting.groups(plotting.compact(table))
+            plotting.Part(title, partial(draw, rows), 7.2, 2.1 * len(_shown(rows, samplings)) + 0.7)
+            for title, rows in plotting.groups(table)
         ]
     )
 
 
-def _shown(rows: pd.DataFrame) -> list[tuple[str, str]]:
+def _shown(rows: pd.DataFrame, samplings: Sequence[str]) -> list[tuple[str, str]]:
     """The (sampling, prediction) of each row of panels."""
-    first, *others = plotting.listed(rows["sampling"])
+    first, *others = [name for name in samplings if name in set(rows["sampling"])]
     return [(first, name) for name in plotting.PREDICTIONS] + [(name, "guided") for name in others]
 
 
-def _recovered(
-    line: np.ndarray, rows: pd.DataFrame, prediction: str, bootstrap: plotting.Bootstrap
-) -> pd.DataFrame:
+def _recovered(line: np.ndarray, rows: pd.DataFrame, prediction: str) -> pd.DataFrame:
     """Draw one sampling's row of panels, a band each; return the means with what is behind them."""
-    rows = rows[rows["prediction"].isin([prediction, NULL])].dropna(subset=["recovered"])
-    by = ["prediction", "region", "band", "step", "log_snr"]
-    table = plotting.intervals(rows, by, "recovered", **bootstrap)
+    table = rows[rows["prediction"].isin([prediction, NULL]) & (rows["n"] > 0)]
     own = table[table["prediction"] == prediction]
     for axes, band in zip(line, BANDS, strict=True):
         axes.set_yscale("symlog", linthresh=LINEAR)
@@ -148,5 +143,5 @@ def _recovered(
             )
             plotting.line(axes, steps["log_snr"], steps, color=colour, marker="o", label=label)
             axes.plot(null["log_snr"], null["estimate"], color=colour, lw=0.8, ls=(0, (3, 2)))
-        plotting.step_axis(axes, rows, share=0.11)
+        plotting.step_axis(axes, table, share=0.11)
     return own

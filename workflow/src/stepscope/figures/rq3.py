@@ -1,51 +1,48 @@
 """Figure of RQ3's emergence: since when clean predictions show the final concept."""
 
+from collections.abc import Mapping, Sequence
+
 import pandas as pd
 import seaborn
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 
 from stepscope.figures import plotting, text
-from stepscope.statistics import summaries
 from stepscope.statistics.clocks import VISIBLE
 
 COLOURS = {"e_u": plotting.VERMILION, "e_c": plotting.ORANGE, "guided": plotting.BLUE}
 CONCEPTS = [*plotting.STEPS, "reader", "prediction", "family", "concept", "probability"]
 COUNTED = [*plotting.SAMPLES, "reader", "prediction", "family", "counted"]
 ONSETS = [*plotting.SAMPLES, "clock", "reader", "family", "log_snr"]
+READER = "clip"
 GAP = 2.0  # nats between steps that no line crosses
 
 
 @plotting.styled
 def emergence(
-    concepts: pd.DataFrame,
-    counted: pd.DataFrame,
+    courses: pd.DataFrame,
+    concepts: Mapping[str, Sequence[str]],
     clocks: pd.DataFrame,
-    draws: int,
     confidence: float,
-    seed: int,
-    reader: str = "clip",
+    reader: str = READER,
 ) -> Figure:
     """Draw the probability of what is true of the final picture over log-SNR, and its onsets.
 
-    `concepts`, `counted` and `clocks` are rq3_concepts, rq3_emergence and rq3_clocks, of which a
-    reader's rows are drawn; families are columns, samplings rows, predictions colours. Onsets are
-    those beyond chance and the reader's errors.
+    `courses` are the means of a reader (`summaries.concept_courses`), `concepts` those of each
+    family, and `clocks` is rq3_clocks, of which the reader's rows are drawn; families are columns,
+    samplings rows, predictions colours. Onsets are those beyond chance and the reader's errors.
     """
-    bootstrap = plotting.Bootstrap(draws=draws, confidence=confidence, seed=seed)
-    concepts, counted, clocks = (
-        frame[frame["reader"] == reader] for frame in (concepts, counted, clocks)
-    )
+    clocks = clocks[clocks["reader"] == reader]
     predictions = {clock: prediction for prediction, clock in VISIBLE.items()}
     onsets = clocks.assign(prediction=clocks["clock"].map(predictions)).dropna(subset="prediction")
     return plotting.stacked(
         [
             _part(
                 title,
-                plotting.of_group(concepts, rows),
-                plotting.of_group(counted, rows),
+                plotting.of_group(courses, rows),
+                {family: 1 / len(names) for family, names in concepts.items()},
                 rows,
-                bootstrap,
+                confidence,
             )
             for title, rows in plotting.groups(onsets)
         ]
@@ -54,19 +51,15 @@ def emergence(
 
 def _part(
     title: str,
-    concepts: pd.DataFrame,
-    counted: pd.DataFrame,
+    table: pd.DataFrame,
+    chance: Mapping[str, float],
     onsets: pd.DataFrame,
-    bootstrap: plotting.Bootstrap,
+    confidence: float,
 ) -> plotting.Part:
     """Lay out one model and dataset: a row of panels per sampling, the onsets in the last row."""
     families = plotting.listed(onsets["family"])
     samplings = plotting.listed(onsets["sampling"])
-    chance = 1 / concepts.groupby("family", observed=True)["concept"].nunique()
-    final = plotting.compact(summaries.counted_probabilities(concepts, counted))
-    by = ["sampling", "family", "prediction", "step", "log_snr"]
-    table = plotting.intervals(final, by, "probability", **bootstrap)
-    confidence, count = bootstrap["confidence"], text.counted(table)
+    count = text.counted(table)
     heights = [*[1.5] * len(samplings), 0.75 + 0.2 * len(samplings) * len(COLOURS)]
 
     def draw(figure: SubFigure) -> None:

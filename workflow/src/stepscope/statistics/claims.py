@@ -13,7 +13,7 @@ from stepscope.statistics import (
 )
 from stepscope.statistics.verdicts import PERMUTATIONS, tested_sampling, with_verdicts
 from stepscope.store import tables
-from stepscope.table_registry import CLAIMS, CLOCKS, CLOCKS_NULL, TABLES
+from stepscope.table_registry import CLAIMS, CLOCKS, CLOCKS_NULL, SAMPLE, TABLES
 
 STATEMENTS = {
     "R1a": "Early steps recover regions with semantic content, later steps finer detail.",
@@ -27,6 +27,35 @@ STATEMENTS = {
     "C2": "Work on a concept's words peaks between what a prompt can override and what is visible.",
     "C3": "The order of concept families is the same for all clocks.",
 }
+# What findings look at: tables of all samplings, and of the others methods and columns.
+ALL_SAMPLINGS = ("rq2_relevance", "rq3_samplings")
+METHODS = {
+    "rq1_saliency": ("df_rise", findings_rq1.ON_NULL, "random"),
+    "rq2_relevance": ("relevance", "word_removal"),
+    "rq2_grounding": ("df_cam_word", "random"),
+}
+OF_WORDS = (*SAMPLE, "step", "log_snr", "word_index", "role", "method")
+COLUMNS = {
+    "rq1_recovery": (*SAMPLE, "step", "log_snr", "prediction", "region", "band", "recovered"),
+    "rq2_relevance": (*OF_WORDS, "relevance"),
+    "rq2_grounding": (*OF_WORDS, "mass"),
+}
+
+
+def read(paths: Mapping[str, str], samplings: Mapping[str, str]) -> dict[str, pd.DataFrame]:
+    """The tables of `claims_table` from their files, but for rows that no claim looks at."""
+    sampling = tested_sampling(samplings)
+    found = {}
+    for name, path in paths.items():
+        rows = {} if name in ALL_SAMPLINGS else {"sampling": [sampling]}
+        rows |= {"method": METHODS[name]} if name in METHODS else {}
+        found[name] = tables.read(path, COLUMNS.get(name), rows)
+    return found
+
+
+def _where(holds: pd.Series, frame: pd.DataFrame) -> pd.DataFrame:
+    """Rows of a table for which something holds; of all no copy."""
+    return frame if holds.all() else frame[holds]
 
 
 def claims_table(
@@ -52,11 +81,11 @@ def claims_table(
     units = measured["rq1_recovery"][["model", "dataset"]].drop_duplicates()
     for model, dataset in units.itertuples(index=False):
         of_unit = {
-            name: frame[(frame["model"] == model) & (frame["dataset"] == dataset)]
+            name: _where((frame["model"] == model) & (frame["dataset"] == dataset), frame)
             for name, frame in measured.items()
         }
         of_sampling = {
-            name: frame[frame["sampling"] == sampling] for name, frame in of_unit.items()
+            name: _where(frame["sampling"] == sampling, frame) for name, frame in of_unit.items()
         }
         kinds = {
             name: of_unit[name].assign(kind=of_unit[name]["sampling"].map(samplings))

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from stepscope.statistics import clocks, survival
 from stepscope.statistics.inference import with_intervals
@@ -114,10 +115,11 @@ def _compared(table: pd.DataFrame) -> list[pd.Series]:
     wide = of_sample.unstack([*CLOCK[1:]])
     found = [_labelled(of_sample, "log_snr", "mean within the steps")]
     columns: list[Any] = list(wide.columns)
+    grids = {clock: wide[clock].unstack("family") for clock in columns}
     for one, other in combinations(columns, 2):
         lag = (wide[one] - wide[other]).dropna()
         found.append(_of_pair(lag, one, other, "log_snr", "minus"))
-    found += [_rank_correlations(wide, *pair) for pair in combinations(columns, 2)]
+    found += [_rank_correlations(grids, *pair) for pair in combinations(columns, 2)]
     found += [_orders(wide[clock], clock) for clock in columns]
     return found
 
@@ -144,18 +146,22 @@ def clock_name(clock: str, reader: str) -> str:
 
 
 def _rank_correlations(
-    wide: pd.DataFrame, one: tuple[str, str], other: tuple[str, str]
+    grids: Mapping[Any, pd.DataFrame], one: tuple[str, str], other: tuple[str, str]
 ) -> pd.Series:
-    """Spearman's correlation over families of two clocks in each sample that has enough of them."""
-    by = [*clocks.UNIT, *WHO]
-    ranks = wide[[one, other]].dropna().groupby(level=by).rank()
-    count = ranks[one].groupby(level=by).transform("size")
-    ranks = ranks[count >= ENOUGH]
-    if ranks.empty:
+    """Spearman's correlation over families of two clocks in each sample that has enough of them.
+
+    `grids` has the times of each clock, a row a sample and a column a family.
+    """
+    times = np.stack([grids[clock].to_numpy() for clock in (one, other)])
+    times = np.where(np.isfinite(times).all(0), times, np.nan)
+    enough = np.isfinite(times[0]).sum(-1) >= ENOUGH
+    if not enough.any():
         return pd.Series(dtype=float)
-    found = ranks.groupby(level=by).apply(
-        lambda pair: np.corrcoef(pair.to_numpy().T)[0, 1] if (pair.std() > 0).all() else np.nan
-    )
+    ranks = stats.rankdata(times[:, enough], axis=-1, nan_policy="omit")
+    first, second = ranks - np.nanmean(ranks, -1, keepdims=True)
+    size = np.sqrt(np.nansum(first**2, -1) * np.nansum(second**2, -1))
+    values = np.nansum(first * second, -1) / np.where(size > 0, size, np.nan)
+    found = pd.Series(values, grids[one].index[enough])
     frame = found.rename("value").reset_index().assign(family="").dropna(subset="value")
     values = frame.set_index([*clocks.UNIT, "family", *WHO])["value"]
     return _of_pair(values, one, other, "rank_correlation", "over families, with")

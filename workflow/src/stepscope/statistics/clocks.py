@@ -92,26 +92,49 @@ def worked_on(
     words = words.assign(work=words["relevance"].clip(lower=0))
     words.loc[words["method"] != "information", "work"] = share
     keys = [*SAMPLE, "method"]
-    rows = []
-    for values, of_sample in words.groupby(keys, sort=False):
-        work = of_sample.pivot_table(
-            index=["word_index", "word"], columns="log_snr", values="work"
-        ).sort_index()
-        log_snr = work.columns.to_numpy()
-        if len(log_snr) < FEWEST:
-            continue
-        texts = work.index.get_level_values("word")
-        for family, concepts in families.items():
-            (is_named,) = named([" ".join(texts)], concepts)
-            wanted = {part for concept in np.array(concepts)[is_named] for part in parts(concept)}
-            own = [bool(wanted & set(parts(text))) for text in texts]
-            when = _half(work.to_numpy()[own].sum(0), log_snr)
-            key = dict(zip(keys, values, strict=True))
-            rows.append(key | {"family": family, "log_snr": when})
-    frame = pd.DataFrame(rows, columns=[*keys, "family", "log_snr"]).dropna(subset="log_snr")
+    found = [
+        _halves(of_method, families).assign(**dict(zip([*UNIT, "method"], values, strict=True)))
+        for values, of_method in words.groupby([*UNIT, "method"], sort=False)
+    ]
+    rows = pd.concat(found) if found else pd.DataFrame(columns=[*keys, "family", "log_snr"])
+    samples = words[keys].drop_duplicates()  # in the order of the table
+    frame = samples.merge(rows, on=keys).dropna(subset="log_snr")[[*keys, "family", "log_snr"]]
     frame = frame.rename(columns={"method": "clock"}).astype({"log_snr": float})
     exact = frame.assign(lower=frame["log_snr"], upper=frame["log_snr"], reader="")
     return _timed(exact, axes)
+
+
+def _halves(words: pd.DataFrame, families: Mapping[str, Sequence[str]]) -> pd.DataFrame:
+    """When half of the `work` on each family's words is done: prompt_id, seed, family, log_snr.
+
+    Of one method on one model, dataset and sampling; NaN where a prompt names no concept.
+    """
+    work = words.pivot_table(
+        index=["prompt_id", "seed", "word_index", "word"], columns="log_snr", values="work"
+    )
+    samples = work.index.droplevel(["word_index", "word"])
+    starts = np.flatnonzero(~samples.duplicated())
+    texts = np.split(work.index.get_level_values("word").to_numpy(), starts[1:])
+    own = np.concatenate([_own_words(tuple(of_sample), families) for of_sample in texts])
+    values, log_snr = work.to_numpy(), work.columns.to_numpy()
+    known = np.logical_or.reduceat(np.isfinite(values), starts)
+    rows = []
+    for place, family in enumerate(families):
+        sums = np.add.reduceat(np.where(own[:, place, None], values, 0), starts)
+        for (prompt, seed), of_sample, steps in zip(samples[starts], sums, known, strict=True):
+            if steps.sum() >= FEWEST:
+                rows.append((prompt, seed, family, _half(of_sample[steps], log_snr[steps])))
+    return pd.DataFrame(rows, columns=["prompt_id", "seed", "family", "log_snr"])
+
+
+def _own_words(texts: tuple[str, ...], families: Mapping[str, Sequence[str]]) -> np.ndarray:
+    """Which words of a prompt name a concept of each family, (word, family) bool."""
+    own = np.zeros((len(texts), len(families)), bool)
+    for place, concepts in enumerate(families.values()):
+        (is_named,) = named([" ".join(texts)], concepts)
+        wanted = {part for concept in np.array(concepts)[is_named] for part in parts(concept)}
+        own[:, place] = [bool(wanted & set(parts(text))) for text in texts]
+    return own
 
 
 def between(table: pd.DataFrame, clock: str, axes: pd.DataFrame) -> pd.DataFrame:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import rankdata
 
-from stepscope.statistics import inference, word_courses
+from stepscope.statistics import matching, word_courses
 from stepscope.statistics.finding import Finding, noises_of
 from stepscope.statistics.word_courses import SOURCES, curves, matched
 
@@ -34,7 +34,7 @@ def _courses(
     pairs = word_courses.seed_pairs(curves(frame, "share"))
     beyond = word_courses.beyond_generic(pairs, frame)
     blocks = [
-        inference.correlations(first.to_numpy(), second.to_numpy())
+        matching.correlations(first.to_numpy(), second.to_numpy())
         for first, second in beyond.values()
     ]
     course = f"correlation of the course of a word's share of {name}, beyond its slot's generic one"
@@ -99,17 +99,25 @@ def _between(
         pd.DataFrame({prompt: pairs[prompt][half].rename(places[prompt][1]) for prompt in group})
         for half in (0, 1)
     )
+    own, others = first.to_numpy(), second.loc[first.index].to_numpy()
     block = np.full((len(group), len(group)), np.nan)
-    for i, own in enumerate(first.to_numpy().T):
-        for j, other in enumerate(second.loc[first.index].to_numpy().T):
-            both = np.isfinite(own + other)
+    for own_slots, rows in _alike(own):
+        for slots, columns in _alike(others):
+            both = own_slots & slots
             if both.sum() >= LEAST_WORDS:
-                block[i, j] = _unit(rankdata(own[both])) @ _unit(rankdata(other[both]))
+                pair = (_unit(rankdata(own[both][:, rows], axis=0)).T, others[both][:, columns])
+                block[np.ix_(rows, columns)] = pair[0] @ _unit(rankdata(pair[1], axis=0))
     return block
 
 
+def _alike(ranks: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Columns of ranks (slot, prompt) that know the same slots: which slots, and their numbers."""
+    known, which = np.unique(np.isfinite(ranks), axis=1, return_inverse=True)
+    return [(slots, np.flatnonzero(which == number)) for number, slots in enumerate(known.T)]
+
+
 def _unit(values: np.ndarray) -> np.ndarray:
-    """Values without their mean, of length 1; 0 where they are all equal."""
-    centred = values - values.mean()
-    length = np.linalg.norm(centred)
-    return centred / length if length > 0 else centred
+    """Values (word, ...) without their mean, of length 1; 0 where they are all equal."""
+    centred = values - values.mean(0)
+    length = np.linalg.norm(centred, axis=0)
+    return centred / np.where(length > 0, length, 1)

@@ -7,7 +7,7 @@ from itertools import chain
 import numpy as np
 import pandas as pd
 
-from stepscope.statistics import inference
+from stepscope.statistics import matching
 from stepscope.statistics.finding import Finding, References
 from stepscope.statistics.word_courses import NO_WORDS, SOURCES, Curves, curves, matched, shares_of
 
@@ -48,7 +48,7 @@ def _covaries(
         "with_centre": "the same map at every step",
     }
     if by_chance := _over_seeds(_followed(chance, shares)):
-        effects = [inference.beyond_others(block).mean() for block in by_chance]
+        effects = [matching.beyond_others(block).mean() for block in by_chance]
         references["at_chance"] = float(np.mean(effects))
     noises = len({*chain(*of_seeds.values())})
     return replace(found, noises=noises, references=references)
@@ -117,7 +117,7 @@ def _followed(masses: Curves, shares: Curves) -> dict[Hashable, dict[Hashable, n
     by_prompt: dict[Hashable, dict[Hashable, np.ndarray]] = {}
     for (prompt, number), mass in masses.items():
         if (pair := _shared(mass, shares.get((prompt, number)))) is not None:
-            by_prompt.setdefault(prompt, {})[number] = inference.correlations(*pair)
+            by_prompt.setdefault(prompt, {})[number] = matching.correlations(*pair)
     return _same_words(by_prompt)
 
 

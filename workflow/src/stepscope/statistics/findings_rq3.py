@@ -83,9 +83,11 @@ def roles(measured: Mapping[str, pd.DataFrame]) -> Iterator[Finding]:
     low, high = ends["min"].max(), ends["max"].min()
     curves: dict[tuple, pd.Series] = {}
     for kind, rows in frame.groupby("kind"):
-        shares = word_relevance.role_curves(rows).reset_index()
-        for key, curve in shares.groupby(["role", "prompt_id", "seed"]):
-            curves[(kind, *key)] = curve.set_index("log_snr")["share"]
+        shares = word_relevance.role_curves(rows)
+        by_step = shares.groupby(level=["role", "prompt_id", "seed", "log_snr"]).mean().unstack()
+        known = by_step.notna().to_numpy()
+        for key, values, steps in zip(by_step.index, by_step.to_numpy(), known, strict=True):
+            curves[(kind, *key)] = pd.Series(values[steps], by_step.columns[steps])
     means = _wide({key: word_relevance.averaged(curve, low, high) for key, curve in curves.items()})
     reweighted = _wide(
         {

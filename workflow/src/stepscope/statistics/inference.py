@@ -1,12 +1,17 @@
 """Means over prompts with bootstrap intervals, permutation tests and Holm."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
-GROUPS_AT_ONCE = 64  # bounds the memory of a bootstrap: groups x draws x prompts numbers
+# Of more prompts Student's t takes the place of draws, which say no more: ends differ by about as
+# much as those of two seeds do.
+MANY = 1000
+GROUPS_AT_ONCE = 256  # bounds the memory of draws: groups x draws numbers
+DRAWN_AT_ONCE = 2**21  # prompts of all draws that are held together
 ROUNDING = 1e-12  # relative; values that differ by less are equal
 # A draw of few prompts, or of values that are nearly all equal, may have no spread of its own; its
 # standard error counts as a quarter of the prompts' at least, so that no interval is without end.
@@ -22,14 +27,17 @@ def bootstrap(
     a group has; groups that lack the same prompts are drawn together, so that they stay paired. The
     distance of a draw's mean in its own standard errors stands for that of the mean from the truth
     (Efron and Tibshirani 1993, chapter 12), which covers it more often than percentiles of the
-    means do where prompts are few or skewed. One prompt alone has no interval: NaN.
+    means do where prompts are few or skewed. Of more than `MANY` prompts it is Student's, which the
+    draws' then is too. One prompt alone has no interval: NaN.
     """
     low, high = np.full((2, len(values)), np.nan)
-    patterns, which = np.unique(np.isfinite(values), axis=0, return_inverse=True)
+    counts = np.isfinite(values).sum(-1)
+    many = counts > MANY
+    low[many], high[many] = _students(values[many], confidence)
+    few = np.flatnonzero((counts > 1) & ~many)
+    patterns, which = np.unique(np.isfinite(values[few]), axis=0, return_inverse=True)
     for number, pattern in enumerate(patterns):
-        if pattern.sum() < 2:
-            continue
-        rows = np.flatnonzero(which.ravel() == number)
+        rows = few[which.ravel() == number]
         for block in np.array_split(rows, -(-len(rows) // GROUPS_AT_ONCE)):
             low[block], high[block] = _studentised(
                 values[block][:, pattern], draws, confidence, seed
@@ -37,30 +45,56 @@ def bootstrap(
     return low, high
 
 
+def _students(values: np.ndarray, confidence: float) -> tuple[np.ndarray, np.ndarray]:
+    """Student's interval of the mean, low and high (group,), of values (group, prompt)."""
+    count, mean = np.isfinite(values).sum(-1), np.nanmean(values, -1)
+    width = stats.t.ppf((1 + confidence) / 2, count - 1)
+    width = width * np.nanstd(values, -1, ddof=1) / np.sqrt(count)
+    return mean - width, mean + width
+
+
 def _studentised(
     values: np.ndarray, draws: int, confidence: float, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Interval, low and high (group,), of values (group, prompt) without gaps."""
+    count = values.shape[-1]
     mean, error = values.mean(-1), stats.sem(values, axis=-1)
     error = np.where(error > ROUNDING * np.abs(values).max(-1), error, 0)
     scale = np.where(error > 0, error, np.inf)  # values that are all equal have no width
-    distances = stats.bootstrap(
-        ((values - mean[:, None]) / scale[:, None],),
-        _standard_errors_away,
+    standard = (values - mean[:, None]) / scale[:, None]
+
+    def distances(drawn: np.ndarray, axis: int) -> np.ndarray:
+        times = _times_drawn(drawn, count).T
+        return _standard_errors_away(standard @ times, np.square(standard) @ times, count)
+
+    found = stats.bootstrap(
+        (np.arange(count),),
+        distances,
         axis=-1,
         n_resamples=draws,
+        batch=max(1, min(draws, DRAWN_AT_ONCE // count)),
         confidence_level=confidence,
         method="percentile",
         vectorized=True,
         rng=np.random.default_rng(seed),
     ).confidence_interval
-    return mean - distances.high * error, mean - distances.low * error
+    return mean - found.high * error, mean - found.low * error
 
 
-def _standard_errors_away(drawn: np.ndarray, axis: int) -> np.ndarray:
-    """Means of draws over their standard errors, of values whose own standard error is 1."""
-    count, mean = drawn.shape[axis], drawn.mean(axis)
-    variance = (np.square(drawn).mean(axis) - mean**2) / (count - 1)
+def _times_drawn(drawn: np.ndarray, count: int) -> np.ndarray:
+    """How often each of `count` prompts is among those of each draw, (draw, prompt) f8."""
+    places = drawn + count * np.arange(len(drawn))[:, None]
+    times = np.bincount(places.ravel(), minlength=count * len(drawn))
+    return times.reshape(len(drawn), count).astype(float)
+
+
+def _standard_errors_away(sums: np.ndarray, squares: np.ndarray, count: int) -> np.ndarray:
+    """Means over their standard errors of draws of so many values, whose own standard error is 1.
+
+    `sums` and `squares` (group, draw) are those of the values and of their squares.
+    """
+    mean = sums / count
+    variance = (squares / count - mean**2) / (count - 1)
     return mean / np.sqrt(np.maximum(variance, LEAST_ERROR**2))
 
 
@@ -77,29 +111,65 @@ def per_prompt(values: pd.Series) -> pd.Series:
     return values.groupby(level=values.index.names[:-1], sort=True).mean()
 
 
-def noises(values: pd.Series) -> pd.Series:
-    """Number of distinct seeds per group among the values that exist, by (..., prompt_id, seed).
+class Gathered(NamedTuple):
+    """What intervals are made of: a row a group, with a column a prompt or a seed."""
 
-    The seed alone decides a sample's initial noise, whatever its prompt.
-    """
-    by = values.index.names[:-2]
-    seeds = values.dropna().reset_index("seed")["seed"].groupby(level=by).nunique()
-    return seeds.reindex(values.groupby(level=by, sort=True).size().index, fill_value=0)
+    means: pd.DataFrame  # over a prompt's seeds, NaN where it has none
+    known: pd.DataFrame  # whether a seed has a value; it alone decides a sample's noise
+    prompts: pd.Series  # that have a row, with a value or without
 
 
-def with_intervals(values: pd.Series, draws: int, confidence: float, seed: int) -> pd.DataFrame:
-    """n, noises, missing, estimate, ci_low and ci_high per group, of (..., prompt_id, seed) values.
+def gathered(values: pd.Series) -> Gathered:
+    """Gather values by (..., prompt_id, seed)."""
+    means, by = per_prompt(values), values.index.names[:-2]
+    known = values.notna().groupby(level=[*by, "seed"], sort=True).any()
+    return Gathered(
+        means.unstack("prompt_id"),
+        known.unstack("seed", fill_value=False),
+        means.groupby(level=by, sort=True).size(),
+    )
+
+
+def joined(parts: Sequence[Gathered]) -> Gathered:
+    """Put together what was gathered of other prompts each."""
+    if len(parts) == 1:
+        return parts[0]
+    means, known, prompts = (pd.concat(of, axis=1).sort_index() for of in zip(*parts, strict=True))
+    seeds = known.fillna(False).astype(bool).T.groupby(level=0).any().T
+    return Gathered(means, seeds, prompts.sum(axis=1).astype(int))
+
+
+def intervals(of: Gathered, draws: int, confidence: float, seed: int) -> pd.DataFrame:
+    """n, noises, missing, estimate, ci_low and ci_high of each group.
 
     n is the number of prompts with a value, `noises` that of distinct seeds behind them, missing
     that of prompts without: a constant map, a concept that never stays, a region that is empty.
     """
-    means = per_prompt(values)
-    grouped = means.groupby(level=means.index.names[:-1], sort=True)
-    frame = pd.DataFrame({"n": grouped.count(), "noises": noises(values)})
-    frame = frame.assign(missing=grouped.size() - frame["n"], estimate=grouped.mean())
-    wide = means.unstack("prompt_id").loc[frame.index]
-    frame["ci_low"], frame["ci_high"] = bootstrap(wide.to_numpy(float), draws, confidence, seed)
-    return frame
+    values, count = of.means.to_numpy(float), of.means.notna().sum(axis=1)
+    frame = pd.DataFrame({"n": count, "noises": of.known.sum(axis=1)})
+    low, high = bootstrap(values, draws, confidence, seed)
+    return frame.assign(
+        missing=of.prompts - count,
+        estimate=_sums(values) / count.where(count > 0),
+        ci_low=low,
+        ci_high=high,
+    )
+
+
+def _sums(values: np.ndarray) -> np.ndarray:
+    """Sums (group,) of values (group, prompt) with gaps, by Kahan's algorithm as pandas' means."""
+    total, lost = np.zeros((2, len(values)))
+    for column in values.T:
+        known, added = np.isfinite(column), column - lost
+        after = total + added
+        lost = np.where(known, after - total - added, lost)
+        total = np.where(known, after, total)
+    return total
+
+
+def with_intervals(values: pd.Series, draws: int, confidence: float, seed: int) -> pd.DataFrame:
+    """Those `intervals` of values by (..., prompt_id, seed)."""
+    return intervals(gathered(values), draws, confidence, seed)
 
 
 def trend(frame: pd.DataFrame, value: str, by: Sequence[str] = ("prompt_id", "seed")) -> pd.Series:
@@ -119,8 +189,11 @@ def sign_flip(values: np.ndarray, draws: int, seed: int) -> float:
     """Two-sided p-value of a mean of paired differences (prompt,) under exchanged pairs.
 
     The null of `scipy.stats.permutation_test`: for each prompt, which of the two was which is
-    arbitrary. Each difference is one number of a prompt, so no step or seed is exchanged.
+    arbitrary. Each difference is one number of a prompt, so no step or seed is exchanged. Of more
+    than `MANY` prompts it is that of Student's t-test.
     """
+    if len(values) > MANY:
+        return float(stats.ttest_1samp(values, 0).pvalue)
     return stats.permutation_test(
         (values, np.zeros_like(values)),
         lambda first, second, axis: np.mean(first - second, axis=axis),
@@ -143,59 +216,6 @@ def equivalence(values: np.ndarray, margin: float) -> float:
     within = max(one_sided(-margin, "greater"), one_sided(margin, "less"))
     beyond = min(one_sided(margin, "greater"), one_sided(-margin, "less"))
     return min(2 * min(within, beyond), 1.0)
-
-
-def matching(
-    blocks: Sequence[np.ndarray], weights: Sequence[float], draws: int, seed: int
-) -> tuple[list[np.ndarray], float]:
-    """Do curves match their own partner better than another's? Effects (curve,) a block, p-value.
-
-    A block is a square matrix, [i, j] the correlation over steps of curve i with partner j; effects
-    are those of `beyond_others`.
-    The null of `scipy.stats.monte_carlo_test` swaps whole partner curves within a block: each
-    keeps its trend and autocorrelation, which steps shuffled one by one would lose, and the curves
-    of a block keep their dependence (shares sum to 1). Two-sided, on the mean of the diagonals.
-    """
-    effects = [beyond_others(block) for block in blocks]
-    ends = np.cumsum([len(block) for block in blocks])
-    rng = np.random.default_rng(seed)
-
-    def swapped(size: tuple[int, int]) -> np.ndarray:
-        count, _ = size
-        orders = [np.tile(np.arange(len(block)), (count, 1)) for block in blocks]
-        return np.concatenate([rng.permuted(order, axis=1) for order in orders], axis=1)
-
-    def statistic(orders: np.ndarray, axis: int) -> np.ndarray:
-        of_blocks = np.split(orders.astype(int), ends[:-1], axis=-1)
-        means = [
-            block[np.arange(len(block)), order].mean(-1)
-            for block, order in zip(blocks, of_blocks, strict=True)
-        ]
-        return np.average(means, axis=0, weights=weights)
-
-    own = np.concatenate([np.arange(len(block)) for block in blocks])
-    result = stats.monte_carlo_test(own, swapped, statistic, vectorized=True, n_resamples=draws)
-    return effects, float(result.pvalue)
-
-
-def beyond_others(block: np.ndarray) -> np.ndarray:
-    """[i, i] minus the mean of row and column i, (curve,): 0 where partners do not matter."""
-    return np.diag(block) - (block.mean(0) + block.mean(1)) / 2
-
-
-def correlations(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Correlation over steps of every curve with every partner, (i, j), of (curve, step) arrays.
-
-    Pearson's; 0 for a constant curve, which goes with none.
-    """
-    return _standardised(first) @ _standardised(second).T
-
-
-def _standardised(curves: np.ndarray) -> np.ndarray:
-    """Curves (curve, step) without their means, of length 1; 0 where a curve is constant."""
-    centred = curves - curves.mean(-1, keepdims=True)
-    length = np.linalg.norm(centred, axis=-1, keepdims=True)
-    return centred / np.where(length > 1e-12 * np.abs(curves).max(), length, np.inf)
 
 
 def holm(p_values: np.ndarray) -> np.ndarray:

@@ -9,7 +9,8 @@ from typing import NamedTuple
 import numpy as np
 
 ERRORS = (0.003, 0.01, 0.03, 0.06, 0.1, 0.2)  # of a reader after the onset, a step
-PERSISTENCES = (0.0, 0.5, 0.8, 0.9, 0.95, 0.99)  # of what a picture shows before it
+PERSISTENCES = (0.5, 0.0, 0.8, 0.9, 0.95, 0.99)  # of what a picture shows before it
+EQUAL = 1e-6  # log-likelihoods that differ by less do not tell two pairs apart
 ROUNDS = 60  # of expectation and maximisation, with which two digits of the likelihood stand
 SUPPORT = 8.0  # times less likely than the likeliest is still possible (about 95 %)
 LEAST = 1e-6  # probability that is still counted, as no chance is nought or one
@@ -51,17 +52,21 @@ def fit(right: np.ndarray, chance: np.ndarray) -> Fitted:
     """The error and persistence that make all samples' readings likeliest, of those tried.
 
     right (sample, step), chance (sample,). Change points may be distributed in any way, which is
-    found by expectation and maximisation for each pair that is tried.
+    found by expectation and maximisation for each pair that is tried. Of equal pairs, as where no
+    reading turns, the first counts.
     """
     tried = [Fitted(error, kept) for error in ERRORS for kept in PERSISTENCES]
+    alike, counts = np.unique(np.column_stack([right, chance]), axis=0, return_counts=True)
+    right, chance = alike[:, :-1] > 0, alike[:, -1]
     logs = np.stack([log_likelihood(right, chance, *pair) for pair in tried])
     largest = logs.max(-1, keepdims=True)
-    likely = np.exp(logs - largest)  # (pair, sample, change point)
-    share = np.full((len(tried), 1, likely.shape[-1]), 1 / likely.shape[-1])
+    likely = np.exp(logs - largest)  # (pair, reading, change point)
+    share = np.full((len(tried), likely.shape[-1], 1), 1 / likely.shape[-1])
     for _ in range(ROUNDS):
-        share = share * np.mean(likely / (likely * share).sum(-1, keepdims=True), 1, keepdims=True)
-    totals = (np.log((likely * share).sum(-1)) + largest[..., 0]).sum(-1)
-    return tried[int(totals.argmax())]
+        weights = counts / (likely @ share)[..., 0]
+        share = share * np.swapaxes(weights[:, None] @ likely, 1, 2) / counts.sum()
+    totals = ((np.log((likely @ share)[..., 0]) + largest[..., 0]) * counts).sum(-1)
+    return tried[int((totals > totals.max() - EQUAL).argmax())]
 
 
 def change_points(

@@ -1,13 +1,24 @@
 """Summaries of tables: means over prompts and paired comparisons, with intervals."""
 
+from collections.abc import Hashable, Iterable, Iterator
+from itertools import groupby
+
 import pandas as pd
 
 from stepscope.scores.emergence import SEVERAL
 from stepscope.statistics import commitment, earliest, head_games
-from stepscope.statistics.inference import per_sample, trend, with_intervals
+from stepscope.statistics.inference import (
+    Gathered,
+    gathered,
+    intervals,
+    joined,
+    per_sample,
+    trend,
+)
 from stepscope.store import tables
-from stepscope.table_registry import INTERVAL, KEYS, SAMPLE, STEP, TABLES
+from stepscope.table_registry import INTERVAL, KEYS, SAMPLE, STEP, TABLES, Table
 
+UNIT = ["model", "dataset", "sampling"]
 BASELINES = ("random", "centre", "edge")
 # What a summary has beside means, of the table's rows.
 CURVES = {"rq3_commitment": commitment.curves, "rq3_earliest": earliest.curves}
@@ -52,22 +63,47 @@ def pooled(values: pd.Series) -> pd.Series:
 
 
 def summary(
-    table: str, frame: pd.DataFrame, *, draws: int, confidence: float, seed: int
+    table: str, blocks: Iterable[pd.DataFrame], *, draws: int, confidence: float, seed: int
 ) -> pd.DataFrame:
     """Compute a table's summary: means over prompts, paired differences, their intervals.
 
+    `blocks` are the table's rows, those of a sample in one block and the blocks of a model, dataset
+    and sampling one after another: of a large table no more than one is held.
     Columns: what a row is about, `quantity`, `compared`, n, noises, missing, estimate, ci_low,
     ci_high. A row over all steps has none of its own.
     """
     about = TABLES[table]
-    by = ["model", "dataset", "sampling", *about.groups]
-    frame = prepared(table, frame)
-    parts = []
+    settings = {"draws": draws, "confidence": confidence, "seed": seed}
+    found: dict[tuple[str, str], dict[Hashable, pd.DataFrame]] = {}
+    kept = []
+    for unit, of_unit in groupby(blocks, _unit):
+        parts: dict[tuple[str, str], list[Gathered]] = {}
+        for block in of_unit:
+            kept += [block] if table in CURVES else []
+            for key, values in quantities(about, prepared(table, block)):
+                parts.setdefault(key, []).append(gathered(values))
+        for key, of_key in parts.items():
+            estimates = intervals(joined(of_key), **settings).reset_index()
+            found.setdefault(key, {})[unit] = estimates.assign(quantity=key[0], compared=key[1])
+    order = about.quantities.index
+    ordered = [found[key] for key in sorted(found, key=lambda key: order(key[0]))]
+    rows = [of_key[unit] for of_key in ordered for unit in sorted(of_key)]
+    rows += [CURVES[table](pd.concat(kept), **settings)] if kept else []
+    whole = pd.concat(rows, ignore_index=True) if rows else pd.DataFrame()
+    if "score" in whole:  # a distance has no auc_similarity, nor the other way round
+        whole = whole[whole.groupby(["quantity", "score"])["n"].transform("sum") > 0]
+    return whole.reindex(columns=[*UNIT, *about.groups, "quantity", "compared", *INTERVAL])
+
+
+def _unit(block: pd.DataFrame) -> tuple[str, ...]:
+    """Model, dataset and sampling of a block of rows."""
+    return tuple(block[UNIT].iloc[0])
+
+
+def quantities(about: Table, frame: pd.DataFrame) -> Iterator[tuple[tuple[str, str], pd.Series]]:
+    """Values by sample of each quantity of a table, and of what it is compared with, by both."""
     for quantity in about.quantities:
-        rows = frame
-        if "score" in by:  # a distance has no auc_similarity, nor the other way round
-            rows = frame[frame.groupby("score")[quantity].transform("count") > 0]
-        values = per_sample(rows, by, quantity)
+        values = per_sample(frame, [*UNIT, *about.groups], quantity)
         compared = {"mean over prompts, seeds averaged": values}
         for baseline in BASELINES if about.paired else ():
             compared[f"minus {baseline}, paired by sample"] = against(values, baseline)
@@ -81,13 +117,7 @@ def summary(
             compared["rank correlation with log-SNR, over steps"] = over_log_snr(values)
         for comparison, by_sample in compared.items():
             if len(by_sample):
-                estimates = with_intervals(by_sample, draws, confidence, seed).reset_index()
-                parts.append(estimates.assign(quantity=quantity, compared=comparison))
-    if table in CURVES:
-        parts.append(CURVES[table](frame, draws, confidence, seed))
-    columns = [*by, "quantity", "compared", *INTERVAL]
-    whole = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
-    return whole.reindex(columns=columns)
+                yield (quantity, comparison), by_sample
 
 
 def prepared(table: str, frame: pd.DataFrame) -> pd.DataFrame:
@@ -124,6 +154,31 @@ def counted_probabilities(frame: pd.DataFrame, emergence: pd.DataFrame) -> pd.Da
     return rows.groupby(by, as_index=False, observed=True)[["probability"]].sum()
 
 
+def concept_courses(
+    blocks: Iterable[pd.DataFrame],
+    emergence: pd.DataFrame,
+    reader: str,
+    *,
+    draws: int,
+    confidence: float,
+    seed: int,
+) -> pd.DataFrame:
+    """Means over prompts of `counted_probabilities` as a reader sees them, with their intervals.
+
+    `blocks` are rows of rq3_concepts, as of `summary`, `emergence` is rq3_emergence.
+    """
+    by, found = [*UNIT, "family", "prediction", "step", "log_snr"], []
+    for _, of_unit in groupby(blocks, _unit):
+        gathered_ = [
+            gathered(per_sample(counted_probabilities(rows, emergence), by, "probability"))
+            for block in of_unit
+            for rows in [block[block["reader"] == reader]]
+        ]
+        found.append(intervals(joined(gathered_), draws, confidence, seed).reset_index())
+    means = pd.concat(found) if found else pd.DataFrame(columns=[*by, *INTERVAL])
+    return means[means["n"] > 0]
+
+
 def final_concepts(frame: pd.DataFrame) -> pd.DataFrame:
     """Rows of rq3_concepts about the concept on top in the guided prediction of the last step.
 
@@ -134,6 +189,9 @@ def final_concepts(frame: pd.DataFrame) -> pd.DataFrame:
     last = guided[guided["step"] == guided.groupby(keys)["step"].transform("max")]
     top = last.loc[last.groupby(keys)["probability"].idxmax(), [*keys, "concept"]]
     when = [*keys, "prediction", *(name for name in STEP if name in frame)]
-    every = frame[when].drop_duplicates().merge(top, on=keys)
-    found = every.merge(frame, on=[*when, "concept"], how="left")
+    found = frame.merge(top, on=[*keys, "concept"])
+    every = frame[when].drop_duplicates()
+    if len(every) == len(found):
+        return found
+    found = every.merge(top, on=keys).merge(found, on=[*when, "concept"], how="left")
     return found.fillna({"probability": 0.0})

@@ -1,9 +1,12 @@
 """Medians of times that are known within intervals, or as curves of what is decided by when."""
 
+import functools
+
 import numpy as np
 from scipy import optimize, stats
 
 ROUNDS = 50  # of self-consistency; later ones move a median by less than its digits
+AT_ONCE = 2**22  # numbers of draws that are held together
 
 
 def rising(curves: np.ndarray) -> np.ndarray:
@@ -79,11 +82,19 @@ def median_of_intervals(
     """
     lower = np.where(lower == upper, np.nextafter(lower, -np.inf), lower)
     names, which = np.unique(prompts, return_inverse=True)
-    rng = np.random.default_rng(seed)
-    counts = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), draws)
-    drawn = np.vstack([np.ones(len(names), int), counts])[:, which].astype(float)
-    ends, share = turnbull(lower, upper, drawn)
-    medians = _halves(share, ends)
+    # samples of one interval count together
+    intervals, kinds = np.unique(np.stack([lower, upper], 1), axis=0, return_inverse=True)
+    first_ends, last_ends = intervals.T
+    order = np.argsort(kinds.ravel(), kind="stable")
+    first = np.searchsorted(kinds.ravel()[order], np.arange(len(intervals)))
+    drawn = np.vstack([np.ones(len(names), np.int32), _drawn(len(names), draws, seed)])
+    blocks = np.array_split(drawn, -(-len(drawn) * len(lower) // AT_ONCE))
+    medians = np.concatenate(
+        [
+            _medians(first_ends, last_ends, np.add.reduceat(block[:, which[order]], first, axis=1))
+            for block in blocks
+        ]
+    )
     if len(names) < 2:
         return float(medians[0]), np.nan, np.nan
     tail = (1 - confidence) / 2
@@ -91,12 +102,31 @@ def median_of_intervals(
     return float(medians[0]), float(low), float(high)
 
 
-def _halves(share: np.ndarray, ends: np.ndarray) -> np.ndarray:
+@functools.lru_cache(1)  # groups of as many prompts draw the same
+def _drawn(count: int, draws: int, seed: int) -> np.ndarray:
+    """How often each of `count` prompts is in each draw, (draw, prompt) i4."""
+    rng = np.random.default_rng(seed)
+    return rng.multinomial(count, np.full(count, 1 / count), draws).astype(np.int32)
+
+
+def _medians(lower: np.ndarray, upper: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Medians (draw,) of times in (lower, upper], (interval,) each, weights (draw, interval).
+
+    The intervals are in order. Of such that are apart, as those of exact times, the shares are the
+    weights themselves.
+    """
+    if (upper[:-1] <= lower[1:]).all():
+        return _halves(weights / weights.sum(-1, keepdims=True), lower, upper)
+    ends, share = turnbull(lower, upper, weights)
+    return _halves(share, ends[:-1], ends[1:])
+
+
+def _halves(share: np.ndarray, lower: np.ndarray, upper: np.ndarray) -> np.ndarray:
     """Where distributions (draw, piece) over pieces with these ends pass one half, (draw,)."""
     passed = share.cumsum(-1)
     piece = (passed >= 0.5 - 1e-9).argmax(-1)
     rows = np.arange(len(share))
-    low, high = ends[piece], ends[piece + 1]
+    low, high = lower[piece], upper[piece]
     part = np.clip(1 - (passed[rows, piece] - 0.5) / share[rows, piece], 0, 1)
     with np.errstate(invalid="ignore"):
         inside = low + part * (high - low)

@@ -7,13 +7,14 @@ import numpy as np
 import pandas as pd
 
 from stepscope.language import slots, word_order
-from stepscope.statistics import inference
+from stepscope.statistics import matching
 from stepscope.statistics.finding import Finding, References
 from stepscope.store import tables
 
 NO_WORDS = "the Gaussian null has no words"
 # What words' scores say, by the method that has them: also by what a step loses without the word.
 SOURCES = {"relevance": "relevance", "word_removal": "word removal"}
+AMONG = 256  # prompts, at most, that partners are swapped among: time and memory go by its square
 Curves = dict[tuple[Hashable, ...], pd.DataFrame]  # word_index by step, by (prompt_id, seed)
 Pairs = dict[Hashable, tuple[pd.DataFrame, pd.DataFrame]]
 
@@ -80,11 +81,17 @@ def placed(frame: pd.DataFrame) -> dict[Hashable, tuple[str, dict[int, str]]]:
 def same_order(
     prompts: Iterable[Hashable], places: Mapping[Hashable, tuple[str, dict[int, str]]]
 ) -> list[list[Hashable]]:
-    """Groups of two prompts or more with the same order of words; `places` are `placed`."""
+    """Groups of 2 to `AMONG` prompts with the same order of words; `places` are `placed`."""
     groups: dict[str, list[Hashable]] = {}
     for prompt in prompts:
         groups.setdefault(places[prompt][0], []).append(prompt)
-    return [group for group in groups.values() if len(group) > 1]
+    return [part for group in groups.values() if len(group) > 1 for part in divided(group)]
+
+
+def divided(group: list[Hashable]) -> list[list[Hashable]]:
+    """A group of prompts in as few parts as `AMONG` allows, of about one size."""
+    count = -(-len(group) // AMONG)
+    return [group[start::count] for start in range(count)]
 
 
 def by_slot(pairs: Pairs, frame: pd.DataFrame) -> list[dict[Hashable, tuple[pd.Series, pd.Series]]]:
@@ -123,12 +130,17 @@ def beyond_generic(pairs: Pairs, frame: pd.DataFrame) -> Pairs:
 def across_prompts(
     groups: Sequence[Mapping[Hashable, tuple[pd.Series, pd.Series]]],
 ) -> tuple[list[np.ndarray], list[list[Hashable]]]:
-    """Blocks [p, q]: correlation of p's curve with q's under another seed; and their prompts."""
-    blocks = []
+    """Blocks [p, q]: correlation of p's curve with q's under another seed; and their prompts.
+
+    A group of more than `AMONG` prompts makes several.
+    """
+    blocks, prompts = [], []
     for group in groups:
-        first, second = (np.stack(halves) for halves in zip(*group.values(), strict=True))
-        blocks.append(inference.correlations(first, second))
-    return blocks, [list(group) for group in groups]
+        for part in divided(list(group)):
+            first, second = (np.stack([group[prompt][half] for prompt in part]) for half in (0, 1))
+            blocks.append(matching.correlations(first, second))
+            prompts.append(part)
+    return blocks, prompts
 
 
 def per_prompt(effects: Sequence[np.ndarray], prompts: Sequence[Sequence[Hashable]]) -> np.ndarray:
@@ -160,7 +172,7 @@ def matched(
         return Finding(claim, text, reason=reason)
     across = isinstance(prompts[0], list)
     weights = list(map(len, blocks)) if across else [1] * len(blocks)
-    effects, p_value = inference.matching(blocks, weights, draws, seed)
+    effects, p_value = matching.matching(blocks, weights, draws, seed)
     values = (
         per_prompt(effects, prompts)  # type: ignore[arg-type]
         if across

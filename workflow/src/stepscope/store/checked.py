@@ -6,7 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import google_crc32c
-from zarr.storage import LocalStore, WrapperStore
+from zarr.abc.store import Store
+from zarr.core.buffer import default_buffer_prototype
+from zarr.core.sync import sync
+from zarr.storage import FsspecStore, LocalStore, WrapperStore
 
 if TYPE_CHECKING:
     from zarr.abc.store import ByteRequest
@@ -17,17 +20,24 @@ CHECKSUM = "metadata_sha256"  # the attribute with their checksum
 REMEDY = "Delete the store; Snakemake then makes it again."
 
 
-class CheckedStore(WrapperStore[LocalStore]):
-    """A store on disk that gives each chunk as it was written, or ValueError with its file.
+class CheckedStore(WrapperStore[Store]):
+    """A store that gives each chunk as it was written, or ValueError with its file.
 
+    It is a folder, or in an object storage that fsspec knows, as `s3://bucket/traces/...`.
     Opening reads the metadata alone. Arrays from before there were checksums are given as they are.
     """
 
     def __init__(self, path: str | Path) -> None:
         """Take a complete store; a torn one, or none, raises ValueError."""
-        super().__init__(LocalStore(path, read_only=True))
-        self._folder = Path(path)
-        arrays = _metadata(self._folder)["consolidated_metadata"]["metadata"]
+        remote = "://" in str(path)
+        store: Store = (
+            FsspecStore.from_url(str(path).rstrip("/"), read_only=True)
+            if remote
+            else LocalStore(path, read_only=True)
+        )
+        super().__init__(store)
+        self._place = str(path).rstrip("/") if remote else str(Path(path))
+        arrays = _metadata(store, self._place)["consolidated_metadata"]["metadata"]
         self._checked = {
             name
             for name, array in arrays.items()
@@ -42,10 +52,10 @@ class CheckedStore(WrapperStore[LocalStore]):
         array, _, chunk = key.rpartition("/")
         if array in self._checked and chunk.startswith("c"):
             if value is None:
-                raise ValueError(f"{self._folder / key}: this file is missing. {REMEDY}")
+                raise ValueError(f"{self._place}/{key}: this file is missing. {REMEDY}")
             if byte_range is None and not _is_intact(value):
                 raise ValueError(
-                    f"{self._folder / key}: this file is damaged, by its checksum. {REMEDY}"
+                    f"{self._place}/{key}: this file is damaged, by its checksum. {REMEDY}"
                 )
         return value
 
@@ -57,20 +67,23 @@ def _is_intact(chunk: "Buffer") -> bool:
     return len(values) >= 4 and google_crc32c.value(values[:-4]) == expected
 
 
-def _metadata(folder: Path) -> dict[str, Any]:
+def _metadata(store: Store, place: str) -> dict[str, Any]:
     """Metadata of a complete store; ValueError says what is in its place instead."""
-    file = folder / METADATA
     try:
-        metadata = json.loads(file.read_bytes())
-        whole = metadata["attributes"].get(CHECKSUM) in (None, checksum(metadata))
+        content = sync(store.get(METADATA, default_buffer_prototype()))
     except (FileNotFoundError, NotADirectoryError):
-        raise ValueError(f"{folder}: there is no store here, without {METADATA}.") from None
+        content = None
+    if content is None:
+        raise ValueError(f"{place}: there is no store here, without {METADATA}.")
+    try:
+        metadata = json.loads(content.to_bytes())
+        whole = metadata["attributes"].get(CHECKSUM) in (None, checksum(metadata))
     except (ValueError, KeyError, TypeError, AttributeError):
         whole = False
     if not whole:
-        raise ValueError(f"{file}: this file is damaged. {REMEDY}")
+        raise ValueError(f"{place}/{METADATA}: this file is damaged. {REMEDY}")
     if not metadata.get("consolidated_metadata"):
-        raise ValueError(f"{folder}: whoever wrote this store did not finish it. {REMEDY}")
+        raise ValueError(f"{place}: whoever wrote this store did not finish it. {REMEDY}")
     return metadata
 
 

@@ -3,7 +3,9 @@
 import csv
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,8 @@ from stepscope.store.coordinates import SHARED
 from stepscope.table_registry import SAMPLE, TABLES, TEXT, WHOLE
 
 REMEDY = "Delete the file; Snakemake then makes it again."
+ROWS = 2**19  # that are read at once where some are kept
+BLOCK = 2**28  # bytes of parts that are read together
 
 
 def ordered(frame: pd.DataFrame, table: str) -> pd.DataFrame:
@@ -68,19 +72,72 @@ def write(path: str, frame: pd.DataFrame) -> None:
     frame.to_csv(path, sep="\t", index=False, float_format="%.8g", lineterminator="\n")
 
 
-def read(path: str, columns: Sequence[str] | None = None) -> pd.DataFrame:
+def read(
+    path: str,
+    columns: Sequence[str] | None = None,
+    rows: Mapping[str, Collection[str]] | None = None,
+) -> pd.DataFrame:
     """Read a table; text stays text (a prompt may hold the word "nan"), empty numbers are NaN.
 
-    A table whose last line is cut raises ValueError.
+    `rows` says, of columns, which values are kept: what is not is never held. A table whose last
+    line is cut raises ValueError.
     """
     names = _header(path).rstrip("\n").split("\t")
-    return pd.read_table(
+    given = pd.read_table(
         path,
         usecols=None if columns is None else list(columns),
         dtype={name: str for name in names if name in TEXT},
         keep_default_na=False,
         na_values={name: [""] for name in names if name not in TEXT},
+        chunksize=ROWS if rows else None,
     )
+    if not rows:
+        return given
+    with given:
+        pieces = [
+            piece[np.logical_and.reduce([piece[name].isin(kept) for name, kept in rows.items()])]
+            for piece in given
+        ]
+    return pd.concat(pieces, ignore_index=True)
+
+
+def blocks(parts: Sequence[str], columns: Sequence[str] | None = None) -> Iterator[pd.DataFrame]:
+    """Rows of a table's parts in blocks that fit into memory, those of a batch in one block.
+
+    The blocks of a model, dataset and sampling come one after another; none is empty.
+    """
+    units: dict[tuple[str, ...], dict[str, list[str]]] = {}
+    for part in parts:
+        *unit, batch = _place(part)
+        units.setdefault(tuple(unit), {}).setdefault(batch, []).append(part)
+    for of_unit in units.values():
+        for paths in _together(list(of_unit.values())):
+            for path in paths:
+                _check_rows(path)
+            block = pd.concat([read(path, columns) for path in paths], ignore_index=True)
+            if len(block):
+                yield block
+
+
+def _place(part: str) -> list[str]:
+    """Model, dataset, sampling and batch of a part, by its path (`<part>` in the Snakefile)."""
+    names = Path(part).with_suffix("").parts
+    table = len(names) - names[::-1].index("parts")
+    return list(names[table + 1 : table + 5])
+
+
+def _together(batches: Sequence[list[str]]) -> Iterator[list[str]]:
+    """Paths of as many batches as a block holds, one after another."""
+    together: list[str] = []
+    size = 0
+    for paths in batches:
+        of_batch = sum(map(os.path.getsize, paths))
+        if together and size + of_batch > BLOCK:
+            yield together
+            together, size = [], 0
+        together, size = together + paths, size + of_batch
+    if together:
+        yield together
 
 
 def merge(path: str, parts: Sequence[str]) -> None:
@@ -111,8 +168,26 @@ def _header(path: str) -> str:
     return header
 
 
+def _is_even(path: str) -> bool:
+    """Whether a table has as many separators as its lines ask for: then none is short or long.
+
+    Fields in quotes may hold either: tables with quotes are looked at row by row.
+    """
+    tabs = lines = 0
+    with open(path, encoding="utf-8", newline="") as file:
+        of_line = file.readline().count("\t")
+        while piece := file.read(2**20):
+            if '"' in piece:
+                return False
+            tabs, lines = tabs + piece.count("\t"), lines + piece.count("\n")
+    return tabs == of_line * lines
+
+
 def _check_rows(path: str) -> None:
     """Raise ValueError if a row has fewer or more fields than the header."""
+    with suppress(UnicodeDecodeError):
+        if _is_even(path):
+            return
     with open(path, encoding="utf-8", newline="") as file:
         rows = csv.reader(file, delimiter="\t", strict=True)
         try:

@@ -34,28 +34,42 @@ SECOND = {"conditioning": "half", "solver": "step"}  # second axis of the groups
 
 
 def assemble(path: Path, parts: list[Path], key: str) -> None:
-    """Put all parts into one store; attention is padded with NaN to the longest prompt."""
-    opened = [np.load(part) for part in parts]
-    attrs = [json.loads(str(part["attrs"])) for part in opened]
+    """Put all parts into one store; attention is padded with NaN to the longest prompt.
+
+    One array of one part is held at a time, and one file open, however many parts there are.
+    """
+    attrs = []
+    for part in parts:
+        with np.load(part) as opened:
+            attrs.append(json.loads(str(opened["attrs"])))
     sizes = [len(item["prompts"]) for item in attrs]
-    shapes = {
-        name: (sum(sizes), *np.max([part[name].shape[1:] for part in opened], axis=0).tolist())
-        for name in opened[0].files
-        if "/" in name
-    }
-    shared = root(opened, attrs, key)
-    write_arrays(path, shared, encodings(shared))
-    group = zarr.open_group(path, mode="r+")
-    for name, shape in shapes.items():
-        array = allocate(group, name, shape, opened[0][name].dtype)
-        start = 0
-        for part, size in zip(opened, sizes, strict=True):
-            values = part[name]
-            # a chunk is a sample, written once; those of a part together, as each call costs a
-            # millisecond
-            filled = (slice(length) for length in values.shape[1:])
-            array[(slice(start, start + size), *filled)] = values
-            start += size
+    with np.load(parts[0]) as first:
+        shared = root(first, attrs, key)
+        write_arrays(path, shared, encodings(shared))
+        group = zarr.open_group(path, mode="r+")
+        arrays = {
+            name: allocate(group, name, (sum(sizes), *_shape(name, of, shared)), of.dtype)
+            for name in first.files
+            if "/" in name
+            for of in [first[name]]
+        }
+    ends = np.cumsum(sizes)
+    for part, start, end in zip(parts, ends - sizes, ends, strict=True):
+        with np.load(part) as opened:
+            for name, array in arrays.items():
+                values = opened[name]
+                # a chunk is a sample, written once; those of a part together, as each call costs a
+                # millisecond
+                filled = (slice(length) for length in values.shape[1:])
+                array[(slice(start, end), *filled)] = values
+
+
+def _shape(name: str, values: np.ndarray, shared: xr.Dataset) -> tuple[int, ...]:
+    """Shape of a sample in the store, of an array of one part."""
+    _, *shape = values.shape
+    if name.startswith("attn"):
+        shape[1] = shared.sizes["word_token"]
+    return tuple(shape)
 
 
 def allocate(group: zarr.Group, name: str, shape: tuple[int, ...], dtype: np.dtype) -> zarr.Array:
@@ -105,17 +119,16 @@ def per_sample(attrs: Sequence[Mapping[str, Any]]) -> dict[str, list]:
 
 
 def root(
-    parts: Sequence[Mapping[str, np.ndarray]], attrs: Sequence[Mapping[str, Any]], key: str
+    first: Mapping[str, np.ndarray], attrs: Sequence[Mapping[str, Any]], key: str
 ) -> xr.Dataset:
-    """Coordinates that all groups share, and the attributes of the store."""
-    first = attrs[0]
+    """Coordinates that all groups share, and the attributes of the store, by its `first` part."""
     listed = per_sample(attrs)
     tokens = max(map(len, listed["token_text"]))
     text = np.full((len(listed["prompts"]), tokens), "", dtype=object)
     for row, names in enumerate(listed["token_text"]):
         text[row, : len(names)] = names
-    timesteps = parts[0]["timesteps"]
-    common = {name: value for name, value in first.items() if name not in (*listed, "split")}
+    timesteps = first["timesteps"]
+    common = {name: value for name, value in attrs[0].items() if name not in (*listed, "split")}
     # a forward batch that did not fit into memory says into what sizes it was split
     sizes = [size for part in attrs for size in part.get("split", [len(part["prompts"])])]
     errors = listed.get("reconstruction_error")
@@ -128,8 +141,8 @@ def root(
             "state": np.arange(len(timesteps) + 1, dtype="i4"),
             "half": np.array(HALVES, dtype=object),
             "timestep": ("step", timesteps, {"units": "1", "long_name": "time step of the model"}),
-            "log_snr": ("step", parts[0]["log_snr"], {"units": "nat", "long_name": "log-SNR"}),
-            "sigma": ("state", parts[0]["sigmas"], {"units": "1", "long_name": "noise scale"}),
+            "log_snr": ("step", first["log_snr"], {"units": "nat", "long_name": "log-SNR"}),
+            "sigma": ("state", first["sigmas"], {"units": "1", "long_name": "noise scale"}),
             "seed": ("sample", np.array(listed["seeds"], dtype="i8")),
             "prompt_id": ("sample", np.array(listed["prompt_ids"], dtype=object)),
             "token_text": (("sample", "word_token"), text),
