@@ -54,9 +54,8 @@ def centres(frame: pd.DataFrame) -> pd.DataFrame:
     return wide.reindex(columns=pd.MultiIndex.from_product(columns))
 
 
-def regions_and_detail(measured: Mapping[str, pd.DataFrame]) -> Iterator[Finding]:
-    """R1a: courses of DF-RISE's scores and the order of recovery, beyond those of the null."""
-    maps = measured["rq1_saliency"]
+def courses(maps: pd.DataFrame) -> Iterator[Finding]:
+    """R1a: trends over steps of what DF-RISE's scores are beyond those of the null."""
     for value, name, expected in (
         ("semantic_mass", "mass inside objects", -1),
         ("detail_partial", "correlation with the final picture's edges given the objects", 1),
@@ -74,6 +73,11 @@ def regions_and_detail(measured: Mapping[str, pd.DataFrame]) -> Iterator[Finding
             }
             found = trend(chosen(own), value)
             yield Finding.of_samples("R1a", text, expected, found, reason, references)
+
+
+def regions_and_detail(measured: Mapping[str, pd.DataFrame]) -> Iterator[Finding]:
+    """R1a: courses of DF-RISE's scores and the order of recovery, beyond those of the null."""
+    yield from courses(measured["rq1_saliency"])
     when = centres(measured["rq1_recovery"])
     for prediction in PREDICTIONS:
         for name, later, earlier in (
@@ -89,7 +93,7 @@ def regions_and_detail(measured: Mapping[str, pd.DataFrame]) -> Iterator[Finding
                 for which in (prediction, NULL)
             )
             text = f"log-SNR at which {name}, in x0({prediction}) beyond the Gaussian null"
-            references = {**NO_MAPS, "without_objects": over_prompts(null).mean()}
+            references: References = {**NO_MAPS, "without_objects": over_prompts(null).mean()}
             reason = f"x0({prediction}) or the null recovers none of the regions"
             yield Finding.of_samples("R1a", text, 1, own - null, reason, references)
 
