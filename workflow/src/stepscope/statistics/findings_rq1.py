@@ -99,7 +99,7 @@ def orders(recovery: pd.DataFrame) -> Iterator[Finding]:
                 for which in (prediction, NULL)
             )
             text = f"log-SNR at which {name}, in x0({prediction}) beyond the Gaussian null"
-            references = {**NO_MAPS, "without_objects": over_prompts(null).mean()}
+            references: References = {**NO_MAPS, "without_objects": over_prompts(null).mean()}
             reason = f"x0({prediction}) or the null recovers none of the regions"
             yield Finding.of_samples("R1a", text, 1, own - null, reason, references)
 

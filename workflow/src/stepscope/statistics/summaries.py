@@ -52,7 +52,7 @@ def over_step_before(values: pd.Series) -> pd.Series:
 
 def over_log_snr(values: pd.Series) -> pd.Series:
     """Rank correlation with log-SNR over each sample's steps, indexed without them."""
-    kept = [name for name in values.index.names if name not in STEP]
+    kept = [str(name) for name in values.index.names if name not in STEP]
     return trend(values.rename("value").reset_index(), "value", kept).dropna()
 
 
