@@ -13,8 +13,8 @@ from stepscope.diffusion.denoiser import Denoiser
 from stepscope.methods.explain import explain
 from stepscope.methods.method import parameters_of
 from stepscope.models import pipelines
+from stepscope.scores import activation_probes, controls, games
 from stepscope.scores import areas as areas_of
-from stepscope.scores import controls, games
 from stepscope.scores.continuations import write_continuations
 from stepscope.scores.earliest import firsts_of, paired, write_earliest
 from stepscope.store import tables
@@ -237,6 +237,47 @@ def test_the_same_noise_makes_the_same_steps_bit_by_bit(folder, monkeypatch):
     assert not found.clean.any()
     assert not found.state.any()
     assert all(torch.equal(found.finals[0], other) for other in found.finals[1:])
+
+
+def probed(folder, least):
+    """Courses of a study in which a red picture is one of the first seed."""
+    settings = {"layers": ["mid"], "steps": [1, 3], "samples": None, "least": least, "shuffles": 20}
+    return activation_probes.probe(
+        [str(folder / "traces.zarr")],
+        [],
+        [str(folder / "concepts.tsv")],
+        model={"folder": str(folder / "pipeline")},
+        reader=None,
+        families=FAMILIES,
+        settings=settings,
+        seed=0,
+    )
+
+
+def test_activations_of_every_layer_half_and_step_are_probed(folder, capsys):
+    rows = [
+        {"prompt_id": prompt, "seed": seed, "step": step, "prediction": prediction}
+        | {"reader": "clip", "family": "colour", "concept": concept}
+        | {"probability": float((concept == "red") == (seed == 0))}
+        for prompt, seed in (("cat", 0), ("cat", 1), ("two", 0))
+        for step in (1, 2, 3)
+        for prediction in ("e_u", "e_c", "guided")
+        for concept in ("red", "blue")
+    ]
+    tables.write(str(folder / "concepts.tsv"), pd.DataFrame(rows))
+    courses, times = probed(folder, least=1)
+    assert times["step"].tolist() == [1, 3]
+    layers = ["mid_block.resnets.0", "mid_block.resnets.1"]
+    assert [(course.layer, course.half) for course in courses] == [
+        ("clean prediction", ""),
+        ("latent", ""),
+        *((layer, half) for layer in layers for half in ("uncond", "cond")),
+    ]
+    assert courses[0].hits.all()  # it sees what the final picture shows
+    assert {course.hits.shape for course in courses} == {(2, 3)}
+    assert "Budget: 6 denoiser calls." in capsys.readouterr().out
+    assert probed(folder, least=2)[0] == []
+    assert "of its concepts 1 are shown by 2 prompts or more" in capsys.readouterr().out
 
 
 def test_games_score_every_map_and_the_baselines(folder):

@@ -60,7 +60,7 @@ def test_a_concept_is_dated_to_the_step_from_which_a_layer_holds_it(concepts, he
 
 def test_noise_is_dated_to_no_step():
     found = []
-    for seed in range(6):
+    for seed in range(4):
         noise = probed(target(4, seed=seed, draws=60), STEPS, seed=seed)
         found.append(
             summed(seen(noise.target, 0), noise).loc["colour", "mid", "log_snr"]["estimate"]
@@ -90,12 +90,12 @@ def test_what_is_seen_is_held_against_each_layer_and_the_best(held, visible):
 
 def test_intervals_hold_the_true_step():
     held = 0
-    for seed in range(8):
+    for seed in range(5):
         labels = target(4, seed=seed, draws=60)
         made = probed(labels, 3, seed=seed, strength=1.2)
         row = summed(seen(labels, 0), made).loc["colour", "mid", "log_snr"]
         held += row["ci_low"] <= TIMES["log_snr"][3] <= row["ci_high"]
-    assert held >= 6
+    assert held >= 4
 
 
 def test_one_step_alone_above_the_control_is_no_onset():
