@@ -7,7 +7,8 @@ import pandas as pd
 import xarray as xr
 from matplotlib.text import Text
 
-from stepscope.table_registry import TABLES, TEXT, WHOLE
+from stepscope.table_columns import WHOLE
+from stepscope.table_registry import TABLES, TEXT
 
 BOOTSTRAP = {"draws": 50, "confidence": 0.95, "seed": 0}
 UNIT = {"model": "embedded", "dataset": "scenes"}

@@ -53,6 +53,7 @@ digests.closure(digests.public([], package_file), package_file)
 
 from stepscope.models.families.names import FAMILIES
 from stepscope.outputs import is_foreign
+from stepscope.table_columns import WHOLE
 from stepscope.table_registry import TABLES
 
 
@@ -63,7 +64,7 @@ def code(*names, tables=()):
     ``tables`` are those that the modules read or write: of the registry, only they count.
     """
     modules = [f"stepscope.{name}" for name in names]
-    return digests.digest(modules, package_file) + digests.of_values(*map(TABLES.get, tables))
+    return digests.digest(modules, package_file) + digests.of_values(*map((TABLES | WHOLE).get, tables))
 
 
 @functools.cache

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from stepscope.figures import claims, clocks
-from stepscope.table_registry import CLAIMS
+from stepscope.table_columns import CLAIMS
 from support.drawings import UNIT, crossed, drawn
 
 

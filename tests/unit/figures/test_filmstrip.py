@@ -6,7 +6,7 @@ import pytest
 from matplotlib.offsetbox import OffsetImage
 
 from stepscope.figures import filmstrip
-from stepscope.table_registry import WHOLE
+from stepscope.table_columns import WHOLE
 from support.drawings import crossed, drawn, sample, times
 
 FAMILIES = {"object": ["cat", "dog"], "tint": ["teal", "ivory", "golden"]}

@@ -5,7 +5,7 @@ import pandas as pd
 
 from stepscope.figures import probes
 from stepscope.scores.probe_courses import LATENT, SEEN
-from stepscope.table_registry import PROBES, PROBES_SUMMARY
+from stepscope.table_columns import PROBES, PROBES_SUMMARY
 from support.drawings import UNIT, crossed, drawn
 
 LEVELS = np.linspace(-6, 4, 4)

@@ -8,7 +8,8 @@ from matplotlib.axes import Axes
 
 from stepscope.figures import rq3, samplings
 from stepscope.statistics import summaries
-from stepscope.table_registry import TABLES, WHOLE
+from stepscope.table_columns import WHOLE
+from stepscope.table_registry import TABLES
 from support.drawings import (
     BOOTSTRAP,
     PROMPTS,

@@ -20,7 +20,7 @@ from stepscope.methods.head_relevance import head_relevance
 from stepscope.methods.method import HEAD
 from stepscope.methods.weakened_heads import Weakening, head_names
 from stepscope.scores import areas, head_games
-from stepscope.table_registry import KEYS
+from stepscope.table_columns import KEYS
 from support import tiny
 from support.replayed import SAMPLING, SCHEDULER, replay
 

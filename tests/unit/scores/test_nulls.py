@@ -10,7 +10,8 @@ import torch
 from stepscope.diffusion.nulls import FixedPicture, GaussianNull
 from stepscope.scores import nulls
 from stepscope.statistics import null_clocks
-from stepscope.table_registry import CLOCKS_NULL, CLOCKS_SUMMARY, TABLES
+from stepscope.table_columns import CLOCKS_NULL, CLOCKS_SUMMARY
+from stepscope.table_registry import TABLES
 from support.replayed import replay
 from support.synthetic import KEYS
 

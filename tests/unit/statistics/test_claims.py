@@ -14,7 +14,7 @@ from stepscope.statistics import claims, findings_rq1, findings_rq3
 from stepscope.statistics.finding import REFERENCES, Finding
 from stepscope.statistics.verdicts import verdict, with_verdicts
 from stepscope.store import tables
-from stepscope.table_registry import CLAIMS
+from stepscope.table_columns import CLAIMS
 from support.synthetic import KEYS
 
 PROMPTS, SEEDS, STEPS = 16, 2, 12

@@ -8,7 +8,7 @@ import pytest
 
 from stepscope.statistics import claims_page
 from stepscope.store import tables
-from stepscope.table_registry import CLAIMS
+from stepscope.table_columns import CLAIMS
 from support.workflow import ROOT
 
 PUBLISHED = sorted((ROOT / "resources" / "verdicts").glob("*.tsv"))

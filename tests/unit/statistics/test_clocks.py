@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from stepscope.statistics import clock_summary, clocks
-from stepscope.table_registry import CLOCKS, CLOCKS_SUMMARY
+from stepscope.table_columns import CLOCKS, CLOCKS_SUMMARY
 from support.synthetic import KEYS
 
 LOG_SNR = np.linspace(-8, 4, 25)

@@ -6,7 +6,7 @@ import pytest
 from stepscope.scores import linear_probes
 from stepscope.scores.probe_courses import LATENT, SEEN, UNCOND, course, scored
 from stepscope.statistics import probe_onsets
-from stepscope.table_registry import PROBES, PROBES_SUMMARY
+from stepscope.table_columns import PROBES, PROBES_SUMMARY
 from support.probed import features, names_of, target
 from support.synthetic import KEYS as UNIT
 

@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 
 from stepscope.statistics import summaries
-from stepscope.table_registry import INTERVAL, TABLES, TEXT
+from stepscope.table_columns import INTERVAL
+from stepscope.table_registry import TABLES, TEXT
 from support.synthetic import KEYS
 
 SETTINGS = {"draws": 400, "confidence": 0.95, "seed": 0}

@@ -13,7 +13,7 @@ from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 from stepscope.figures import clocks as clock_figure
 from stepscope.figures import plotting, rq3, text
 from stepscope.statistics import summaries
-from stepscope.table_registry import SAMPLE
+from stepscope.table_columns import SAMPLE
 
 CLOCKS = [*SAMPLE, "family", "clock", "reader", "log_snr", "lower", "upper", "censored"]
 MARKERS = "os^vD"  # of readers, in their order

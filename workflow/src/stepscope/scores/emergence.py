@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 
 from stepscope.language import parts
-from stepscope.table_registry import SAMPLE, TABLES
+from stepscope.table_columns import SAMPLE
+from stepscope.table_registry import TABLES
 
 SEVERAL = "|"  # between concepts of one cell
 WHEN = ("step", "timestep", "log_snr")

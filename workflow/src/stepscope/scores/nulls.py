@@ -25,7 +25,7 @@ from stepscope.scores.emergence import emergence
 from stepscope.store import tables
 from stepscope.store.moments import read_moments
 from stepscope.store.traces import open_trace, read_steps, replay_settings, seed_by_seed
-from stepscope.table_registry import SAMPLE
+from stepscope.table_columns import SAMPLE
 
 KEY = [*SAMPLE, "reader", "family"]
 

@@ -10,7 +10,7 @@ from scipy.stats import rankdata
 from stepscope.language import slots, word_order
 from stepscope.store import tables
 from stepscope.store.word_curves import centre, reigns
-from stepscope.table_registry import SAMPLE
+from stepscope.table_columns import SAMPLE
 
 QUANTITIES = ("peak_step", "peak_log_snr", "centre_log_snr", "centre_rank", "position")
 

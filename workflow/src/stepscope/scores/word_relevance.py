@@ -11,7 +11,8 @@ from stepscope.store import tables
 from stepscope.store.coordinates import word_coordinates
 from stepscope.store.maps import is_of_words, read_methods
 from stepscope.store.traces import open_trace
-from stepscope.table_registry import SAMPLE, TABLES
+from stepscope.table_columns import SAMPLE
+from stepscope.table_registry import TABLES
 
 METHOD = "relevance"  # whose word scores are summed by role
 

@@ -13,7 +13,8 @@ from stepscope.statistics import (
 )
 from stepscope.statistics.verdicts import PERMUTATIONS, tested_sampling, with_verdicts
 from stepscope.store import tables
-from stepscope.table_registry import CLAIMS, CLOCKS, CLOCKS_NULL, SAMPLE, TABLES
+from stepscope.table_columns import CLAIMS, CLOCKS, CLOCKS_NULL, SAMPLE
+from stepscope.table_registry import TABLES
 
 STATEMENTS = {
     "R1a": "Early steps recover regions with semantic content, later steps finer detail.",

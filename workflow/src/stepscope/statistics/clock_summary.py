@@ -11,7 +11,7 @@ from scipy import stats
 from stepscope.statistics import clocks, survival
 from stepscope.statistics.inference import with_intervals
 from stepscope.store import tables
-from stepscope.table_registry import CLOCKS_SUMMARY
+from stepscope.table_columns import CLOCKS_SUMMARY
 
 CLOCK = ["family", "clock", "reader"]
 AXES = [*clocks.UNIT, "step", "log_snr"]  # columns of any table of steps

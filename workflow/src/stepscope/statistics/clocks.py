@@ -13,7 +13,7 @@ from stepscope.language import parts
 from stepscope.scores.emergence import named
 from stepscope.statistics import onsets
 from stepscope.store import tables
-from stepscope.table_registry import CLOCKS, SAMPLE
+from stepscope.table_columns import CLOCKS, SAMPLE
 
 UNIT = ["model", "dataset", "sampling"]
 TIMED = ["log_snr", "lower", "upper", "censored", "within_steps"]

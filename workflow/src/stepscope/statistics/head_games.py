@@ -3,7 +3,8 @@
 import pandas as pd
 
 from stepscope.scores.areas import auc_of_few
-from stepscope.table_registry import KEYS, WORD
+from stepscope.table_columns import KEYS
+from stepscope.table_registry import WORD
 
 
 def areas_of(curves: pd.DataFrame) -> pd.DataFrame:

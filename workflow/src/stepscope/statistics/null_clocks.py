@@ -5,7 +5,8 @@ import pandas as pd
 from stepscope.statistics import clock_summary, clocks
 from stepscope.statistics.inference import with_intervals
 from stepscope.store import tables
-from stepscope.table_registry import CLOCKS_NULL, CLOCKS_SUMMARY, TABLES
+from stepscope.table_columns import CLOCKS_NULL, CLOCKS_SUMMARY
+from stepscope.table_registry import TABLES
 
 NAMES = {"gaussian_null": "the Gaussian null", "fixed_picture": "a fixed picture"}
 OF_TIME = "log_snr"  # the quantity of medians, means and lags

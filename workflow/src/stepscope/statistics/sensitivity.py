@@ -17,7 +17,7 @@ from stepscope.statistics.findings_rq1 import BASELINES, areas, courses, orders
 from stepscope.statistics.primary_games import primary
 from stepscope.statistics.verdicts import judged, tested, tested_sampling
 from stepscope.store import tables
-from stepscope.table_registry import SENSITIVITY
+from stepscope.table_columns import SENSITIVITY
 
 Measured: TypeAlias = Mapping[str, pd.DataFrame]
 READ = ("rq1_recovery", "rq1_saliency", "rq1_auc")

@@ -16,7 +16,8 @@ from stepscope.statistics.inference import (
     trend,
 )
 from stepscope.store import tables
-from stepscope.table_registry import INTERVAL, KEYS, SAMPLE, STEP, TABLES, Table
+from stepscope.table_columns import INTERVAL, KEYS, SAMPLE, STEP
+from stepscope.table_registry import TABLES, Table
 
 UNIT = ["model", "dataset", "sampling"]
 BASELINES = ("random", "centre", "edge")

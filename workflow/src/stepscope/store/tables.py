@@ -13,7 +13,8 @@ import pandas as pd
 import xarray as xr
 
 from stepscope.store.coordinates import SHARED
-from stepscope.table_registry import SAMPLE, TABLES, TEXT, WHOLE
+from stepscope.table_columns import SAMPLE, WHOLE
+from stepscope.table_registry import TABLES, TEXT
 
 REMEDY = "Delete the file; Snakemake then makes it again."
 ROWS = 2**19  # that are read at once where some are kept

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO, NamedTuple
 Source = Callable[[str], str | None]  # text of a file by its path; None if it is not of ours
 FACE = "stepscope/__init__.py"  # only says where public names are
 # The rules that use a table are told its columns; what a job says of itself changes no result.
-APART = (FACE, "stepscope/table_registry.py", "stepscope/joblog.py")
+APART = (FACE, "stepscope/table_registry.py", "stepscope/table_columns.py", "stepscope/joblog.py")
 SMALL = 2**26  # a model's files up to this size are hashed whole
 ENDS = 2**16  # of larger ones, this much of both ends
 PIECE = 2**9  # and of each tensor of a larger safetensors file, this much from its middle
