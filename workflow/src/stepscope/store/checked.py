@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 METADATA = "zarr.json"  # of all arrays, written last
 CHECKSUM = "metadata_sha256"  # the attribute with their checksum
+LAYOUT, VERSION = "schema_version", 1  # the attribute with the version of the layout, and ours
 REMEDY = "Delete the store; Snakemake then makes it again."
 
 
@@ -62,13 +63,21 @@ def _metadata(folder: Path) -> dict[str, Any]:
     file = folder / METADATA
     try:
         metadata = json.loads(file.read_bytes())
-        whole = metadata["attributes"].get(CHECKSUM) in (None, checksum(metadata))
+        attributes = metadata["attributes"]
+        other = CHECKSUM in attributes and attributes.get(LAYOUT, VERSION) != VERSION
+        whole = other or attributes.get(CHECKSUM) in (None, checksum(metadata))
     except (FileNotFoundError, NotADirectoryError):
         raise ValueError(f"{folder}: there is no store here, without {METADATA}.") from None
     except (ValueError, KeyError, TypeError, AttributeError):
         whole = False
     if not whole:
         raise ValueError(f"{file}: this file is damaged. {REMEDY}")
+    if other:
+        raise ValueError(
+            f"{folder}: another version of Stepscope wrote this store, by its {LAYOUT} "
+            f"{attributes[LAYOUT]}, and this one reads {VERSION}: read it with that version. "
+            f"{REMEDY}"
+        )
     if not metadata.get("consolidated_metadata"):
         raise ValueError(f"{folder}: whoever wrote this store did not finish it. {REMEDY}")
     return metadata
