@@ -15,7 +15,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from faults import conditions, forks, jobs, storm
+from faults import conditions, forks, jobs, runs, storm
 
 IN_RUNS = 6  # of so many kills, one is in a whole run of Snakemake
 
@@ -41,6 +41,7 @@ def main() -> None:
                 wrong += killed(study, chosen, given.kills - in_runs, given.seed)
             if given.only != "jobs":
                 wrong += conditions.try_all(study, chosen, Path(name))
+                wrong += runs.try_all(study)
     if given.only in (None, "runs"):
         wrong += storm.rage(in_runs, given.seed, list(storm.STAGES))
     print(*wrong, sep="\n")

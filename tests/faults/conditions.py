@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from faults import forks
-from faults.jobs import log_of, prepare, said
+from faults.jobs import forget, log_of, prepare, said
 from stepscope.joblog import FAILED
 from support.workflow import Study
 
@@ -94,6 +94,7 @@ def under_fault(
     """How a job ends under a fault, and what is wrong with that or with its next run."""
     places = [study.folder / name for name in job.outputs]
     wrong, where = [], f"{job.rule} with {fault}"
+    forget(study, places)
     prepare(study, job, places)
     printed = study.folder.parent / "printed"
     status = forks.ended(forks.start(job, study.folder, printed=printed, before=before))
@@ -130,10 +131,8 @@ def on_a_full_disk(
     if not copy.folder.exists():
         shutil.copytree(study.folder, copy.folder, symlinks=True)
     places = [copy.folder / name for name in job.outputs]
+    forget(copy, places)
     prepare(copy, job, places)
-    for place in places:
-        for path in place.parent.glob(f".{place.name}.*"):
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
     size = sum(len(data) for result in right for data in result.values() if isinstance(data, bytes))
     ballast = disk / "ballast"
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 import yaml
 from diffusers import AutoencoderKL
-from snakemake.io import InputFiles, Params
+from snakemake.iocontainers import InputFiles, Params
 from torch import nn
 
 from stepscope.embedded import captions, details, scenes

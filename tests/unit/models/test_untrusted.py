@@ -38,8 +38,12 @@ def test_a_class_of_an_own_family_is_taken_once_the_study_has_named_its_module(r
 
 
 @pytest.mark.parametrize("kind", ["AutoTokenizer", "AutoImageProcessor", "AutoModel"])
-def test_code_in_a_folder_is_not_run_whatever_its_configuration_says(ran, tmp_path, kind):
+def test_code_in_a_folder_is_not_run_whatever_its_configuration_says(
+    ran, tmp_path, monkeypatch, kind
+):
     import transformers
+
+    monkeypatch.setattr("builtins.input", lambda *_: "y")  # who is asked says yes
 
     said = {"auto_map": {name: "evil.Part" for name in ("AutoConfig", kind)}, "model_type": "evil"}
     said["auto_map"]["AutoTokenizer"] = ["evil.Part", None]
@@ -54,5 +58,5 @@ def test_a_clip_that_asks_for_its_own_tokenizer_is_refused(tmp_path):
     text = {"hf_tokenizer_name": ".", "tokenizer_kwargs": {"trust_remote_code": True}}
     config = tmp_path / "open_clip_config.json"
     config.write_text(json.dumps({"model_cfg": {"text_cfg": text, "vision_cfg": {}}}))
-    with pytest.raises(ValueError, match=f"{config}: model_cfg/text_cfg/tokenizer_kwargs is not"):
+    with pytest.raises(ValueError, match=f"{config}: model_cfg/text_cfg/tokenizer_kwargs: trust_"):
         folders.check_clip(tmp_path)

@@ -10,7 +10,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from stepscope.figures import plotting
-from stepscope.joblog import joblog, sentence
+from stepscope.joblog import FAILED, joblog, sentence
 from stepscope.outputs import written
 from stepscope.store import error_left, maps, moments, parts, tables
 from support import synthetic
@@ -63,6 +63,8 @@ def test_a_store_that_does_not_fit_is_one_sentence_and_leaves_nothing(tmp_path, 
     assert running.exitcode == 1
     (said,) = capfd.readouterr().err.splitlines()
     assert "[Errno 27] File too large" in said
+    first = (tmp_path / "log").read_text().partition("\n")[0]
+    assert said == f"{first.removeprefix(FAILED)} (log: {tmp_path / 'log'})"
     assert not list(tmp_path.glob("*0.zarr*"))
     assert not list(tmp_path.glob(".*"))
     write(str(tmp_path / "0.zarr"))  # once there is room

@@ -68,9 +68,10 @@ def joblog(path: str) -> Iterator[None]:
         try:
             yield
         except Exception as error:
-            with suppress(OSError):  # where the disk is full, the terminal alone can be told
+            with suppress(OSError):  # the disk may be full
                 traceback.print_exc()
                 log.flush()
+            with suppress(OSError):
                 _put_first(f"{FAILED}{sentence(error)}\n\n", Path(path))
             _tell(terminal, error, path)
             raise SystemExit(1) from error
@@ -96,7 +97,7 @@ class _Log(io.TextIOWrapper):
 def _opened(path: str, terminal: TextIO) -> Iterator[_Log]:
     """A log, which is closed at the end whether there is room for its last lines or not."""
     try:
-        file = open(path, "wb")
+        file = open(path, "wb", opener=_appending)
     except OSError as error:
         _tell(terminal, error, path)
         raise SystemExit(1) from error
@@ -148,14 +149,22 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and any(text in str(error) for text in NO_MEMORY)
 
 
+def _appending(path: str, flags: int) -> int:
+    """Open a file whose end is where it was cut to, if that happens."""
+    return os.open(path, flags | os.O_APPEND, 0o666)
+
+
 def _put_first(head: str, path: Path) -> None:
-    """Write a text before what a file holds."""
-    changed = path.with_name(f"{path.name}.tmp")
+    """Write a text before what a file holds; where there is no room for both, in its place."""
+    if not path.is_file():
+        return
+    text, changed = head.encode("utf-8", "backslashreplace"), path.with_name(f"{path.name}.tmp")
     try:
-        changed.write_bytes(head.encode("utf-8", "backslashreplace") + path.read_bytes())
+        changed.write_bytes(text + path.read_bytes())
         os.replace(changed, path)
-    finally:
-        changed.unlink(missing_ok=True)  # where there was no room for it
+    except OSError:
+        changed.unlink(missing_ok=True)
+        path.write_bytes(text)
 
 
 def bar(items: Iterable[Item], what: str, total: int | None = None) -> Iterator[Item]:

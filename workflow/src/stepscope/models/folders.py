@@ -91,8 +91,12 @@ def check_clip(folder: Path) -> list[Path]:
     for key in ("text_cfg", "vision_cfg"):
         if not isinstance(model, dict) or not isinstance(model.get(key), dict):
             raise ValueError(f"{file}: model_cfg/{key} is missing.")
-    if "tokenizer_kwargs" in model["text_cfg"]:  # among which may be that the folder's code is run
-        raise ValueError(f"{file}: model_cfg/text_cfg/tokenizer_kwargs is not supported.")
+    options = model["text_cfg"].get("tokenizer_kwargs")
+    if isinstance(options, dict) and options.get("trust_remote_code"):
+        raise ValueError(
+            f"{file}: model_cfg/text_cfg/tokenizer_kwargs: trust_remote_code would run what comes "
+            "with a tokenizer; take it out."
+        )
     return [file, clip_weights(folder)]
 
 
