@@ -171,14 +171,21 @@ def try_all(study: Study, jobs: list[forks.Job], folder: Path) -> list[str]:
             for fault, before in SET.items():
                 how, found = under_fault(study, job, fault, before, right)
                 ways[fault, how] += 1
-                wrong += found
-            for share in (0.0, 0.6) if disks else ():
+                wrong += told(found)
+            for share in (0.4,) if disks else ():
                 how, found = on_a_full_disk(study, job, disk, right, share)
                 ways[f"disk with room for {share:.0%}", how] += 1
-                wrong += found
+                wrong += told(found)
     for (fault, how), count in sorted(ways.items()):
         print(f"{fault}: {count} jobs end {how}", flush=True)
     return wrong
+
+
+def told(found: list[str]) -> list[str]:
+    """What was found to be wrong, printed at once."""
+    for sentence in found:
+        print(sentence, flush=True)
+    return found
 
 
 @contextmanager
