@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import pytest
@@ -25,8 +26,8 @@ def make(path: str, content: str) -> None:
     Path(path).write_text(content)
 
 
-def job(folder: Path, content: str = "1", wait: float = 0.0, made: Path | None = None, key=True):
-    """Make all results from one input, slowly."""
+def job(folder: Path, content: str = "1", wait: float | None = 0.0, key=True):
+    """Make all results from one input, slowly; without a `wait`, once there is a file "go"."""
     places = [str(folder / name) for name in NAMES]
     made_from = {"content": content} if key else None
     with outputs.written(places, [str(folder / "input")], made_from) as drafts:
@@ -34,14 +35,15 @@ def job(folder: Path, content: str = "1", wait: float = 0.0, made: Path | None =
             assert draft.endswith(Path(place).suffix)
             make(draft, content)
         (folder / "begun").touch()
-        time.sleep(wait)
+        wait_for(folder / "go") if wait is None else time.sleep(wait)
         with (folder / "made").open("a") as file:
             file.write(content)
 
 
-def in_a_process(*arguments, **options) -> None:
+def in_a_process(folder: Path, *arguments, **options) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # whatever ran here before
-    job(*arguments, **options)
+    with (folder / "printed").open("a") as file, redirect_stdout(file):
+        job(folder, *arguments, **options)
 
 
 def process(*arguments, **options) -> multiprocessing.Process:
@@ -125,16 +127,20 @@ def test_a_killed_job_leaves_nothing_in_the_place_and_drafts_that_the_next_remov
     assert not hidden(folder, "draft") + hidden(folder, "lock")
 
 
-def test_another_writer_is_waited_for_and_its_result_taken(folder, capfd):
-    first = process(folder, "1", 0.3)
+def test_another_writer_is_waited_for_and_its_result_taken(folder):
+    first = process(folder, "1", None)
     wait_for(folder / "begun")
-    others = [process(folder, "1", 0.3) for _ in range(3)]
+    others = [process(folder, "1", None) for _ in range(3)]
+    printed = folder / "printed"
+    while printed.read_text().count("Another job writes this; waiting for") < len(others):
+        time.sleep(0.005)
+    (folder / "go").touch()
     for running in (first, *others):
         running.join()
         assert running.exitcode == 0
     assert times_made(folder) == 1
     assert contents(folder) == ["1"] * len(NAMES)
-    assert "Another job writes this; waiting for" in capfd.readouterr().out
+    assert printed.read_text().count("This was finished by another job") == len(others)
 
 
 @pytest.mark.parametrize("change", ["values", "input", "no key"])
