@@ -7,7 +7,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 # What depends on the same target runs side by side: types beside tests.
 MAKEFLAGS += --jobs=2
 
-.PHONY: run setup place lint types units suite check test test-slurm test-storage
+.PHONY: run setup place lint types units suite check test test-slurm test-storage test-faults
 run: setup
 	snakemake --quiet rules progress host -- estimate
 	snakemake all
@@ -57,3 +57,8 @@ test-slurm: setup
 test-storage: setup
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet -r envs/storage.lock moto[server]==5.2.5
 	PYTHONPATH=workflow/src:tests $(BIN)/python tests/storage/check.py
+# Not in `test`: about half an hour of kills, full disks and little memory; `KILLS=60` is shorter.
+KILLS ?= 240
+test-faults: setup
+	OMP_NUM_THREADS=1 PYTHONPATH=workflow/src:tests $(BIN)/python tests/faults/check.py --kills $(KILLS)
+

@@ -1,14 +1,11 @@
 """A storm of kills over the stages of a tiny study; at the end every result is compared.
 
-    PYTHONPATH=workflow/src:tests python tests/faults/storm.py --kills 60 --seed 0
-
 Each kill hits the job, Snakemake or both, with signal 9, 2 or 15, at a random moment of a job of
 generate, decode, explain, play_games or probe; then Snakemake is started again. Counted are
 forward batches that were finished and had to be made again, and files that differ from those of
 an uninterrupted run. Both have to be 0.
 """
 
-import argparse
 import itertools
 import os
 import random
@@ -199,32 +196,22 @@ def differing(study: Study, expected: Study, stage: str) -> list[str]:
     return wrong
 
 
-def main() -> None:
-    """Run the storm and print what it did."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--kills", type=int, default=60)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--stages", nargs="+", choices=STAGES, default=list(STAGES))
-    given = parser.parse_args()
+def rage(kills: int, seed: int, stages: list[str]) -> list[str]:
+    """Run the storm, print what it did, and return what was wrong."""
     with tempfile.TemporaryDirectory() as folder:
         models = make_models(Path(folder, "models"))
         expected = make_study(Path(folder, "expected"), models)
-        calm = Storm(expected, expected, given.seed)
-        seconds = {stage: calm.duration(stage) for stage in given.stages}
+        calm = Storm(expected, expected, seed)
+        seconds = {stage: calm.duration(stage) for stage in stages}
         print("uninterrupted, seconds:", {name: round(each) for name, each in seconds.items()})
-        storm = Storm(make_study(Path(folder, "storm"), models), expected, given.seed)
-        for index, stage in enumerate(given.stages, 1):
-            storm.rage(stage, given.kills * index // len(given.stages), seconds[stage])
-        for stage in given.stages:
+        storm = Storm(make_study(Path(folder, "storm"), models), expected, seed)
+        for index, stage in enumerate(stages, 1):
+            storm.rage(stage, kills * index // len(stages), seconds[stage])
+        for stage in stages:
             storm.wrong += differing(storm.study, expected, stage)
     counts = [Counter(key[part] for key in storm.kills) for part in range(3)]
     print(*map(dict, counts), sep="\n")
-    print(
-        f"{len(storm.kills)} kills: {storm.lost} finished forward batches lost, "
-        f"{len(storm.wrong)} results that differ {storm.wrong}, hung {storm.hung} times"
-    )
-    raise SystemExit(bool(storm.lost or storm.wrong or storm.hung))
-
-
-if __name__ == "__main__":
-    main()
+    print(f"{len(storm.kills)} kills in runs of Snakemake, hung {storm.hung} times.", flush=True)
+    lost = [f"{storm.lost} finished forward batches made again"] if storm.lost else []
+    hung = [f"hung {storm.hung} times"] if storm.hung else []
+    return [*lost, *storm.wrong, *hung]

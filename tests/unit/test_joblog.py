@@ -1,6 +1,7 @@
 """A job's log holds all that it printed, and only a sentence reaches the terminal."""
 
 import logging
+import os
 import subprocess
 import sys
 import warnings
@@ -57,6 +58,11 @@ def test_seconds_left_are_read_as_they_are_written(tmp_path):
     assert last_bar(path)[0] == 5
 
 
+FULL = "[Errno 28] No space left on device"
+ROOM = "; make room and start again, what is finished is kept"
+MEMORY = "; run fewer jobs at a time (--cores 1), or on a machine with more"
+
+
 class LibraryError(ValueError):
     """An error of somebody else's, whose class says something."""
 
@@ -70,6 +76,32 @@ class LibraryError(ValueError):
         (ValueError(), "ValueError"),
         (ValueError("a lone \ud800 of a caption"), "a lone \\ud800 of a caption"),
         (ValueError("ein Bär"), "ein Bär"),
+        (ValueError("row 2: \x1b]0;title\x07 \x9b2J"), "row 2: \\x1b]0;title\\x07 \\x9b2J"),
+        (
+            OSError(28, "No space left on device", "a.tsv"),
+            f"the disk of a.tsv is full: {FULL}: 'a.tsv'{ROOM}",
+        ),
+        (
+            RuntimeError("I/O error: No space left on device (os 28)"),
+            f"the disk of {os.getcwd()} is full: I/O error: No space left on device (os 28){ROOM}",
+        ),
+        (
+            OSError(13, "Permission denied", "a.tsv"),
+            "PermissionError: [Errno 13] Permission denied: 'a.tsv'",
+        ),
+        (MemoryError(), f"there is not enough memory: MemoryError{MEMORY}"),
+        (
+            MemoryError("Unable to allocate 3 GiB"),
+            f"there is not enough memory: Unable to allocate 3 GiB{MEMORY}",
+        ),
+        (
+            RuntimeError("DefaultCPUAllocator: can't allocate memory\nat"),
+            f"there is not enough memory: DefaultCPUAllocator: can't allocate memory{MEMORY}",
+        ),
+        (
+            OSError(12, "Cannot allocate memory"),
+            f"there is not enough memory: [Errno 12] Cannot allocate memory{MEMORY}",
+        ),
     ],
 )
 def test_an_error_is_one_line_on_the_terminal_and_the_first_of_the_log(
@@ -92,3 +124,23 @@ def test_an_error_is_one_line_on_the_terminal_and_the_first_of_the_log(
     print("afterwards")
     assert "afterwards" in capfd.readouterr().out
     assert [file.name for file in tmp_path.iterdir()] == ["job.log"]
+
+
+def test_lines_of_a_log_hold_no_control_characters_of_others(tmp_path):
+    path = tmp_path / "job.log"
+    with joblog(str(path)):
+        print("prompt: \x1b[2J cat\u202e\n\tand a dog")
+        logging.getLogger("library").info("\x9b2J")
+    text = path.read_text("utf-8")
+    assert "prompt: \\x1b[2J cat\\u202e\n\tand a dog\n" in text
+    assert text.endswith("library: \\x9b2J\n")
+
+
+@pytest.mark.parametrize("path", ["/dev/full", "/dev/null/job.log"])
+def test_without_room_for_the_log_the_terminal_has_the_sentence(path, capfd):
+    with pytest.raises(SystemExit) as ended, joblog(path):
+        print("printed" * 10000)
+    assert ended.value.code == 1
+    (said,) = capfd.readouterr().err.splitlines()
+    assert said.endswith(f"(log: {path})")
+    assert said.startswith("the disk of " if path == "/dev/full" else "NotADirectoryError: ")

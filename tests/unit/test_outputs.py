@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import pytest
@@ -13,35 +14,36 @@ import pytest
 from stepscope import outputs
 
 fork = multiprocessing.get_context("fork")
-NAMES = ("0.zarr", "a.tsv", "b.pdf")  # of one job: a store, a table and a figure
+NAMES = ("0.zarr", "a.tsv", "b.pdf", "scenes")  # of one job: a store, a table, a figure, pictures
 
 
 def make(path: str, content: str) -> None:
     """A store or a file of some content."""
-    if path.endswith(".zarr"):
+    if Path(path).suffix not in (".tsv", ".pdf"):
         Path(path, "array").mkdir(parents=True)
         Path(path, "array", "c.0").write_text(content)
-        path = f"{path}/zarr.json"
+        path = f"{path}/{'zarr.json' if path.endswith('.zarr') else 'cat.png'}"
     Path(path).write_text(content)
 
 
-def job(folder: Path, content: str = "1", wait: float = 0.0, made: Path | None = None, key=True):
-    """Make all results from one input, slowly."""
+def job(folder: Path, content: str = "1", wait: float | None = 0.0, key=True):
+    """Make all results from one input, slowly; without a `wait`, once there is a file "go"."""
     places = [str(folder / name) for name in NAMES]
     made_from = {"content": content} if key else None
     with outputs.written(places, [str(folder / "input")], made_from) as drafts:
         for place, draft in zip(places, drafts, strict=True):
-            assert Path(draft).suffix == Path(place).suffix
+            assert draft.endswith(Path(place).suffix)
             make(draft, content)
         (folder / "begun").touch()
-        time.sleep(wait)
+        wait_for(folder / "go") if wait is None else time.sleep(wait)
         with (folder / "made").open("a") as file:
             file.write(content)
 
 
-def in_a_process(*arguments, **options) -> None:
+def in_a_process(folder: Path, *arguments, **options) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # whatever ran here before
-    job(*arguments, **options)
+    with (folder / "printed").open("a") as file, redirect_stdout(file):
+        job(folder, *arguments, **options)
 
 
 def process(*arguments, **options) -> multiprocessing.Process:
@@ -53,7 +55,7 @@ def process(*arguments, **options) -> multiprocessing.Process:
 def contents(folder: Path) -> list[str]:
     """Content of every result that is in its place."""
     places = [folder / name for name in NAMES]
-    files = [place / "array" / "c.0" if place.suffix == ".zarr" else place for place in places]
+    files = [place / "array" / "c.0" if place.is_dir() else place for place in places]
     return [file.read_text() if file.exists() else "" for file in files]
 
 
@@ -92,9 +94,9 @@ def test_results_appear_whole_and_replace_those_of_before(folder):
     for content in ("1", "2"):
         running = process(folder, content, 0.1)
         wait_for(folder / "begun")
-        assert contents(folder) == ([""] * 3 if content == "1" else ["1"] * 3)
+        assert contents(folder) == ([""] * len(NAMES) if content == "1" else ["1"] * len(NAMES))
         running.join()
-        assert contents(folder) == [content] * 3
+        assert contents(folder) == [content] * len(NAMES)
         (folder / "begun").unlink()
     assert not hidden(folder, "draft") + hidden(folder, "lock")
 
@@ -108,7 +110,7 @@ def test_a_failing_job_leaves_the_result_of_before(folder):
     job(folder)
     with pytest.raises(RuntimeError):
         fails()
-    assert contents(folder) == ["1"] * 3
+    assert contents(folder) == ["1"] * len(NAMES)
     assert not hidden(folder, "draft") + hidden(folder, "lock")
 
 
@@ -118,23 +120,27 @@ def test_a_killed_job_leaves_nothing_in_the_place_and_drafts_that_the_next_remov
     wait_for(folder / "begun")
     os.kill(killed.pid, sent)
     killed.join()
-    assert contents(folder) == [""] * 3
-    assert len(hidden(folder, "draft")) == 3
+    assert contents(folder) == [""] * len(NAMES)
+    assert len(hidden(folder, "draft")) == len(NAMES)
     job(folder)
-    assert contents(folder) == ["1"] * 3
+    assert contents(folder) == ["1"] * len(NAMES)
     assert not hidden(folder, "draft") + hidden(folder, "lock")
 
 
-def test_another_writer_is_waited_for_and_its_result_taken(folder, capfd):
-    first = process(folder, "1", 0.3)
+def test_another_writer_is_waited_for_and_its_result_taken(folder):
+    first = process(folder, "1", None)
     wait_for(folder / "begun")
-    others = [process(folder, "1", 0.3) for _ in range(3)]
+    others = [process(folder, "1", None) for _ in range(3)]
+    printed = folder / "printed"
+    while printed.read_text().count("Another job writes this; waiting for") < len(others):
+        time.sleep(0.005)
+    (folder / "go").touch()
     for running in (first, *others):
         running.join()
         assert running.exitcode == 0
     assert times_made(folder) == 1
-    assert contents(folder) == ["1"] * 3
-    assert "Another job writes this; waiting for" in capfd.readouterr().out
+    assert contents(folder) == ["1"] * len(NAMES)
+    assert printed.read_text().count("This was finished by another job") == len(others)
 
 
 @pytest.mark.parametrize("change", ["values", "input", "no key"])
@@ -148,7 +154,7 @@ def test_another_writers_result_of_something_else_is_replaced(folder, change):
     first.join()
     second.join()
     assert times_made(folder) == 2
-    assert contents(folder) == [content] * 3
+    assert contents(folder) == [content] * len(NAMES)
 
 
 def test_what_snakemake_deletes_without_a_record_is_put_back_until_it_is_read(folder):
@@ -161,7 +167,7 @@ def test_what_snakemake_deletes_without_a_record_is_put_back_until_it_is_read(fo
     with pytest.raises(SystemExit) as ended:
         job(folder)
     assert ended.value.code == 0
-    assert contents(folder) == ["1"] * 3
+    assert contents(folder) == ["1"] * len(NAMES)
     assert times_made(folder) == 1
     reader = outputs.written([str(folder / "c.tsv")], [str(folder / name) for name in NAMES])
     with reader as (draft,):
@@ -179,11 +185,11 @@ def test_an_orphan_leaves_its_result_to_the_next_job(folder, starter, monkeypatc
     starter.wait()
     orphan.join()
     assert orphan.exitcode == 0
-    assert contents(folder) == [""] * 3
+    assert contents(folder) == [""] * len(NAMES)
     monkeypatch.delenv(outputs.SNAKEMAKE)
     with pytest.raises(SystemExit):
         job(folder)
-    assert contents(folder) == ["1"] * 3
+    assert contents(folder) == ["1"] * len(NAMES)
     assert times_made(folder) == 1
 
 
@@ -195,7 +201,7 @@ def test_an_orphan_never_replaces_what_was_made_of_other_values(folder, starter,
     monkeypatch.delenv(outputs.SNAKEMAKE)
     job(folder, "2")
     orphan.join()
-    assert contents(folder) == ["2"] * 3
+    assert contents(folder) == ["2"] * len(NAMES)
 
 
 def foreign_folder(folder: Path) -> None:
@@ -212,17 +218,27 @@ def foreign_folder_of_folders(folder: Path) -> None:
     (folder / "0.zarr" / "mine" / "cat.png").write_text("mine")
 
 
+def file_for_a_folder(folder: Path) -> None:
+    (folder / "scenes").write_text("mine")
+
+
 def folder_for_a_table(folder: Path) -> None:
     (folder / "a.tsv").mkdir()
 
 
 @pytest.mark.parametrize(
-    "put", [foreign_folder, foreign_folder_of_folders, foreign_file, folder_for_a_table]
+    "put",
+    [
+        *(foreign_folder, foreign_folder_of_folders, foreign_file),
+        *(file_for_a_folder, folder_for_a_table),
+    ],
 )
 def test_what_is_no_result_is_never_replaced(folder, put):
     put(folder)
     before = sorted(folder.rglob("*"))
-    with pytest.raises(ValueError, match=r"(0\.zarr|a\.tsv): this is no result of the workflow"):
+    with pytest.raises(
+        ValueError, match=r"(0\.zarr|a\.tsv|scenes): this is no result of the workflow"
+    ):
         job(folder)
     assert sorted(folder.rglob("*")) == before
 
@@ -232,7 +248,7 @@ def test_what_is_left_of_a_store_is_replaced(folder):
     (folder / "0.zarr" / "zarr.json").unlink()  # Snakemake was killed while it deleted the store
     outputs._discard(folder / "0.zarr", outputs.KEPT)
     job(folder, "2")
-    assert contents(folder) == ["2"] * 3
+    assert contents(folder) == ["2"] * len(NAMES)
 
 
 def test_without_hard_links_results_are_written_all_the_same(folder, monkeypatch):
@@ -241,7 +257,7 @@ def test_without_hard_links_results_are_written_all_the_same(folder, monkeypatch
 
     monkeypatch.setattr(os, "link", refused)
     job(folder)
-    assert contents(folder) == ["1"] * 3
+    assert contents(folder) == ["1"] * len(NAMES)
     assert not hidden(folder)
 
 
@@ -250,8 +266,8 @@ def test_an_input_of_each_kind_counts_by_its_state(folder, name):
     source = folder / "from" / name
     source.parent.mkdir()
     (source / "a").mkdir(parents=True) if name == "scenes" else make(str(source), "1")
-    first = outputs._key([str(source)], {})
-    assert outputs._key([str(source)], {}) == first
+    first = outputs.key_of([str(source)], {})
+    assert outputs.key_of([str(source)], {}) == first
     changed = source / "zarr.json" if name == "0.zarr" else source
     os.utime(changed, ns=(0, 0))
-    assert outputs._key([str(source)], {}) != first
+    assert outputs.key_of([str(source)], {}) != first

@@ -1,8 +1,9 @@
 # The study's files, read as they are written before Snakemake makes one mapping of them.
 from contextlib import contextmanager
 
-ready("study.config_file")
+ready("escapes", "study.config_file")
 
+from stepscope.escapes import escaped
 from stepscope.study import config_file
 
 
@@ -12,7 +13,7 @@ def one_sentence():
     try:
         yield
     except ValueError as error:
-        raise WorkflowError(str(error)) from None
+        raise WorkflowError(escaped(str(error))) from None
 
 
 DEFAULT = "config/config.yaml"

@@ -9,10 +9,14 @@ sys.path.insert(0, os.environ["STEPSCOPE"])  # the package's folder, set by pack
 
 from stepscope.embedded.training.quality import assess
 from stepscope.joblog import joblog
+from stepscope.outputs import written
 
-with joblog(snakemake.log[0]):
+with (
+    joblog(snakemake.log[0]),
+    written(snakemake.output, snakemake.input, dict(snakemake.params)) as (folder,),
+):
     assess(
-        snakemake.output[0],
+        folder,
         snakemake.input.pipeline,
         snakemake.input.clip,
         snakemake.input.segmenter,

@@ -9,6 +9,10 @@ sys.path.insert(0, os.environ["STEPSCOPE"])  # the package's folder, set by pack
 
 from stepscope.embedded.composed import compose
 from stepscope.joblog import joblog
+from stepscope.outputs import written
 
-with joblog(snakemake.log[0]):
-    compose(snakemake.output[0], **snakemake.params.entry)
+with (
+    joblog(snakemake.log[0]),
+    written(snakemake.output, snakemake.input, dict(snakemake.params)) as (scenes,),
+):
+    compose(scenes, **snakemake.params.entry)

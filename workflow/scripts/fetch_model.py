@@ -11,6 +11,7 @@ os.environ["HF_HUB_OFFLINE"] = os.environ["STEPSCOPE_HUB_OFFLINE"]
 
 from stepscope.joblog import joblog
 from stepscope.models.hub import fetch
+from stepscope.outputs import written
 
-with joblog(snakemake.log[0]):
-    fetch(snakemake.output[0], model=snakemake.params.model)
+with joblog(snakemake.log[0]), written(snakemake.output, snakemake.input) as (record,):
+    fetch(record, model=snakemake.params.model)

@@ -9,11 +9,15 @@ sys.path.insert(0, os.environ["STEPSCOPE"])  # the package's folder, set by pack
 
 from stepscope.embedded.training.diffusion import train
 from stepscope.joblog import joblog
+from stepscope.outputs import key_of, written
 
 with joblog(snakemake.log[0]):
-    train(
-        snakemake.output[0],
-        snakemake.params.state,
-        snakemake.input.vae,
-        **snakemake.params.settings,
-    )
+    made_from = dict(snakemake.params)
+    state = f"{snakemake.params.state}/{key_of(snakemake.input, made_from)}"
+    with written(snakemake.output, snakemake.input, made_from) as (folder,):
+        train(
+            folder,
+            state,
+            snakemake.input.vae,
+            **snakemake.params.settings,
+        )

@@ -1,5 +1,8 @@
 import json
+import os
+from contextlib import suppress
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import open_clip
@@ -8,6 +11,7 @@ import pytest
 import torch
 import yaml
 from diffusers import AutoencoderKL
+from snakemake.iocontainers import InputFiles, Params
 from torch import nn
 
 from stepscope.embedded import captions, details, scenes
@@ -358,3 +362,32 @@ def test_muon_moves_a_convolution_by_a_nearly_orthogonal_matrix_of_adamws_size()
 def test_without_a_rate_for_muon_all_is_left_to_adamw():
     (adamw,) = optimizers_for(nn.Linear(3, 3), 0, 1e-3)
     assert isinstance(adamw, torch.optim.AdamW)
+
+
+@pytest.mark.parametrize("part", [vae, diffusion, clip, segmenter])
+def test_a_checkpoint_of_another_recipe_code_or_model_is_not_taken(part, tmp_path, monkeypatch):
+    name, states = part.__name__.rpartition(".")[2], []
+    read = {"vae": None, "diffusion": "vae"}.get(name, "pipeline")
+    monkeypatch.setattr(part, "train", lambda folder, state, *_, **__: states.append(state))
+    monkeypatch.setenv("STEPSCOPE", str(ROOT / "workflow" / "src"))
+    script = (ROOT / "workflow" / "scripts" / f"train_{name}.py").read_text("utf-8")
+
+    def trained(steps: int = 2, code: str = "a", learnt: int = 1) -> str:
+        """The state that a job's training goes on from."""
+        source = tmp_path / "source"
+        source.mkdir(exist_ok=True)
+        os.utime(source, ns=(learnt, learnt))
+        job = SimpleNamespace(
+            log=[str(tmp_path / "log")],
+            input=InputFiles(fromdict={read: str(source)} if read else {}),
+            output=[str(tmp_path / name)],
+            params=Params(fromdict={"state": "state", "settings": {"steps": steps}, "code": code}),
+        )
+        with suppress(SystemExit):  # nothing was made, to be put into its place
+            exec(compile(script, name, "exec"), {"snakemake": job})
+        return states[-1]
+
+    assert trained() == trained()
+    changes = [{"steps": 3}, {"code": "b"}, *[{"learnt": 2}] * bool(read)]
+    others = {trained(**change) for change in changes}
+    assert len(others | {trained()}) == len(changes) + 1

@@ -1,5 +1,6 @@
 """Whatever is missing or damaged in a store is refused when it is read, by the name of its file."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -108,6 +109,22 @@ def test_damaged_metadata_are_refused_when_the_store_is_opened(store, damage):
     ):
         read(str(path))
     file.write_bytes(whole)
+
+
+def test_a_store_of_another_version_is_refused_whatever_that_checks(store):
+    path, read = store
+    file = path / "zarr.json"
+    whole = file.read_text()
+    metadata = json.loads(whole)
+    assert metadata["attributes"]["schema_version"] == 1
+    metadata["attributes"] |= {"schema_version": 2, "metadata_sha256": "of another kind"}
+    file.write_text(json.dumps(metadata))
+    with pytest.raises(
+        ValueError, match=f"{path}: another version of .* schema_version 2, .* reads 1"
+    ):
+        read(str(path))
+    file.write_text(whole)
+    read(str(path))
 
 
 def test_a_changed_attribute_is_refused(store):

@@ -1,22 +1,36 @@
 """A job's own log: everything it prints, lines that say how far it is, and what it failed of."""
 
+import errno
+import io
 import logging
 import os
 import sys
 import traceback
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
 from typing import TextIO, TypeVar
 
 from tqdm import tqdm
 
 from stepscope import allocator, collector
+from stepscope.escapes import escaped, escaped_lines
 
 Item = TypeVar("Item")
 FAILED = "Failed: "  # begins the first line of a failed job's log
 EVERY = 10  # seconds between two lines of a bar in a log; `progress` reads the last one
 LINE = "{desc}: {n_fmt} of {total_fmt}, {elapsed} gone, {remaining} left"
+# What libraries say whose errors are their own: of a disk; of memory on the CPU on Linux, there
+# elsewhere, by cuDNN and mps, and by the system.
+NO_ROOM = ("No space left on device", "Disk quota exceeded")
+NO_MEMORY = (
+    "can't allocate memory",
+    "not enough memory",
+    "out of memory",
+    "Cannot allocate memory",
+)
+ROOM = "make room and start again, what is finished is kept"
+MEMORY = "run fewer jobs at a time (--cores 1), or on a machine with more"
 _log: TextIO | None = None  # the job's log; None outside a job
 
 
@@ -39,7 +53,7 @@ def joblog(path: str) -> Iterator[None]:
     # a prompt may hold what neither the terminal nor UTF-8 can write
     with (
         os.fdopen(os.dup(2), "w", buffering=1, errors="backslashreplace") as terminal,
-        open(path, "w", buffering=1, encoding="utf-8", errors="backslashreplace") as log,
+        _opened(path, terminal) as log,
         redirect_stdout(log),
         redirect_stderr(log),
     ):
@@ -54,11 +68,12 @@ def joblog(path: str) -> Iterator[None]:
         try:
             yield
         except Exception as error:
-            traceback.print_exc()
-            log.flush()
-            _put_first(f"{FAILED}{sentence(error)}\n\n", Path(path))
-            clear = "\r\x1b[K" if terminal.isatty() else ""  # the run's progress may be there
-            print(f"{clear}{sentence(error)} (log: {path})", file=terminal)
+            with suppress(OSError):  # the disk may be full
+                traceback.print_exc()
+                log.flush()
+            with suppress(OSError):
+                _put_first(f"{FAILED}{sentence(error)}\n\n", Path(path))
+            _tell(terminal, error, path)
             raise SystemExit(1) from error
         finally:
             root.removeHandler(handler)
@@ -71,19 +86,85 @@ def joblog(path: str) -> Iterator[None]:
             _log = None
 
 
+class _Log(io.TextIOWrapper):
+    """A log whose lines hold no control characters of what a user wrote."""
+
+    def write(self, text: str, /) -> int:
+        return super().write(escaped_lines(text))
+
+
+@contextmanager
+def _opened(path: str, terminal: TextIO) -> Iterator[_Log]:
+    """A log, which is closed at the end whether there is room for its last lines or not."""
+    try:
+        file = open(path, "wb", opener=_appending)
+    except OSError as error:
+        _tell(terminal, error, path)
+        raise SystemExit(1) from error
+    log = _Log(file, encoding="utf-8", errors="backslashreplace", line_buffering=True)
+    try:
+        yield log
+    finally:
+        with suppress(OSError):
+            log.close()
+
+
+def _tell(terminal: TextIO, error: Exception, path: str) -> None:
+    """Say on the terminal what a job failed of."""
+    clear = "\r\x1b[K" if terminal.isatty() else ""  # the run's progress may be there
+    print(f"{clear}{sentence(error)} (log: {path})", file=terminal)
+
+
 def sentence(error: Exception) -> str:
-    """First line of what an error says, with its class but where that is a plain ValueError."""
+    """First line of what an error says, with its class but where that is a plain ValueError.
+
+    Of memory and of a disk without room it also says what to do.
+    """
     said, *more = str(error).strip().splitlines() or [""]
     name = type(error).__name__
+    if _has_no_room(error):
+        name = f"the disk of {getattr(error, 'filename', None) or os.getcwd()} is full"
+        said, more = f"{said}; {ROOM}", []
+    elif is_out_of_memory(error):
+        name = "there is not enough memory"
+        said, more = f"{said or type(error).__name__}; {MEMORY}", []
     parts = [] if type(error) is ValueError and said else [name]
-    return ": ".join(filter(None, [*parts, said])) + (" …" if more else "")
+    return escaped(": ".join(filter(None, [*parts, said])) + (" …" if more else ""))
+
+
+def _has_no_room(error: Exception) -> bool:
+    """Whether an exception says that a file could not grow."""
+    number = error.errno if isinstance(error, OSError) else None
+    return number in (errno.ENOSPC, errno.EDQUOT) or (
+        not isinstance(error, ValueError) and any(text in str(error) for text in NO_ROOM)
+    )
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an exception says that memory was not enough; torch's are RuntimeErrors."""
+    if isinstance(error, MemoryError) or (
+        isinstance(error, OSError) and error.errno == errno.ENOMEM
+    ):
+        return True
+    return isinstance(error, RuntimeError) and any(text in str(error) for text in NO_MEMORY)
+
+
+def _appending(path: str, flags: int) -> int:
+    """Open a file whose end is where it was cut to, if that happens."""
+    return os.open(path, flags | os.O_APPEND, 0o666)
 
 
 def _put_first(head: str, path: Path) -> None:
-    """Write a text before what a file holds."""
-    changed = path.with_name(f"{path.name}.tmp")
-    changed.write_bytes(head.encode("utf-8", "backslashreplace") + path.read_bytes())
-    os.replace(changed, path)
+    """Write a text before what a file holds; where there is no room for both, in its place."""
+    if not path.is_file():
+        return
+    text, changed = head.encode("utf-8", "backslashreplace"), path.with_name(f"{path.name}.tmp")
+    try:
+        changed.write_bytes(text + path.read_bytes())
+        os.replace(changed, path)
+    except OSError:
+        changed.unlink(missing_ok=True)
+        path.write_bytes(text)
 
 
 def bar(items: Iterable[Item], what: str, total: int | None = None) -> Iterator[Item]:

@@ -39,7 +39,7 @@ def written(
     with alone(_beside(places[0], "lock")):
         for place in places:
             _refuse_foreign(place)
-        key = None if made_from is None else _key(inputs, made_from)
+        key = None if made_from is None else key_of(inputs, made_from)
         kept = [_beside(place, f"{key}.{KEPT}") for place in places]
         if key is not None and all(path.exists() for path in kept) and _put_again(kept, places):
             print("This was finished by another job, which Snakemake has no record of.", flush=True)
@@ -92,7 +92,7 @@ def _is_at(path: Path, descriptor: int) -> bool:
         return False
 
 
-def _key(inputs: Sequence[str], made_from: Mapping[str, Any]) -> str:
+def key_of(inputs: Sequence[str], made_from: Mapping[str, Any]) -> str:
     """Digest of a job's values and of the state of its inputs."""
     stores = [Path(path, "zarr.json") for path in inputs]
     files = [store if store.is_file() else store.parent for store in stores]
@@ -158,9 +158,9 @@ def _put_again(kept: Sequence[Path], places: Sequence[Path]) -> bool:
 
 def _is_linked(made: Path, place: Path) -> bool:
     """Whether what is kept of a result is also in its place."""
-    if made.is_dir():
-        made, place = made / "zarr.json", place / "zarr.json"
-    return place.exists() and made.samefile(place)
+    file = next((path for path in made.rglob("*") if path.is_file()), made)
+    twin = place / file.relative_to(made)
+    return twin.exists() and twin.samefile(file)
 
 
 def _put(draft: Path, place: Path) -> None:
@@ -178,7 +178,9 @@ def _put(draft: Path, place: Path) -> None:
 
 
 def is_foreign(place: Path) -> bool:
-    """Whether something else than a store, a part of one or a file is in its place."""
+    """Whether something else than a store, a part of one, a folder or a file is in its place."""
+    if not place.suffix:
+        return place.exists() and not place.is_dir()
     if place.suffix != STORE:
         return place.is_dir()
     if not place.is_dir():

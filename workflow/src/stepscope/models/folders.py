@@ -6,6 +6,7 @@ asked for.
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from stepscope.models.weight_files import clip_weights, present, read_json, weights
 
@@ -87,10 +88,16 @@ def components(folder: Path) -> Iterator[tuple[str, str, str]]:
 def check_clip(folder: Path) -> list[Path]:
     """Configuration and weights of an open_clip folder; refused by name as in `check_folder`."""
     file = folder / "open_clip_config.json"
-    model = read_json(file).get("model_cfg")
+    model: Any = read_json(file).get("model_cfg")
     for key in ("text_cfg", "vision_cfg"):
         if not isinstance(model, dict) or not isinstance(model.get(key), dict):
             raise ValueError(f"{file}: model_cfg/{key} is missing.")
+    options = model["text_cfg"].get("tokenizer_kwargs")
+    if isinstance(options, dict) and options.get("trust_remote_code"):
+        raise ValueError(
+            f"{file}: model_cfg/text_cfg/tokenizer_kwargs: trust_remote_code would run what comes "
+            "with a tokenizer; take it out."
+        )
     return [file, clip_weights(folder)]
 
 

@@ -1,6 +1,6 @@
 """Loading a part of a model: all the weights that it has, and no others, come from its files."""
 
-import importlib
+import sys
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,14 +18,21 @@ LENGTH = 300  # characters of a library's own message
 
 
 def class_of(library: str, name: str, where: str) -> Any:
-    """Class of a pipeline's part, as model_index.json names it."""
+    """Class of a pipeline's part, as model_index.json names it.
+
+    Of diffusers, transformers or what a family of one's own imports: a model's folder is data, and
+    no other module is imported because it says so.
+    """
     import diffusers  # here, since it takes seconds to import and judges need none of it
 
-    module = getattr(diffusers.pipelines, library, None)  # some lie beside their pipeline
-    try:
-        found = getattr(module or importlib.import_module(library), name)
-    except (ImportError, AttributeError):
-        found = None
+    # some lie beside their pipeline, some in a module that a family of the study has imported
+    module = getattr(diffusers.pipelines, library, None) or sys.modules.get(library)
+    if module is None:
+        raise ValueError(
+            f"{where}: {library} is neither diffusers nor transformers, and no family that the "
+            "study names imports it."
+        )
+    found = getattr(module, name, None)
     if not isinstance(found, type):
         raise ValueError(f"{where}: {library} has no class {name}.")
     return found
@@ -40,8 +47,10 @@ def load_part(
     that names them: libraries would fill it with random ones. So is whatever a library raises.
     """
     if not issubclass(kind, torch.nn.Module):
+        # without it, the Auto classes ask at a terminal whether to run code of the folder
+        own_code = {"trust_remote_code": False} if kind.__name__.startswith("Auto") else {}
         with naming(folder):
-            return kind.from_pretrained(str(folder), local_files_only=True)
+            return kind.from_pretrained(str(folder), local_files_only=True, **own_code)
     library = "transformers" if issubclass(kind, PreTrainedModel) else "diffusers"
     files = weights(folder, library, variant)
     with naming(folder):

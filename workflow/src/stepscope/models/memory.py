@@ -9,18 +9,10 @@ import psutil
 import torch
 
 from stepscope import allocator
+from stepscope.joblog import is_out_of_memory
 
 SHARE = 0.8  # of the free memory that is planned with: what is measured varies with the sizes
 MOST = 64  # samples together; more are no faster, and a killed job loses them
-# Of the RuntimeErrors that allocators raise: CPU on Linux, CPU elsewhere, cuDNN and mps.
-MESSAGES = ("can't allocate memory", "not enough memory", "out of memory")
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an exception says that memory was not enough."""
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return True
-    return isinstance(error, RuntimeError) and any(text in str(error) for text in MESSAGES)
 
 
 class Fitting:

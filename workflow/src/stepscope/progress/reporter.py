@@ -52,7 +52,7 @@ class Reporter:
                 for name, limit in limits
                 if isinstance(limit, int) and 0 < limit < sys.maxsize
             }
-            self.begun = time.time()
+            self.begun = time.monotonic()  # whatever happens to the clock
             if self.workflow.output_settings.stdout:
                 self.stream = sys.stdout
             self.logger.addFilter(self.seen)
@@ -81,7 +81,7 @@ class Reporter:
 
     def line(self) -> str:
         """How far the run is, after a look at the logs of the jobs that run."""
-        now = time.time()
+        now = time.monotonic()
         for number, before in self.unchanged.items():
             job = self.jobs.get(number)
             if job and job.took is None and _changed(job.log) not in (None, before):
@@ -94,7 +94,7 @@ class Reporter:
 
     def _finish(self, job: Job) -> None:
         """Take a job's seconds from its benchmark, in which no queue counts."""
-        now = time.time()
+        now = time.monotonic()
         measured = _benchmarked(job.benchmark)
         job.took = now - (job.started or now) if measured is None else measured
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 METADATA = "zarr.json"  # of all arrays, written last
 CHECKSUM = "metadata_sha256"  # the attribute with their checksum
+LAYOUT, VERSION = "schema_version", 1  # the attribute with the version of the layout, and ours
 REMEDY = "Delete the store; Snakemake then makes it again."
 
 
@@ -77,11 +78,19 @@ def _metadata(store: Store, place: str) -> dict[str, Any]:
         raise ValueError(f"{place}: there is no store here, without {METADATA}.")
     try:
         metadata = json.loads(content.to_bytes())
-        whole = metadata["attributes"].get(CHECKSUM) in (None, checksum(metadata))
+        attributes = metadata["attributes"]
+        other = CHECKSUM in attributes and attributes.get(LAYOUT, VERSION) != VERSION
+        whole = other or attributes.get(CHECKSUM) in (None, checksum(metadata))
     except (ValueError, KeyError, TypeError, AttributeError):
         whole = False
     if not whole:
         raise ValueError(f"{place}/{METADATA}: this file is damaged. {REMEDY}")
+    if other:
+        raise ValueError(
+            f"{place}: another version of Stepscope wrote this store, by its {LAYOUT} "
+            f"{attributes[LAYOUT]}, and this one reads {VERSION}: read it with that version. "
+            f"{REMEDY}"
+        )
     if not metadata.get("consolidated_metadata"):
         raise ValueError(f"{place}: whoever wrote this store did not finish it. {REMEDY}")
     return metadata

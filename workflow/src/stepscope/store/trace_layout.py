@@ -11,7 +11,6 @@ import zarr
 
 from stepscope.store.zarr_files import CODECS, FLAT, encodings, write_arrays
 
-SCHEMA_VERSION = 1
 READ, BYTES = 8, 2**28  # samples read at once by the check, fewer where they are large
 PER_SAMPLE = ("prompts", "prompt_ids", "seeds", "words", "token_text", "reconstruction_error")
 # Axes of the variable `value` of each group; names behind "_" are sizes.
@@ -149,7 +148,6 @@ def root(
             "token_count": ("sample", np.array([*map(len, listed["token_text"])], dtype="i4")),
         },
         attrs={
-            "schema_version": SCHEMA_VERSION,
             "digest": key,
             "prompts": listed["prompts"],
             "words": listed["words"],

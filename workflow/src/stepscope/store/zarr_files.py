@@ -10,7 +10,7 @@ import xarray as xr
 import zarr
 from zarr.codecs import Crc32cCodec, ZstdCodec
 
-from stepscope.store.checked import CHECKSUM, METADATA, checksum
+from stepscope.store.checked import CHECKSUM, LAYOUT, METADATA, VERSION, checksum
 
 # The separator "/" would make several folders for every chunk.
 FLAT: dict[str, Any] = {"name": "default", "separator": "."}
@@ -46,11 +46,12 @@ def write_arrays(path: str | Path, dataset: xr.Dataset, encoding: dict[str, Any]
 
 
 def commit(path: str | Path) -> None:
-    """Consolidate the metadata and add their checksum, which marks a store as complete."""
+    """Consolidate the metadata and add layout and checksum, which mark a store as complete."""
     with warnings.catch_warnings():  # that other zarr libraries may not read it; they need not
         warnings.filterwarnings("ignore", "Consolidated metadata", category=UserWarning)
         zarr.consolidate_metadata(path)
     file = Path(path, METADATA)
     metadata = json.loads(file.read_text(encoding="utf-8"))
+    metadata["attributes"][LAYOUT] = VERSION
     metadata["attributes"][CHECKSUM] = checksum(metadata)
     file.write_text(json.dumps(metadata, indent=2), encoding="utf-8")
