@@ -7,7 +7,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 # What depends on the same target runs side by side: types beside tests.
 MAKEFLAGS += --jobs=2
 
-.PHONY: run setup place lint types units suite check test test-slurm
+.PHONY: run setup place lint types units suite check test test-slurm test-provenance
 run: setup
 	snakemake --quiet rules progress host -- estimate
 	snakemake all
@@ -52,3 +52,9 @@ suite: lint
 test-slurm: setup
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet -r envs/slurm.lock
 	PYTHONPATH=workflow/src:tests $(BIN)/python tests/slurm/check.py
+
+# Not in `test`: the validator has packages of its own, in other versions than the lock's.
+test-provenance: setup
+	$(PYTHON) -m venv .venv/provenance
+	.venv/provenance/bin/python -m pip install --disable-pip-version-check --quiet -r envs/provenance.lock
+	PYTHONPATH=workflow/src:tests $(BIN)/python tests/provenance/check.py .venv/provenance/bin/rocrate-validator
