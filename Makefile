@@ -56,5 +56,7 @@ test-slurm: setup
 # Not in `test`: the validator has packages of its own, in other versions than the lock's.
 test-provenance: setup
 	$(PYTHON) -m venv .venv/provenance
-	.venv/provenance/bin/python -m pip install --disable-pip-version-check --quiet -r envs/provenance.lock
-	PYTHONPATH=workflow/src:tests $(BIN)/python tests/provenance/check.py .venv/provenance/bin/rocrate-validator
+	.venv/provenance/bin/python -m pip install --disable-pip-version-check --quiet \
+		-r envs/provenance.lock
+	PYTHONPATH=workflow/src:tests $(BIN)/python tests/provenance/check.py \
+		.venv/provenance/bin/python

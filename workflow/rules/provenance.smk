@@ -12,7 +12,7 @@ rule provenance:
     params:
         results=PATHVARS.apply("<results>"),
         snakefile=workflow.source_path("../Snakefile"),
-        code=str(Path(SOURCE).parent),
+        code=str(CODE),
         version=stepscope.__version__,
         config=config,
         models=models_at_hand,

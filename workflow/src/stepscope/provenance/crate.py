@@ -144,7 +144,7 @@ def document(study: Study, seen: Seen) -> dict[str, Any]:
             "object": links([config, *models, *datasets, *own]),
             "result": links(results),
             "resourceUsage": links(used),
-            "actionStatus": {"@id": "http://schema.org/CompletedActionStatus"},
+            "actionStatus": "http://schema.org/CompletedActionStatus",
             **({"startTime": entities.time(study.began)} if study.began else {}),
             **({"endTime": entities.time(study.ended)} if study.ended else {}),
         },
@@ -176,6 +176,7 @@ def _workflow(study: Study, revision: Revision, libraries: Sequence[Entity]) -> 
     return {
         "@type": ["File", "SoftwareSourceCode", "ComputationalWorkflow"],
         "name": "Stepscope",
+        "encodingFormat": "text/plain",
         "description": f"Code: {at}; digest of all its files: {digest}.",
         "version": f"{study.version}+{suffix}",
         "identifier": digest if commit is None else commit,

@@ -69,12 +69,14 @@ def own_code(digests: Mapping[str, str]) -> list[Entity]:
 
 def libraries(versions: Mapping[str, Sequence[str]]) -> list[Entity]:
     """What the traces were made with, an entity a version."""
+    homes = {"Python": "https://docs.python.org/release/{version}/"}
+    pages = {name: homes.get(name, f"https://pypi.org/project/{name}/{{version}}/") for name in versions}
     return [
         {
-            "@id": f"#software-{quote(f'{name}-{version}', safe='')}",
+            "@id": pages[name].format(version=version),
             "@type": "SoftwareApplication",
             "name": name,
-            "url": "https://www.python.org/" if name == "Python" else f"https://pypi.org/project/{name}/",
+            "url": pages[name].format(version=version),
             "softwareVersion": version,
         }
         for name, found in versions.items()

@@ -128,7 +128,7 @@ def usage(results: Path) -> dict[str, float]:
         "jobs": len(runs),
         "seconds": _sum(runs, "s"),
         "cpu_seconds": _sum(runs, "cpu_time"),
-        "memory_mb": max(_numbers(runs, "max_rss"), default=0.0),
+        "memory_mb": round(max(_numbers(runs, "max_rss"), default=0.0), 1),
     }
 
 
