@@ -52,7 +52,9 @@ def issues(crate: str, severity: models.Severity) -> list[str]:
         requirement_severity=severity,
     )
     found = services.validate(settings).get_issues()
-    return sorted(f"{each.severity.name}: {each.message} ({each.violatingEntity})" for each in found)
+    return sorted(
+        f"{each.severity.name}: {each.message} ({each.violatingEntity})" for each in found
+    )
 
 
 if __name__ == "__main__":

@@ -11,7 +11,9 @@ CODE = ROOT / "workflow" if (ROOT / "workflow").is_dir() else Path(SOURCE).paren
 def models_at_hand(wildcards):
     """Digests of the models that are explained and of those that judge, and what names them."""
     judges = {"probe": config["probe"]["model"], "ground": config["ground"]}
-    judges = {name: entry for name, entry in judges.items() if {"folder", "repo", "name"} & {*entry}}
+    judges = {
+        name: entry for name, entry in judges.items() if {"folder", "repo", "name"} & {*entry}
+    }
     return {
         name: {"digest": digest_of(entry), **entry}
         for name, entry in (config["models"] | judges).items()

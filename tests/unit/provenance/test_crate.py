@@ -24,7 +24,11 @@ RUN = crate.Study(
 )
 SEEN = crate.Seen(
     revision=Revision("f" * 40, True, "cafe"),
-    results=[Made("tables/claims.tsv", 3, TEXT), Made("figures/a b.png", 4, TEXT), Made("maps/", None, None)],
+    results=[
+        Made("tables/claims.tsv", 3, TEXT),
+        Made("figures/a b.png", 4, TEXT),
+        Made("maps/", None, None),
+    ],
     kept=[Made(f"provenance/{name}", 1, TEXT) for name in crate.KEPT],
     software={"snakemake": "9.27.1"},
     traced_with={"torch": ["2.14.1"], "Python": ["3.11.2", "3.11.9"], "device": ["cpu"]},
@@ -61,7 +65,11 @@ def test_a_crate_says_what_ran_on_what_and_what_came_of_it():
         "#dataset-a%2Fb",
         "#code-my_methods%3Agradient",
     ]
-    assert [entities[each]["identifier"] for each in links(run["object"])[1:]] == ["abc", "def", "123"]
+    assert [entities[each]["identifier"] for each in links(run["object"])[1:]] == [
+        "abc",
+        "def",
+        "123",
+    ]
     assert links(run["result"]) == ["tables/claims.tsv", "figures/a%20b.png", "maps/"]
     assert set(links(run["result"])) < set(links(root["hasPart"]))
     assert entities["figures/a%20b.png"] | {"contentSize": "4"} == {
@@ -80,7 +88,9 @@ def test_a_crate_says_what_ran_on_what_and_what_came_of_it():
 
 def test_whatever_a_crate_refers_to_is_in_it():
     entities = described()
-    named = {each for entity in entities.values() for value in entity.values() for each in links(value)}
+    named = {
+        each for entity in entities.values() for value in entity.values() for each in links(value)
+    }
     outside = {each for each in named - entities.keys() if "schema.org" not in each}
     assert outside == {"https://w3id.org/ro/crate/1.1"}  # the specification itself
 

@@ -85,7 +85,10 @@ def test_results_are_found_with_their_digests(tmp_path):
 
 def test_use_is_summed_over_benchmarks_and_versions_are_those_of_all_traces(tmp_path):
     assert (observed.usage(tmp_path), observed.traced_with(tmp_path)) == ({}, {})
-    runs = [{"s": 2.0, "cpu_time": 1.5, "max_rss": 300.0}, {"s": 0.5, "cpu_time": "NA", "max_rss": None}]
+    runs = [
+        {"s": 2.0, "cpu_time": 1.5, "max_rss": 300.0},
+        {"s": 0.5, "cpu_time": "NA", "max_rss": None},
+    ]
     for number, run in enumerate(runs):
         path = tmp_path / "benchmarks" / "generate" / f"{number}.jsonl"
         path.parent.mkdir(parents=True, exist_ok=True)

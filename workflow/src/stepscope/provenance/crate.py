@@ -60,7 +60,12 @@ class Seen:
 
 
 def write(
-    *, results: str, snakefile: str, code: str, span: tuple[float | None, float | None], **known: Any
+    *,
+    results: str,
+    snakefile: str,
+    code: str,
+    span: tuple[float | None, float | None],
+    **known: Any,
 ) -> None:
     """Write the crate of a study into its folder `results`; whoever reads it sees all or nothing.
 

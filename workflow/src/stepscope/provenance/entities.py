@@ -70,7 +70,9 @@ def own_code(digests: Mapping[str, str]) -> list[Entity]:
 def libraries(versions: Mapping[str, Sequence[str]]) -> list[Entity]:
     """What the traces were made with, an entity a version."""
     homes = {"Python": "https://docs.python.org/release/{version}/"}
-    pages = {name: homes.get(name, f"https://pypi.org/project/{name}/{{version}}/") for name in versions}
+    pages = {
+        name: homes.get(name, f"https://pypi.org/project/{name}/{{version}}/") for name in versions
+    }
     return [
         {
             "@id": pages[name].format(version=version),

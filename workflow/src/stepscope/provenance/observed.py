@@ -22,7 +22,15 @@ FOLDERS = {  # of stores, which are described as a whole
     "maps": "maps of every method, zarr stores",
     "controls": "maps of the controls, zarr stores",
 }
-SOURCES = {".py", ".smk", ".yaml", ".rst", ".mplstyle", ".json", ""}  # of a workflow; "" a Snakefile
+SOURCES = {
+    ".py",
+    ".smk",
+    ".yaml",
+    ".rst",
+    ".mplstyle",
+    ".json",
+    "",
+}  # of a workflow; "" a Snakefile
 
 
 class Revision(NamedTuple):
