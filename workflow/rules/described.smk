@@ -10,7 +10,7 @@ CODE = ROOT / "workflow" if (ROOT / "workflow").is_dir() else Path(SOURCE).paren
 
 def models_at_hand(wildcards):
     """Digests of the models that are explained and of those that judge, and what names them."""
-    judges = {"probe": config["probe"]["model"], "ground": config["ground"]}
+    judges = {"probe (judge)": config["probe"]["model"], "ground (judge)": config["ground"]}
     judges = {
         name: entry for name, entry in judges.items() if {"folder", "repo", "name"} & {*entry}
     }

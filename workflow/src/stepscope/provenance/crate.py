@@ -1,8 +1,8 @@
 """A finished study as a Workflow Run RO-Crate: one JSON-LD file beside its results, which stay.
 
 The crate is the study's folder. Its profile is Workflow Run Crate 0.5
-(https://w3id.org/ro/wfrun/workflow/0.5): one run of one workflow, with what it was given and what it
-made. Jobs are counted, not described one by one.
+(https://w3id.org/ro/wfrun/workflow/0.5): one run of one workflow, with what it was given and what
+it made. Jobs are counted, not described one by one.
 """
 
 import json
@@ -31,7 +31,7 @@ RUN, MACHINE = "#run", "#machine"
 class Study:
     """What the workflow knows of a finished study.
 
-    `models` and `datasets` have by name their `digest` and what else is known of them, `own` has the
+    `models` and `datasets` have by name their `digest` and what else is known of them, `own` the
     digest of each function and class of one's own. `began` and `ended` are when the first of the
     jobs behind the results began and the last one ended, in seconds since 1970, None if not noted.
     """
@@ -157,8 +157,8 @@ def document(study: Study, seen: Seen) -> dict[str, Any]:
             "@id": MACHINE,
             "@type": "IndividualProduct",
             "name": "machine",
-            "description": "The machine on which the crate was written; jobs may have run on others, "
-            "whose devices the traces name.",
+            "description": "The machine on which the crate was written; jobs may have run on "
+            "others, whose devices the traces name.",
             "additionalProperty": links(facts),
         },
         *(config, workflow, software, *results),

@@ -1,4 +1,4 @@
-"""What can be seen of a study's run: its files and benchmarks, the code, the software, the machine."""
+"""What can be seen of a run: its files and benchmarks, the code, the software, the machine."""
 
 import hashlib
 import json
