@@ -3,7 +3,7 @@ import stepscope
 
 ready("provenance.crate", "provenance.report")  # without an output there is no digest to fetch them
 
-os.environ["STEPSCOPE_RESULTS"] = PATHVARS.apply("<results>")  # for report/metadata.yaml
+os.environ.update(STEPSCOPE_RESULTS=PATHVARS.apply("<results>"))  # for report/metadata.yaml
 # The workflow's folder; of a remote module, what Snakemake has fetched of it.
 CODE = ROOT / "workflow" if (ROOT / "workflow").is_dir() else Path(SOURCE).parent
 

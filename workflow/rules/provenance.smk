@@ -10,7 +10,7 @@ rule provenance:
     conda:
         "../../envs/provenance.yaml"
     params:
-        results=PATHVARS.apply("<results>"),
+        results=lambda wildcards: PATHVARS.apply("<results>"),
         snakefile=workflow.source_path("../Snakefile"),
         code=str(CODE),
         version=stepscope.__version__,
