@@ -7,7 +7,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 # What depends on the same target runs side by side: types beside tests.
 MAKEFLAGS += --jobs=2
 
-.PHONY: run setup place lint types units suite check test test-slurm test-storage test-faults
+.PHONY: run setup place lint types units suite check test test-slurm test-storage test-faults test-provenance
 run: setup
 	snakemake --quiet rules progress host -- estimate
 	snakemake all
@@ -62,3 +62,11 @@ KILLS ?= 240
 test-faults: setup
 	OMP_NUM_THREADS=1 PYTHONPATH=workflow/src:tests $(BIN)/python tests/faults/check.py --kills $(KILLS)
 
+
+# Not in `test`: the validator has packages of its own, in other versions than the lock's.
+test-provenance: setup
+	$(PYTHON) -m venv .venv/provenance
+	.venv/provenance/bin/python -m pip install --disable-pip-version-check --quiet \
+		-r envs/provenance.lock
+	PYTHONPATH=workflow/src:tests $(BIN)/python tests/provenance/check.py \
+		.venv/provenance/bin/python

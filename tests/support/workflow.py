@@ -109,13 +109,17 @@ def package_text(path: str) -> str | None:
 
 def rule_texts() -> dict[str, str]:
     """Text of each rule by its name; before it, that of the rule whose parts it inherits."""
-    files = sorted((ROOT / "workflow" / "rules").glob("*.smk"))
-    texts: dict[str, str] = {}
-    for path in files:
-        heads = r"^(?:use rule (\w+) as |rule )(\w+)(?: with)?:\n((?:(?: .*)?\n)*)"
+    heads = r"^(?:use rule (\w+) as |rule )(\w+)(?: with)?:\n((?:(?: .*)?\n)*)"
+    parts: dict[str, tuple[str, str]] = {}
+    for path in sorted((ROOT / "workflow" / "rules").glob("*.smk")):
         for base, name, body in re.findall(heads, path.read_text(encoding="utf-8"), re.MULTILINE):
-            texts[name] = texts.get(base, "") + body
-    return texts
+            parts[name] = (base, body)
+
+    def text(name: str) -> str:
+        base, body = parts[name]
+        return (text(base) if base else "") + body
+
+    return {name: text(name) for name in parts}
 
 
 def script_closure(script: Path) -> dict[str, str]:

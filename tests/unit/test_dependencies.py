@@ -147,3 +147,20 @@ def test_the_lock_is_sorted():
     lines = LOCK.read_text(encoding="utf-8").splitlines()
     names = [line.partition("==")[0].lower() for line in lines if not line.startswith("#")]
     assert names == sorted(names)
+
+
+def test_the_container_has_the_python_and_the_packages_that_are_tested():
+    image = (ROOT / "envs" / "Dockerfile").read_text(encoding="utf-8")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    (python,) = re.findall(r"^FROM python:(\d+\.\d+)-", image, re.MULTILINE)
+    assert python in project["requires-python"]
+    assert re.search(
+        rf"^COPY {LOCK.name} (\S+)$[\s\S]*^RUN pip install .* \1$", image, re.MULTILINE
+    )
+
+
+def test_the_validators_environment_is_whole_and_reads_what_is_written():
+    lines = (ROOT / "envs" / "provenance.lock").read_text(encoding="utf-8").splitlines()
+    pins = versions([line for line in lines if not line.startswith("#")])
+    assert pins.keys() >= {"roc-validator", "rdflib", "pyshacl"}
+    assert pins["rocrate"] == locked()["rocrate"]

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from stepscope.study import digests
-from support.workflow import ROOT, package_text, rule_texts
+from support.workflow import ROOT, package_text, rule_texts, script_closure
 
 SOURCE = ROOT / "workflow" / "src"
 PACKAGE = SOURCE / "stepscope"
@@ -30,6 +30,7 @@ ARROWS = {
     "scores": {"store", "methods", "pictures", "models", "diffusion"},
     "statistics": {"store", "scores"},
     "figures": {"statistics", "store", "pictures"},
+    "provenance": {"study"},
     "estimate": {"models", "diffusion", "tracing", "pictures", "methods", "scores", "progress"},
 }
 # Modules beside the folders import none of them, and every folder may import them.
@@ -246,3 +247,26 @@ def test_a_cluster_gives_a_card_to_each_rule_that_asks_for_one():
     asking = {name for name, text in rule_texts().items() if "gpu=GPU" in text}
     assert asking > {"generate", "explain", "probe"}
     assert profile["set-resources"] == {name: {"gpu": 1} for name in asking}
+
+
+@pytest.mark.parametrize("key", ["set-resources", "set-threads", "groups"])
+def test_profiles_name_rules_that_there_are(key):
+    for path in (ROOT / "profiles").glob("*/profile.yaml"):
+        named = yaml.safe_load(path.read_text("utf-8")).get(key) or ()
+        assert {name.partition("=")[0] for name in named} <= rule_texts().keys(), path
+
+
+PLACED = {"stepscope/models/pipelines.py", "stepscope/models/judges.py"}  # they load onto a card
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=name_of)
+def test_a_job_says_what_a_cluster_must_give_it(path):
+    text = rule_texts()[path.stem]
+    if "localrule: True" in text:
+        return
+    placed = PLACED & script_closure(path).keys()
+    assert ("gpu=GPU" in text) == bool(placed)
+    pipeline = "stepscope/models/pipelines.py" in placed
+    assert ("mem=memory_of" in text) == pipeline  # which grows with the model
+    assert "runtime=" in text
+    assert "mem=" in text

@@ -23,7 +23,7 @@ RULES = rule_texts()
 SCRIPTS = {
     path.stem: path
     for path in sorted((ROOT / "workflow" / "scripts").glob("*.py"))
-    if path.stem != "estimate"  # it has no output that could be out of date
+    if path.stem not in ("estimate", "provenance")  # no output that could be out of date
 }
 
 

@@ -8,8 +8,11 @@ from types import SimpleNamespace
 
 import jinja2
 import pytest
+import yaml
 from docutils.core import publish_parts
 
+from stepscope.provenance import observed
+from stepscope.study import digests
 from support.workflow import ROOT
 
 CAPTIONS = sorted((ROOT / "workflow" / "report").glob("*.rst"))
@@ -21,14 +24,33 @@ def test_lint(fresh):
     assert "Congratulations" in fresh.snakemake("--lint")
 
 
-def test_report(finished):
-    report = finished.folder / "report.zip"
-    finished.snakemake("--report", str(report), "--", "all")
+def test_a_crate_describes_a_finished_study_and_begins_its_report(study):
+    study.snakemake("provenance")
+    results = study.folder / "results" / "tiny"
+    graph = json.loads((results / "ro-crate-metadata.json").read_text())["@graph"]
+    entities = {entity["@id"]: entity for entity in graph}
+    parts = [entities[part["@id"]] for part in entities["./"]["hasPart"]]
+    files = {part["@id"]: part["sha256"] for part in parts if "sha256" in part}
+    assert files == {name: observed.sha256(results / name) for name in files}
+    made = {path.relative_to(results).as_posix() for path in results.glob("[tf]*/*.*")}
+    assert made <= files.keys()
+    assert "tables/claims.tsv" in made
+    run, folder = entities["#run"], study.folder / "models" / "pipeline"
+    assert entities["#model-tiny"]["identifier"] == digests.fingerprint(folder)
+    traced = (results / "traces/tiny/pairs/uniform/0.zarr/zarr.json").read_text()
+    assert run["startTime"] < json.loads(traced)["attributes"]["created"] < run["endTime"]
+    config = yaml.safe_load((results / "provenance" / "config.yaml").read_text())
+    assert config["study"] == "tiny"
+
+    report, template = study.folder / "report.zip", ROOT / "workflow" / "report" / "metadata.yaml"
+    arguments = ("--report", report, "--report-metadata", template, "--", "all")
+    study.snakemake(*map(str, arguments))
     with zipfile.ZipFile(report) as archive:
         names = {name.rpartition("/")[2] for name in archive.namelist()}
         page = archive.read(next(n for n in archive.namelist() if n.endswith("report.html")))
     assert names >= {"claims.tsv", "rq1_auc.png", "rq3_samplings.pdf"}
-    assert b"system-message" not in page  # of a caption that docutils does not understand
+    assert b"system-message" not in page  # of a text that docutils does not understand
+    assert b"<td>Stepscope study tiny</td>" in page
 
 
 @pytest.mark.parametrize("path", CAPTIONS, ids=lambda path: path.stem)

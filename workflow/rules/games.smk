@@ -53,7 +53,8 @@ rule measure_substrates:
         "../../envs/generate.yaml"
     threads: 1
     resources:
-        mem="4GB",
+        gpu=GPU,
+        mem=memory_of,
         runtime="1h",
     params:
         model=spec("models", "{model}"),
