@@ -106,9 +106,9 @@ def _panel(
             break
         for label, mark in MARKS.items():
             names = [f"{name}, of {label}" for name in CENTRES]
-            found = of_clock.set_index("compared")["estimate"].reindex(names).dropna()
-            if len(found):
-                axes.plot(found.iloc[0], height, mark, ms=5, mew=0.7, color="0.4")
+            centres = of_clock.set_index("compared")["estimate"].reindex(names).dropna()
+            if len(centres):
+                axes.plot(centres.iloc[0], height, mark, ms=5, mew=0.7, color="0.4")
         if clock in EARLIEST.values():
             _first(axes, of_clock, height, colour)
     axes.grid(axis="x", lw=0.3)

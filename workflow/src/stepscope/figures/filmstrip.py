@@ -75,7 +75,7 @@ def _part(
         ).flat
         _pictures(first, sample.isel(step=kept), 72 * side)
         for axes, (family, concept) in zip(panels, truth.items(), strict=True):
-            _probability(axes, shown[shown["family"] == family], chance[family])
+            _probability(axes, shown[shown["family"] == family], chance[str(family)])
             axes.set_ylabel(family, rotation=0, ha="right", va="center")
             note = text.wrapped(concept.replace(summaries.SEVERAL, " or "), 22)
             axes.annotate(note, (1.01, 0.5), xycoords="axes fraction", va="center", fontsize=6)
@@ -101,8 +101,8 @@ def _pictures(axes: Axes, sample: xr.Dataset, side: float) -> None:
     for row, name in enumerate(names):
         images = sample["preview"].sel(prediction=name).to_numpy()
         for image, where in zip(images, sample["log_snr"].to_numpy(), strict=True):
-            box = OffsetImage(image, zoom=side / image.shape[1], interpolation="nearest")
-            box = AnnotationBbox(box, (where, row), frameon=False, pad=0)
+            shown = OffsetImage(image, zoom=side / image.shape[1], interpolation="nearest")
+            box = AnnotationBbox(shown, (where, row), frameon=False, pad=0)
             box.set_in_layout(False)
             axes.add_artist(box)
     axes.set_yticks(range(len(names)), [plotting.PREDICTIONS[name] for name in names])
@@ -162,12 +162,12 @@ def _legend(lines: list[tuple[str, str]]) -> list[Line2D]:
         Line2D([], [], color=colour, marker=".", ms=3, lw=0.9, label=plotting.PREDICTIONS[name])
         for name, colour in rq3.COLOURS.items()
     ]
-    dashes = {"color": plotting.GREY, "lw": 0.7, "ls": (0, (3, 2))}
-    handles.append(Line2D([], [], label="chance (1 / concepts)", **dashes))
+    chance = "chance (1 / concepts)"
+    handles.append(Line2D([], [], label=chance, color=plotting.GREY, lw=0.7, ls=(0, (3, 2))))
     markers = _markers(lines)
     for clock, reader in lines:
         name = f"{clock_figure.NAMES[clock]}{f' ({reader})' if reader else ''}"
         colour = clock_figure.COLOURS[clock]
-        style = {"color": colour, "marker": markers[reader], "ms": 3, "lw": 0.7, "mew": 0}
-        handles.append(Line2D([], [], label=name, **style))
+        marker = markers[reader]
+        handles.append(Line2D([], [], label=name, color=colour, marker=marker, ms=3, lw=0.7, mew=0))
     return handles

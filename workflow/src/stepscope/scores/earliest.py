@@ -95,7 +95,7 @@ def paired(denoiser: Denoiser, firsts: Sequence[Step], pairs: int, distance: flo
         clean.append([apart(own.clean, other.clean) for other in others])
         state.append([apart(own.latents, other.latents) for other in others])
         finals = torch.stack([own.after, *(other.after for other in others)])
-    return Pairs(np.moveaxis(clean, 0, -1), np.moveaxis(state, 0, -1), finals)
+    return Pairs(np.stack(clean, -1), np.stack(state, -1), finals)
 
 
 def flips_of(

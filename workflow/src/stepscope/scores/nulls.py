@@ -165,13 +165,14 @@ def with_named(
     """
     columns: dict[str, list[float]] = {"named": [], "beyond_chance": []}
     of_reader = dict(iter(rows.groupby(["reader", "family"])))
-    for row in rows.itertuples():
-        names = commitment.named_in_order(prompts[row.prompt_id], concepts[row.family])
-        others = of_reader[row.reader, row.family]
-        others = others.loc[others["prompt_id"] != row.prompt_id, "concept"]
-        is_named = float(row.concept in names) if names else np.nan
+    about = (rows[name].astype(str) for name in ("prompt_id", "reader", "family", "concept"))
+    for prompt_id, reader, family, concept in zip(*about, strict=True):
+        names = commitment.named_in_order(prompts[prompt_id], concepts[family])
+        every = of_reader[reader, family]
+        others = every.loc[every["prompt_id"] != prompt_id, "concept"]
+        is_named = float(concept in names) if names else np.nan
         columns["named"].append(is_named)
-        columns["beyond_chance"].append(is_named - others.isin(names).mean())
+        columns["beyond_chance"].append(is_named - float(others.isin(names).mean()))
     return rows.assign(**columns)
 
 

@@ -1,6 +1,6 @@
 """The paper's claims, tested on the study's own tables."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
@@ -48,8 +48,11 @@ def read(paths: Mapping[str, str], samplings: Mapping[str, str]) -> dict[str, pd
     sampling = tested_sampling(samplings)
     found = {}
     for name, path in paths.items():
-        rows = {} if name in ALL_SAMPLINGS else {"sampling": [sampling]}
-        rows |= {"method": METHODS[name]} if name in METHODS else {}
+        rows: dict[str, Sequence[str]] = {}
+        if name not in ALL_SAMPLINGS:
+            rows["sampling"] = [sampling]
+        if name in METHODS:
+            rows["method"] = METHODS[name]
         found[name] = tables.read(path, COLUMNS.get(name), rows)
     return found
 

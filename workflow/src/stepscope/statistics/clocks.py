@@ -93,7 +93,9 @@ def worked_on(
     words.loc[words["method"] != "information", "work"] = share
     keys = [*SAMPLE, "method"]
     found = [
-        _halves(of_method, families).assign(**dict(zip([*UNIT, "method"], values, strict=True)))
+        _halves(of_method, families).assign(
+            **dict(zip([*UNIT, "method"], map(str, values), strict=True))
+        )
         for values, of_method in words.groupby([*UNIT, "method"], sort=False)
     ]
     rows = pd.concat(found) if found else pd.DataFrame(columns=[*keys, "family", "log_snr"])
@@ -112,7 +114,7 @@ def _halves(words: pd.DataFrame, families: Mapping[str, Sequence[str]]) -> pd.Da
     work = words.pivot_table(
         index=["prompt_id", "seed", "word_index", "word"], columns="log_snr", values="work"
     )
-    samples = work.index.droplevel(["word_index", "word"])
+    samples = work.reset_index(["word_index", "word"]).index
     starts = np.flatnonzero(~samples.duplicated())
     texts = np.split(work.index.get_level_values("word").to_numpy(), starts[1:])
     own = np.concatenate([_own_words(tuple(of_sample), families) for of_sample in texts])

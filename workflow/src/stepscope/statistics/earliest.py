@@ -64,7 +64,7 @@ def curves(frame: pd.DataFrame, draws: int, confidence: float, seed: int) -> pd.
 
 def _rows(
     of_group: pd.DataFrame, draws: int, confidence: float, seed: int
-) -> Iterator[dict[str, Any]]:
+) -> Iterator[dict[Any, Any]]:
     """Rows of one family and reader."""
     when = of_group.drop_duplicates("step").sort_values("step")[["step", "timestep", "log_snr"]]
     by = [*NOISE, "pair"]

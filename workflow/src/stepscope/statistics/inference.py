@@ -134,7 +134,9 @@ def joined(parts: Sequence[Gathered]) -> Gathered:
     """Put together what was gathered of other prompts each."""
     if len(parts) == 1:
         return parts[0]
-    means, known, prompts = (pd.concat(of, axis=1).sort_index() for of in zip(*parts, strict=True))
+    means = pd.concat([part.means for part in parts], axis=1).sort_index()
+    known = pd.concat([part.known for part in parts], axis=1).sort_index()
+    prompts = pd.concat([part.prompts for part in parts], axis=1).sort_index()
     seeds = known.fillna(False).astype(bool).T.groupby(level=0).any().T
     return Gathered(means, seeds, prompts.sum(axis=1).astype(int))
 

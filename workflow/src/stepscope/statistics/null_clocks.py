@@ -1,5 +1,7 @@
 """What denoisers that decide nothing "decide": their clocks, beside those of the models."""
 
+from typing import Any
+
 import pandas as pd
 
 from stepscope.statistics import clock_summary, clocks
@@ -27,7 +29,7 @@ def with_nulls(
     `nulls` is rq3_nulls, `axes` has the log-SNR of every step. Their clocks are read as those of
     the models are, whose times are also compared with theirs, paired by sample.
     """
-    settings = {"draws": draws, "confidence": confidence, "seed": seed}
+    settings: dict[str, Any] = {"draws": draws, "confidence": confidence, "seed": seed}
     words = pd.DataFrame(columns=TABLES["rq2_relevance"].columns)
     rows, summaries = [], [summary]
     for name, of in () if nulls is None else nulls.groupby("denoiser", sort=False):

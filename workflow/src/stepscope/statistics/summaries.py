@@ -1,7 +1,8 @@
 """Summaries of tables: means over prompts and paired comparisons, with intervals."""
 
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from itertools import groupby
+from typing import Any
 
 import pandas as pd
 
@@ -74,8 +75,8 @@ def summary(
     ci_high. A row over all steps has none of its own.
     """
     about = TABLES[table]
-    settings = {"draws": draws, "confidence": confidence, "seed": seed}
-    found: dict[tuple[str, str], dict[Hashable, pd.DataFrame]] = {}
+    settings: dict[str, Any] = {"draws": draws, "confidence": confidence, "seed": seed}
+    found: dict[tuple[str, str], dict[tuple[str, ...], pd.DataFrame]] = {}
     kept = []
     for unit, of_unit in groupby(blocks, _unit):
         parts: dict[tuple[str, str], list[Gathered]] = {}

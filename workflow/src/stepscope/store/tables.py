@@ -84,17 +84,15 @@ def read(
     line is cut raises ValueError.
     """
     names = _header(path).rstrip("\n").split("\t")
-    given = pd.read_table(
-        path,
-        usecols=None if columns is None else list(columns),
-        dtype={name: str for name in names if name in TEXT},
-        keep_default_na=False,
-        na_values={name: [""] for name in names if name not in TEXT},
-        chunksize=ROWS if rows else None,
-    )
+    as_ours: dict[str, Any] = {
+        "usecols": None if columns is None else list(columns),
+        "dtype": {name: str for name in names if name in TEXT},
+        "keep_default_na": False,
+        "na_values": {name: [""] for name in names if name not in TEXT},
+    }
     if not rows:
-        return given
-    with given:
+        return pd.read_table(path, **as_ours)
+    with pd.read_table(path, **as_ours, chunksize=ROWS) as given:
         pieces = [
             piece[np.logical_and.reduce([piece[name].isin(kept) for name, kept in rows.items()])]
             for piece in given
