@@ -47,7 +47,7 @@ def _by_claim(rows: pd.DataFrame) -> str:
     counts = pd.crosstab(rows["claim"], rows["verdict"]).reindex(columns=VERDICTS, fill_value=0)
     statements = rows.drop_duplicates("claim").set_index("claim")["statement"]
     lines = [
-        (claim, statement, *(found or "" for found in counts.loc[str(claim)].tolist()))
+        (claim, statement, *(found or "" for found in list(counts.loc[str(claim)])))
         for claim, statement in statements.items()
     ]
     return _table(("claim", "statement", *map(_words, VERDICTS)), lines)
