@@ -24,7 +24,7 @@ def draw(table: pd.DataFrame, confidence: float) -> Figure:
     """
     return plotting.stacked(
         [
-            _part(f"{title} · {claim}" if title else claim, rows, confidence)
+            _part(f"{title} · {claim}" if title else str(claim), rows, confidence)
             for title, of_unit in plotting.groups(table)
             for claim, rows in of_unit.groupby("claim", sort=False)
         ]
@@ -52,7 +52,7 @@ def _part(title: str, rows: pd.DataFrame, confidence: float) -> plotting.Part:
 
 def choices(rows: pd.DataFrame) -> list[tuple[str, str]]:
     """(choice, instead) of a claim's rows, the primary one first, those of a kind together."""
-    pairs = plotting.listed(rows[["choice", "instead"]].itertuples(index=False, name=None))
+    pairs = list(dict.fromkeys(zip(rows["choice"], rows["instead"], strict=True)))
     kinds = plotting.listed(kind for kind, _ in pairs)
     return sorted(pairs, key=lambda pair: kinds.index(pair[0]))
 

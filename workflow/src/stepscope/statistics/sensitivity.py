@@ -62,7 +62,6 @@ def sensitivity_table(
     P-values are by Holm over the findings of RQ1, all others being the primary ones.
     """
     sampling = tested_sampling(samplings)
-    settings = {"draws": draws, "confidence": confidence, "seed": seed}
     frames = []
     measured = asked_about(measured)
     for model, dataset in units(measured):
@@ -70,7 +69,9 @@ def sensitivity_table(
         rows = under_choices(
             part(own, sampling=sampling),
             [*single(part(own, sampling=sampling)), *other(measured, own, model, sampling)],
-            **settings,
+            draws,
+            confidence,
+            seed,
         )
         frames.append(rows.assign(model=model, dataset=dataset))
     empty = pd.DataFrame(columns=SENSITIVITY)
@@ -112,7 +113,7 @@ def under_choices(
     rows = tested(list(primary_ones.values()), draws, confidence, seed)
     places = {key: place for place, key in enumerate(primary_ones)}
     about = {"choice": PRIMARY, "instead": "as in claims", "masks": masks_of(measured)}
-    every = [_judged(rows).assign(place=places.values(), **about)]
+    every = [_judged(rows).assign(place=list(places.values()), **about)]
     for choice in choices:
         others = {
             places[key]: finding
@@ -138,7 +139,9 @@ def _judged(rows: pd.DataFrame) -> pd.DataFrame:
 def _differs(finding: Finding, primary_one: Finding) -> bool:
     """Whether a finding has values, and others than the primary one."""
     values, own = finding.values, primary_one.values
-    return values is not None and len(values) > 0 and not np.array_equal(values, own)
+    if values is None or not len(values):
+        return False
+    return own is None or not np.array_equal(values, own)
 
 
 def found(changed: Measured) -> dict[tuple[str, str], Finding]:
@@ -181,8 +184,8 @@ def single(measured: Measured) -> Iterator[Choice]:
             "measure", measure, {"rq1_saliency": saliency.assign(**{column: saliency[measure]})}
         )
     for column, name, place in PLACES:
-        changed = recovery[recovery[column] != place].replace({column: {name: place}})
-        yield Choice(column, f"{name} for {place}", {"rq1_recovery": changed})
+        others = recovery[recovery[column] != place].replace({column: {name: place}})
+        yield Choice(column, f"{name} for {place}", {"rq1_recovery": others})
     for game, substrate, score in every[["game", "substrate", "score"]].drop_duplicates().values:
         chosen = (every["game"] == game) & (every["substrate"] == substrate)
         rows = every[chosen & (every["score"] == score)]
