@@ -52,8 +52,7 @@ def _part(title: str, rows: pd.DataFrame, confidence: float) -> plotting.Part:
 
 def choices(rows: pd.DataFrame) -> list[tuple[str, str]]:
     """(choice, instead) of a claim's rows, the primary one first, those of a kind together."""
-    every = zip(rows["choice"], rows["instead"], strict=True)
-    pairs: list[tuple[str, str]] = list(dict.fromkeys(every))
+    pairs = list(dict.fromkeys(zip(rows["choice"], rows["instead"], strict=True)))
     kinds = plotting.listed(kind for kind, _ in pairs)
     return sorted(pairs, key=lambda pair: kinds.index(pair[0]))
 

@@ -44,12 +44,11 @@ def _headline(about: Mapping[str, Any]) -> str:
 
 def _by_claim(rows: pd.DataFrame) -> str:
     """A table with a line a claim: its statement, and how many findings have which verdict."""
-    counts = pd.crosstab(rows["claim"], rows["verdict"]).reindex(columns=VERDICTS, fill_value=0)
-    statements = rows.drop_duplicates("claim").set_index("claim")["statement"]
-    lines = [
-        (claim, statement, *(found or "" for found in list(counts.loc[str(claim)])))
-        for claim, statement in statements.items()
-    ]
+    lines = []
+    for claim, of_claim in rows.groupby("claim", sort=False):
+        counts = of_claim["verdict"].value_counts()
+        found = (str(counts.get(name, "")) for name in VERDICTS)
+        lines.append((str(claim), of_claim["statement"].iloc[0], *found))
     return _table(("claim", "statement", *map(_words, VERDICTS)), lines)
 
 

@@ -7,7 +7,7 @@ functions that make the claims are asked again, so that nothing else differs.
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -62,7 +62,6 @@ def sensitivity_table(
     P-values are by Holm over the findings of RQ1, all others being the primary ones.
     """
     sampling = tested_sampling(samplings)
-    settings: dict[str, Any] = {"draws": draws, "confidence": confidence, "seed": seed}
     frames = []
     measured = asked_about(measured)
     for model, dataset in units(measured):
@@ -70,7 +69,9 @@ def sensitivity_table(
         rows = under_choices(
             part(own, sampling=sampling),
             [*single(part(own, sampling=sampling)), *other(measured, own, model, sampling)],
-            **settings,
+            draws,
+            confidence,
+            seed,
         )
         frames.append(rows.assign(model=model, dataset=dataset))
     empty = pd.DataFrame(columns=SENSITIVITY)
@@ -183,8 +184,8 @@ def single(measured: Measured) -> Iterator[Choice]:
             "measure", measure, {"rq1_saliency": saliency.assign(**{column: saliency[measure]})}
         )
     for column, name, place in PLACES:
-        placed = recovery[recovery[column] != place].replace({column: {name: place}})
-        yield Choice(column, f"{name} for {place}", {"rq1_recovery": placed})
+        others = recovery[recovery[column] != place].replace({column: {name: place}})
+        yield Choice(column, f"{name} for {place}", {"rq1_recovery": others})
     for game, substrate, score in every[["game", "substrate", "score"]].drop_duplicates().values:
         chosen = (every["game"] == game) & (every["substrate"] == substrate)
         rows = every[chosen & (every["score"] == score)]
