@@ -216,7 +216,7 @@ CLAIMS = (
     *("without_objects", "at_chance", "with_centre", "lacking"),
 )
 # When each concept is decided, by every clock of a study, all batches together.
-CLOCKS = (*SAMPLE, "family", "clock", "reader", "log_snr", "lower", "upper")
+CLOCKS: tuple[str, ...] = (*SAMPLE, "family", "clock", "reader", "log_snr", "lower", "upper")
 CLOCKS += ("censored", "within_steps")
 CLOCKS_NULL = ("denoiser", *CLOCKS)
 CLOCKS_SUMMARY = (*SAMPLE[:3], "family", "clock", "reader", "quantity", "compared", *INTERVAL)

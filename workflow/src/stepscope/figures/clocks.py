@@ -85,9 +85,9 @@ def _panel(
     for height, (clock, reader) in enumerate(lines):
         colour = COLOURS[clock]
         is_own = (rows["clock"] == clock) & (rows["reader"] == reader)
-        times = rows.loc[is_own, "log_snr"].dropna().to_numpy(float)
-        if len(times):
-            low, high = np.quantile(times, [0.1, 0.9])
+        own = rows.loc[is_own, "log_snr"].dropna().to_numpy(float)
+        if len(own):
+            low, high = np.quantile(own, [0.1, 0.9])
             axes.plot([low, high], [height] * 2, color=colour, lw=0.8)
         of_clock = summary[(summary["clock"] == clock) & (summary["reader"] == reader)]
         of_clock = of_clock[of_clock["quantity"] == "log_snr"]
@@ -101,8 +101,8 @@ def _panel(
             break
         for label, mark in MARKS.items():
             names = [f"{name}, of {label}" for name in CENTRES]
-            found = of_clock.set_index("compared")["estimate"].reindex(names).dropna()
-            if len(found):
-                axes.plot(found.iloc[0], height, mark, ms=5, mew=0.7, color="0.4")
+            times = of_clock.set_index("compared")["estimate"].reindex(names).dropna()
+            if len(times):
+                axes.plot(times.iloc[0], height, mark, ms=5, mew=0.7, color="0.4")
     axes.grid(axis="x", lw=0.3)
     axes.tick_params(axis="y", length=0)

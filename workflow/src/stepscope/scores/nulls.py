@@ -163,16 +163,16 @@ def with_named(
     And with `beyond_chance`, what this is above the share of other prompts' pictures that show one;
     NaN where the prompt names none.
     """
-    columns: dict[str, list[float]] = {"named": [], "beyond_chance": []}
+    found = []
     of_reader = dict(iter(rows.groupby(["reader", "family"])))
-    for row in rows.itertuples():
-        names = commitment.named_in_order(prompts[row.prompt_id], concepts[row.family])
-        others = of_reader[row.reader, row.family]
-        others = others.loc[others["prompt_id"] != row.prompt_id, "concept"]
-        is_named = float(row.concept in names) if names else np.nan
-        columns["named"].append(is_named)
-        columns["beyond_chance"].append(is_named - others.isin(names).mean())
-    return rows.assign(**columns)
+    keys = (rows[name].astype(str) for name in ("prompt_id", "reader", "family", "concept"))
+    for prompt_id, reader, family, concept in zip(*keys, strict=True):
+        names = commitment.named_in_order(prompts[prompt_id], concepts[family])
+        others = of_reader[reader, family]
+        shown = others.loc[others["prompt_id"] != prompt_id, "concept"].isin(names)
+        is_named = float(concept in names) if names else np.nan
+        found.append((is_named, is_named - float(shown.mean())))
+    return rows.assign(**dict(zip(("named", "beyond_chance"), np.array(found).T, strict=True)))
 
 
 def write_nulls(
