@@ -90,9 +90,9 @@ def _panel(
     for height, (clock, reader) in enumerate(lines):
         colour = COLOURS[clock]
         is_own = (rows["clock"] == clock) & (rows["reader"] == reader)
-        times = rows.loc[is_own, "log_snr"].dropna().to_numpy(float)
-        if len(times):
-            low, high = np.quantile(times, [0.1, 0.9])
+        own = rows.loc[is_own, "log_snr"].dropna().to_numpy(float)
+        if len(own):
+            low, high = np.quantile(own, [0.1, 0.9])
             axes.plot([low, high], [height] * 2, color=colour, lw=0.8)
         of_clock = summary[(summary["clock"] == clock) & (summary["reader"] == reader)]
         of_clock = of_clock[of_clock["quantity"] == "log_snr"]

@@ -1,7 +1,5 @@
 """What denoisers that decide nothing "decide": their clocks, beside those of the models."""
 
-from typing import Any
-
 import pandas as pd
 
 from stepscope.statistics import clock_summary, clocks
@@ -29,19 +27,27 @@ def with_nulls(
     `nulls` is rq3_nulls, `axes` has the log-SNR of every step. Their clocks are read as those of
     the models are, whose times are also compared with theirs, paired by sample.
     """
-    settings: dict[str, Any] = {"draws": draws, "confidence": confidence, "seed": seed}
     words = pd.DataFrame(columns=TABLES["rq2_relevance"].columns)
     rows, summaries = [], [summary]
     for name, of in () if nulls is None else nulls.groupby("denoiser", sort=False):
         label = NAMES[str(name)]
         found, own = clock_summary.measure(
-            of.assign(prediction="e_u"), axes, words, {}, {"decided": of}, None, [], **settings
+            of.assign(prediction="e_u"),
+            axes,
+            words,
+            {},
+            {"decided": of},
+            None,
+            [],
+            draws=draws,
+            confidence=confidence,
+            seed=seed,
         )
         own = own[own["quantity"] == OF_TIME]
         summaries.append(own.assign(compared=own["compared"] + f", of {label}"))
         beyond = _paired(table, found, f"minus {label}, paired by sample")
         if len(beyond):
-            summaries.append(with_intervals(beyond, **settings).reset_index())
+            summaries.append(with_intervals(beyond, draws, confidence, seed).reset_index())
         rows.append(found.assign(denoiser=name))
     frame = pd.concat(rows) if rows else pd.DataFrame(columns=CLOCKS_NULL)
     whole = pd.concat(summaries, ignore_index=True)
