@@ -144,13 +144,13 @@ def test_the_noises_behind_n_are_the_seeds_of_its_values(seed_of, noises):
 
 
 def test_a_summary_of_blocks_is_that_of_the_whole():
-    frame = saliency(prompts=7)
+    frame = saliency(prompts=7, seeds=1)
     gone = (frame["prompt_id"] == "p2") & (frame["method"] == "df_rise")
     frame = frame[~gone | (frame["step"] == 1)]
     frame.loc[frame["prompt_id"] == "p5", "semantic_mass"] = np.nan
     other = frame.assign(sampling="early", seed=9)
     whole = summaries.summary("rq1_saliency", [other, frame], **SETTINGS | {"draws": 20})
-    of = [rows for each in (frame, other) for _, rows in each.groupby("prompt_id")]
+    of = [rows for each in (frame, other) for _, rows in each.groupby(each["prompt_id"] < "p3")]
     pd.testing.assert_frame_equal(
         summaries.summary("rq1_saliency", of, **SETTINGS | {"draws": 20}), whole
     )
