@@ -32,7 +32,10 @@ def class_of(library: str, name: str, where: str) -> Any:
             f"{where}: {library} is neither diffusers nor transformers, and no family that the "
             "study names imports it."
         )
-    found = getattr(module, name, None)
+    try:
+        found = getattr(module, name, None)
+    except ImportError:  # the libraries import a class when it is asked for
+        found = None
     if not isinstance(found, type):
         raise ValueError(f"{where}: {library} has no class {name}.")
     return found
