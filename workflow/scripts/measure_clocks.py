@@ -15,19 +15,16 @@ from stepscope.statistics import clock_summary, null_clocks
 from stepscope.store import tables
 
 with joblog(snakemake.log[0]), written(snakemake.output, snakemake.input) as paths:
-    axes = pd.concat(tables.blocks(snakemake.input.axes, clock_summary.AXES))
+    given, params = snakemake.input, snakemake.params
+    axes = pd.concat(tables.blocks(given.axes, clock_summary.AXES))
     found = clock_summary.measure(
-        tables.read(snakemake.input.emergence),
-        axes,
-        tables.read(snakemake.input.words),
-        snakemake.params.families,
-        {clock: tables.read(snakemake.input[clock]) for clock in snakemake.params.between},
-        tables.read(snakemake.input.world) if snakemake.input.world else None,
-        snakemake.params.models,
-        earliest=tables.read(snakemake.input.earliest),
-        **snakemake.params.statistics,
+        *(tables.read(given.emergence), axes, tables.read(given.words), params.families),
+        {clock: tables.read(given[clock]) for clock in params.between},
+        *(tables.read(given.world) if given.world else None, params.models),
+        earliest=tables.read(given.earliest),
+        **params.statistics,
     )
-    nulls = tables.read(snakemake.input.nulls) if snakemake.input.nulls else None
-    found = null_clocks.with_nulls(*found, nulls, axes, **snakemake.params.statistics)
+    nulls = tables.read(given.nulls) if given.nulls else None
+    found = null_clocks.with_nulls(*found, nulls, axes, **params.statistics)
     for path, frame in zip(paths, found, strict=True):
         tables.write(path, frame)

@@ -58,7 +58,7 @@ def table(flips):
 
 
 def test_a_summary_has_areas_first_steps_and_what_cannot_be_tested():
-    found = summary("rq3_earliest", table(20), **OPTIONS)
+    found = summary("rq3_earliest", [table(20)], **OPTIONS)
     areas = found[(found["compared"] == earliest.AREA) & (found["quantity"] == "clean")]
     assert areas.set_index("step")["estimate"].to_dict() == {1: 0.5, 2: 0.5, 3: 1, 4: 1, 5: 1}
     first = found.set_index("quantity").loc["log_snr_clean"]
@@ -69,7 +69,7 @@ def test_a_summary_has_areas_first_steps_and_what_cannot_be_tested():
     share = found[found["quantity"] == "flipped"]
     assert share["estimate"].item() == pytest.approx(20 / 72)
     for flips in (earliest.FEWEST - 1, len(NOISE) - earliest.FEWEST + 1):
-        found = summary("rq3_earliest", table(flips), **OPTIONS)
+        found = summary("rq3_earliest", [table(flips)], **OPTIONS)
         assert (found["compared"] == earliest.AREA).sum() == 0
         reason = f"not testable: {flips} of 72 pairs flip, and 8 of either kind are needed"
         assert (found["compared"] == reason).sum() == 2

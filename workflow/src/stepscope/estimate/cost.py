@@ -1,7 +1,7 @@
 """What one job costs: denoiser calls, decoded pictures, seconds and disk."""
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stepscope.estimate import continuations, trace_size
 from stepscope.estimate.dry_runs import Planned
@@ -78,7 +78,8 @@ class Work:
 
     def needs(self, rule: str) -> Needs:
         """What a job of this rule needs; nothing where the rule neither computes nor stores."""
-        return self._BY_RULE[rule](self) if rule in self._BY_RULE else Needs()
+        of_rule: Callable[[], Needs] = getattr(self, f"_{rule}", Needs)  # the rule's own method
+        return of_rule()
 
     def _generate(self) -> Needs:
         count, scheduler = len(self.words), self.config["scheduler"]
@@ -229,24 +230,6 @@ class Work:
         words, steps = self._restricted(self.config["linear_probes"])
         calls = steps * min(len(words) * self.batches, len(self.words))
         return Needs(calls=calls, seconds=2 * calls * self.model["tracing"], loads=True)
-
-    _BY_RULE: ClassVar[Mapping[str, Callable[["Work"], Needs]]] = {
-        "generate": _generate,
-        "decode": _decode,
-        "ground": _ground,
-        "explain": _explain,
-        "explain_controls": _explain_controls,
-        "play_games": _play_games,
-        "play_head_games": _play_head_games,
-        "measure_convergence": _measure_convergence,
-        "measure_commitment": _measure_commitment,
-        "measure_nulls": _measure_nulls,
-        "measure_earliest": _measure_earliest,
-        "probe_activations": _probe_activations,
-        "measure_substrates": _measure_substrates,
-        "probe": _probe,
-        "contrast_samplings": _contrast_samplings,
-    }
 
     def _restricted(self, entry: dict[str, Any]) -> tuple[list[int], int]:
         """Numbers of words of the samples, and the number of steps, that an entry asks for."""

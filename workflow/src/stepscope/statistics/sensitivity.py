@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from stepscope.statistics.finding import Finding
-from stepscope.statistics.findings_rq1 import BASELINES, areas, courses, orders
+from stepscope.statistics.findings_rq1 import BASELINES, ON_NULL, areas, courses, orders
 from stepscope.statistics.primary_games import primary
 from stepscope.statistics.verdicts import judged, tested, tested_sampling
 from stepscope.store import tables
@@ -173,7 +173,7 @@ def single(measured: Measured) -> Iterator[Choice]:
     played = primary(every)
     names = dict.fromkeys([*saliency["method"], *played["method"]])
     for name in names:
-        if name.startswith(f"{OWN}_"):
+        if name.startswith(f"{OWN}_") and name != ON_NULL:
             changed = {
                 "rq1_saliency": in_place_of_own(saliency, name),
                 "rq1_auc": in_place_of_own(played, name),
@@ -197,7 +197,8 @@ def single(measured: Measured) -> Iterator[Choice]:
 
 def in_place_of_own(frame: pd.DataFrame, name: str) -> pd.DataFrame:
     """Rows of a table in which one map of DF-RISE stands for DF-RISE, without all its others."""
-    rows = frame[(frame["method"] == name) | ~frame["method"].str.startswith(OWN)]
+    stays = frame["method"].isin([name, ON_NULL]) | ~frame["method"].str.startswith(OWN)
+    rows = frame[stays]
     own = rows["method"] == name
     rows = rows.assign(method=rows["method"].mask(own, OWN))
     if "similarity" in rows:
