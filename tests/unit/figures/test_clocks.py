@@ -28,7 +28,14 @@ def test_clocks_have_a_panel_a_family_and_a_line_a_reader(rng):
     ]
     figure = clocks.draw(rows, pd.concat([summary, *beside]), 0.95, "log_snr")
     shown = drawn(figure)
-    for part in ("object", "tint", "visible, empty prompt (clip)", "posterior", "n = 3 prompts"):
+    for part in (
+        "object",
+        "tint",
+        "visible, empty prompt (clip)",
+        "posterior",
+        "n = 3 prompts",
+        "Gaussian null",
+    ):
         assert part in shown
     assert "early" not in shown
     dots = [line.get_xdata()[0] for line in figure.axes[0].lines if line.get_marker() == "o"]

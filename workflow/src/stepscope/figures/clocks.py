@@ -73,10 +73,12 @@ def _part(
         grid[0, 0].set_yticks(range(len(lines)), names)
         grid[0, 0].set_ylim(len(lines) - 0.5, -0.5)
         means = summary[summary["compared"] == "median"]
+        marked = summary["compared"].str.endswith(tuple(f", of {label}" for label in MARKS)).any()
+        beside = "\nthin tick: the Gaussian null; cross: a fixed picture" if marked else ""
         figure.supxlabel(
             f"bar: {confidence:.0%} CI of the median (dot; ring: mean within the steps, where the "
             f"median lies beyond); line: 10 to 90 % of samples; diamond: first step above "
-            f"chance; {text.counted(means)}",
+            f"chance; {text.counted(means)}{beside}",
             fontsize=6.5,
         )
 
