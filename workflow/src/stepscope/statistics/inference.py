@@ -131,12 +131,12 @@ def gathered(values: pd.Series) -> Gathered:
 
 
 def joined(parts: Sequence[Gathered]) -> Gathered:
-    """Put together what was gathered of other prompts each."""
+    """Put together what was gathered of other prompts each, in the order of their names."""
     if len(parts) == 1:
         return parts[0]
     means, known, prompts = (pd.concat(of, axis=1).sort_index() for of in zip(*parts, strict=True))
     seeds = known.fillna(False).astype(bool).T.groupby(level=0).any().T
-    return Gathered(means, seeds, prompts.sum(axis=1).astype(int))
+    return Gathered(means.sort_index(axis=1), seeds, prompts.sum(axis=1).astype(int))
 
 
 def intervals(of: Gathered, draws: int, confidence: float, seed: int) -> pd.DataFrame:
