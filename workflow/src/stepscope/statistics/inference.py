@@ -131,14 +131,14 @@ def gathered(values: pd.Series) -> Gathered:
 
 
 def joined(parts: Sequence[Gathered]) -> Gathered:
-    """Put together what was gathered of other prompts each."""
+    """Put together what was gathered of other prompts each, in the order of their names."""
     if len(parts) == 1:
         return parts[0]
     means = pd.concat([part.means for part in parts], axis=1).sort_index()
     known = pd.concat([part.known for part in parts], axis=1).sort_index()
     prompts = pd.concat([part.prompts for part in parts], axis=1).sort_index()
     seeds = known.fillna(False).astype(bool).T.groupby(level=0).any().T
-    return Gathered(means, seeds, prompts.sum(axis=1).astype(int))
+    return Gathered(means.sort_index(axis=1), seeds, prompts.sum(axis=1).astype(int))
 
 
 def intervals(of: Gathered, draws: int, confidence: float, seed: int) -> pd.DataFrame:
