@@ -121,9 +121,4 @@ use rule plot_rq1_maps_over_time as plot_rq3_emergence with:
     params:
         figure="rq3_emergence",
         settings={"families": config["probe"]["families"], "bootstrap": config["statistics"]},
-        code=code(
-            "figures.rq3",
-            "statistics.summaries",
-            "store.tables",
-            tables=("rq3_concepts", "rq3_emergence"),
-        ),
+        code=code("figures.rq3", "statistics.summaries", "store.tables", tables=EMERGING),

@@ -18,9 +18,4 @@ use rule plot_rq1_maps_over_time as plot_rq3_filmstrip with:
     params:
         figure="rq3_filmstrip",
         settings={"records": STRIP, "families": config["probe"]["families"]},
-        code=code(
-            "figures.filmstrip",
-            "figures.samples",
-            "store.tables",
-            tables=("rq3_concepts", "rq3_emergence"),
-        ),
+        code=code("figures.filmstrip", "figures.samples", "store.tables", tables=EMERGING),

@@ -48,7 +48,7 @@ def ready(*modules):
 
 
 # What every script imports, what finds methods of one's own, and what these may import.
-ready("joblog", "outputs", "plugins", "table_registry", "models.families.names")
+ready("joblog", "outputs", "plugins", "table_columns", "table_registry", "models.families.names")
 digests.closure(digests.public([], package_file), package_file)
 
 from stepscope.models.families.names import FAMILIES
@@ -64,7 +64,8 @@ def code(*names, tables=()):
     ``tables`` are those that the modules read or write: of the registry, only they count.
     """
     modules = [f"stepscope.{name}" for name in names]
-    return digests.digest(modules, package_file) + digests.of_values(*map((TABLES | WHOLE).get, tables))
+    columns = map((TABLES | WHOLE).get, tables)
+    return digests.digest(modules, package_file) + digests.of_values(*columns)
 
 
 @functools.cache

@@ -8,6 +8,7 @@ FIGURES = {
     "rq3": ["rq3_emergence", "rq3_samplings", "rq3_clocks", "rq3_commitment", "rq3_filmstrip"],
 }
 FIGURES["rq3"].append("rq3_probes")
+EMERGING = ("rq3_concepts", "rq3_emergence")  # what figures of emergence are drawn from
 PROBED = ("rq3_probes", "rq3_probes_summary")  # of all batches of a sampling together
 CATEGORIES = {
     "rq1": "RQ1: what a step recovers",

@@ -50,4 +50,4 @@ use rule plot_rq1_maps_over_time as plot_rq3_probes with:
             "reader": config["linear_probes"]["reader"],
             "bootstrap": config["statistics"],
         },
-        code=code("figures.probes", "store.tables"),
+        code=code("figures.probes", "store.tables", tables=PROBED),

@@ -70,5 +70,5 @@ def test_claims_show_estimate_interval_and_verdict():
     lacking |= {"estimate": np.nan, "ci_low": np.nan, "ci_high": np.nan}
     figure = claims.draw(pd.DataFrame([tested, lacking]), 0.95)
     shown = drawn(figure)
-    for part in ("R1a", "C1", "a lag  0.5 [0.25, 1], n = 9", "another", "not testable"):
+    for part in ("R1a", "C1", "0.5 [0.25, 1], n = 9: a lag", "another", "not testable"):
         assert part in shown

@@ -20,13 +20,21 @@ from stepscope.figures import (
     rq3,
     samplings,
 )
-from support.drawings import BOOTSTRAP, drawn, recovery_table, sample, without_rows
+from stepscope.statistics import summaries
+from support.drawings import BOOTSTRAP, SAMPLINGS, drawn, recovery_table, sample, without_rows
+
+
+def recovery(*blocks):
+    """The figure of the summary of made rows."""
+    rows = [block.assign(timestep=1.0, masks="segmenter") for block in blocks]
+    summary = summaries.summary("rq1_recovery", rows, **BOOTSTRAP)
+    return rq1.recovery(summary, SAMPLINGS, BOOTSTRAP["confidence"])
 
 
 def test_the_same_figure_is_the_same_bytes(rng, tmp_path):
     table = recovery_table(rng, prompts=3).query("sampling == 'uniform'")
     for run in "ab":
-        figure = rq1.recovery(table, **BOOTSTRAP)
+        figure = recovery(table)
         plotting.save(figure, f"{tmp_path}/{run}.pdf", f"{tmp_path}/{run}.png")
     for form in ("pdf", "png"):
         assert (tmp_path / f"a.{form}").read_bytes() == (tmp_path / f"b.{form}").read_bytes()
@@ -64,14 +72,16 @@ def test_grey_does_not_depend_on_how_a_picture_lies_in_memory(rng):
     "draw",
     [
         lambda: rq1.maps_over_time([], "df_rise"),
-        lambda: rq1.recovery(without_rows("rq1_recovery"), **BOOTSTRAP),
+        lambda: rq1.recovery(
+            pd.DataFrame(columns=["model", "dataset", "compared"]), SAMPLINGS, 0.95
+        ),
         lambda: games.auc(without_rows("rq1_curves"), without_rows("rq1_auc"), **BOOTSTRAP),
         lambda: rq2.words([], without_rows("rq2_relevance"), "relevance", "df_rise"),
         lambda: rq3.emergence(
-            without_rows("rq3_concepts"),
-            without_rows("rq3_emergence"),
+            summaries.concept_courses([], without_rows("rq3_emergence"), rq3.READER, **BOOTSTRAP),
+            {},
             without_rows("rq3_clocks"),
-            **BOOTSTRAP,
+            0.95,
         ),
         lambda: samplings.draw([], without_rows("rq3_samplings"), **BOOTSTRAP),
         lambda: clocks.draw(without_rows("rq3_clocks"), without_rows("rq3_clocks_summary"), 0.95),
@@ -111,7 +121,6 @@ def test_interval_averages_seeds_first_and_covers_the_mean():
 
 def test_several_models_are_drawn_apart(rng):
     table = recovery_table(rng, prompts=3)
-    both = pd.concat([table, table.assign(model="other")])
-    text = drawn(rq1.recovery(both, **BOOTSTRAP))
+    text = drawn(recovery(table, table.assign(model="other")))
     assert "embedded · scenes" in text
     assert "other · scenes" in text

@@ -172,10 +172,12 @@ def test_agreement_is_below_the_diagonal_and_what_is_of_the_prompt_above(rng):
     for part in (
         ".75",
         "-.00" if "-.00" in text else ".00",
-        "over steps of a word",
+        "over words of a step",
+        "over cells",
         "n = 6 prompts",
     ):
         assert part in text
+    assert "over steps of a word" not in text  # nothing is compared there
     assert "nothing" in texts(rq2_agreement.agreement(table.iloc[:0], **BOOTSTRAP))
 
 

@@ -100,7 +100,8 @@ def test_the_primary_rows_are_the_claims_own(measured, table):
 
 
 CLAIMS = "as in claims"
-MASS, DETAIL = (f"{of} minus .* null, over steps$" for of in ("objects", "given the objects"))
+MASS = "mass inside objects minus .* null, over steps$"
+DETAIL = "given the objects minus .* null, over steps$"
 HIGH = r"high minus low frequencies, in x0\(e_u\)"
 LATER, RANDOM = r"background minus object, in x0\(e_u\)", "^deletion.* df_rise minus random$"
 CHOICES = {  # (choice, instead, dataset): findings with the estimate that was planted

@@ -65,9 +65,9 @@ def assemble(path: Path, parts: list[Path], key: str) -> None:
 
 def _shape(name: str, values: np.ndarray, shared: xr.Dataset) -> tuple[int, ...]:
     """Shape of a sample in the store, of an array of one part."""
-    _, *shape = values.shape
-    if name.startswith("attn"):
-        shape[1] = shared.sizes["word_token"]
+    axes = AXES.get(name.partition("_")[0], ())
+    sizes = zip(values.shape, axes or ("",) * values.ndim, strict=True)
+    _, *shape = (shared.sizes["word_token"] if axis == "word_token" else n for n, axis in sizes)
     return tuple(shape)
 
 
