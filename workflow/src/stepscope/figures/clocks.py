@@ -52,8 +52,9 @@ def draw(
 def _part(
     title: str, rows: pd.DataFrame, summary: pd.DataFrame, confidence: float
 ) -> plotting.Part:
-    """Lay out one model, dataset and sampling: a panel a family, in a grid."""
-    families = plotting.listed(rows["family"])
+    """Lay out one model, dataset and sampling: a panel a family, the first to be seen first."""
+    seen = rows["log_snr"].where(rows["clock"] == "visible").groupby(rows["family"]).median()
+    families = seen.sort_values().index.tolist()
     both = pd.concat([rows, summary[summary["clock"].isin(EARLIEST.values())]])
     pairs = both[["clock", "reader"]].drop_duplicates().itertuples(index=False, name=None)
     lines = sorted(pairs, key=lambda pair: ([*NAMES].index(pair[0]), pair[1]))
@@ -69,6 +70,7 @@ def _part(
             _panel(axes, rows[rows["family"] == family], of_family, lines)
             axes.set_title(family, fontweight="bold")
             plotting.log_snr_axis(axes)
+            axes.tick_params(labelbottom=True)
         names = [f"{NAMES[clock]}{f' ({reader})' if reader else ''}" for clock, reader in lines]
         grid[0, 0].set_yticks(range(len(lines)), names)
         grid[0, 0].set_ylim(len(lines) - 0.5, -0.5)
