@@ -41,6 +41,7 @@ def test_real_pictures_are_traced_explained_and_scored_on_other_families(fresh):
         "samplings": {"uniform": {"kind": "uniform", "steps": 2}},
         "scheduler": {"name": "euler"},
         "explain": explain,
+        "linear_probes": config["linear_probes"] | {"steps": [1, 2]},
     }
     path.write_text(yaml.safe_dump(config))
     # summaries and figures do not know of families, and are drawn for the tiny study

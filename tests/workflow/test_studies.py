@@ -31,8 +31,8 @@ def test_the_full_study_is_planned_with_its_films(fresh):
     config = str(ROOT / "config" / "full.yaml")
     jobs = planned(fresh.snakemake("--dry-run", "--configfile", config, "--", "all", "film"))
     assert jobs["compose"] == 1  # for all samplings and batches
-    assert jobs["generate"] == jobs["ground"] == 2 * 2 * 4
-    assert jobs["draw_film"] == 2 * 6  # a dataset and method each, on its first sampling
+    assert jobs["generate"] == jobs["ground"] == (2 + 1) * 4
+    assert jobs["draw_film"] == 2 * 12  # a dataset and method each, on its first sampling
 
 
 def test_the_papers_study_is_planned(fresh):
