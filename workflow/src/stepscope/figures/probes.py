@@ -92,6 +92,6 @@ def _panel(axes: Axes, rows: pd.DataFrame, onsets: pd.DataFrame, layers: list[st
     axes.axhline(len(layers) - 1.5, color="white", lw=1)
     axes.set_xticks(range(len(log_snr)), [str(round(value)) for value in log_snr], size=5)
     short = [name.replace("_blocks", "").replace("_block", "") for name in layers]
-    axes.set_yticks(range(len(layers)), short, size=5)
+    axes.set_yticks(range(len(layers)), short, size=4.5)
     axes.tick_params(length=0)
     return image
