@@ -75,6 +75,18 @@ class Reading:
         return found
 
 
+def reading_of(
+    denoiser: Denoiser,
+    clip: Mapping[str, Any],
+    readers: Mapping[str, Mapping[str, Any]],
+    families: Families,
+    side: int,
+) -> Reading:
+    """The reading of a study, with its CLIP loaded; `clip` and `readers` are the config's."""
+    loaded = judges.load_clip({key: value for key, value in clip.items() if key != "fingerprint"})
+    return Reading(denoiser, loaded, readers, families, side)
+
+
 def write_continuations(
     commitment_path: str,
     decided_path: str,
@@ -93,8 +105,7 @@ def write_continuations(
     tree = open_trace(traces)
     families = {name: families[name] for name in settings["families"] or families}
     denoiser = Denoiser(pipelines.load(model), **replay_settings(tree))
-    loaded = judges.load_clip({key: value for key, value in clip.items() if key != "fingerprint"})
-    reading = Reading(denoiser, loaded, readers, families, side)
+    reading = reading_of(denoiser, clip, readers, families, side)
     batch = Batch(tree, denoiser, reading, settings["every"])
     swaps = commitment.swaps(
         prompts_of(tree),

@@ -23,9 +23,9 @@ from stepscope.diffusion.denoiser import Denoiser
 from stepscope.diffusion.schedule import Latents
 from stepscope.diffusion.step import Step
 from stepscope.diffusion.walk import walked
-from stepscope.models import judges, pipelines, rewording
+from stepscope.models import pipelines, rewording
 from stepscope.scores.commitment import Readings
-from stepscope.scores.continuations import Families, Reading
+from stepscope.scores.continuations import Families, reading_of
 from stepscope.store import tables
 from stepscope.store.traces import open_trace, read_step, replay_settings, seed_by_seed, times_of
 
@@ -158,8 +158,7 @@ def write_earliest(
     """
     tree = open_trace(traces)
     denoiser = Denoiser(pipelines.load(model), **replay_settings(tree) | {"guidance": 1.0})
-    loaded = judges.load_clip({key: value for key, value in clip.items() if key != "fingerprint"})
-    reading = Reading(denoiser, loaded, readers, families, side)
+    reading = reading_of(denoiser, clip, readers, families, side)
     concepts = {
         name: reading.concepts[name] for name, of in families.items() if not of["only_named"]
     }

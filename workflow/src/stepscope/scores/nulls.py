@@ -17,10 +17,10 @@ from stepscope.diffusion.denoiser import Denoiser
 from stepscope.diffusion.nulls import FixedPicture, GaussianNull
 from stepscope.diffusion.step import Step
 from stepscope.diffusion.walk import walked
-from stepscope.models import judges, pipelines
+from stepscope.models import pipelines
 from stepscope.scores import commitment, decided
 from stepscope.scores.commitment import Readings
-from stepscope.scores.continuations import Families, Reading
+from stepscope.scores.continuations import Families, Reading, reading_of
 from stepscope.scores.emergence import emergence
 from stepscope.store import tables
 from stepscope.store.moments import read_moments
@@ -194,8 +194,7 @@ def write_nulls(
     tree = open_trace(traces)
     families = {name: families[name] for name in settings["families"] or families}
     denoiser = Denoiser(pipelines.load(model), **replay_settings(tree))
-    loaded = judges.load_clip({key: value for key, value in clip.items() if key != "fingerprint"})
-    reading = Reading(denoiser, loaded, readers, families, side)
+    reading = reading_of(denoiser, clip, readers, families, side)
     chosen = seed_by_seed(tree)[:samples]
     of_name, firsts = denoisers(denoiser, read_moments(moments), tree, chosen)
     found = [
