@@ -102,6 +102,11 @@ class LibraryError(ValueError):
             OSError(12, "Cannot allocate memory"),
             f"there is not enough memory: [Errno 12] Cannot allocate memory{MEMORY}",
         ),
+        (
+            RuntimeError("can't start new thread"),
+            "there is not enough memory, or no more processes are allowed (ulimit -u): "
+            f"can't start new thread{MEMORY}",
+        ),
     ],
 )
 def test_an_error_is_one_line_on_the_terminal_and_the_first_of_the_log(

@@ -102,7 +102,7 @@ def test_the_full_study_is_valid_and_as_large_as_it_says():
     check_methods(config["explain"], source, "full.yaml")
     assert config["explain"]["df_rise"]["error"] < 0.01
     read = published.read_all(config["datasets"], "results/full/.datasets", "1")
-    for dataset, least in {"generated": 160, "composed": 48}.items():
+    for dataset, least in {"generated": 256, "composed": 48}.items():
         assert len({record["prompt"] for record in read[dataset]}) >= 0.95 * least
         assert len({tuple(record["seeds"]) for record in read[dataset]}) == least
     default = yaml.safe_load((ROOT / "config/config.yaml").read_text())

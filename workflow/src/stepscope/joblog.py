@@ -29,6 +29,7 @@ NO_MEMORY = (
     "out of memory",
     "Cannot allocate memory",
 )
+NO_THREAD = "can't start new thread"  # for want of memory, or by a limit of the system
 ROOM = "make room and start again, what is finished is kept"
 MEMORY = "run fewer jobs at a time (--cores 1), or on a machine with more"
 _log: TextIO | None = None  # the job's log; None outside a job
@@ -128,6 +129,9 @@ def sentence(error: Exception) -> str:
     elif is_out_of_memory(error):
         name = "there is not enough memory"
         said, more = f"{said or type(error).__name__}; {MEMORY}", []
+    elif isinstance(error, RuntimeError) and NO_THREAD in str(error):
+        name = "there is not enough memory, or no more processes are allowed (ulimit -u)"
+        said, more = f"{said}; {MEMORY}", []
     parts = [] if type(error) is ValueError and said else [name]
     return escaped(": ".join(filter(None, [*parts, said])) + (" …" if more else ""))
 
