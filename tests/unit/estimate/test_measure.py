@@ -81,8 +81,7 @@ def test_a_model_at_hand_is_measured_in_the_batches_of_its_jobs(tmp_path, judge,
     assert "reading" not in CALLS
     assert measured["label"] == "measured on cpu"
     assert measured["geometry"] == GEOMETRY
-    assert all(0 < measured[name] < 1 for name in ("tracing", "decoding", "judging", "playing"))
-    assert measured["playing"] > measured["judging"]
+    assert all(measured[name] > 0 for name in ("tracing", "decoding", "judging", "playing"))
 
 
 def test_seconds_are_those_of_each_call_that_a_method_states(monkeypatch):

@@ -1,6 +1,7 @@
 """The figure of convergence names estimators, scores and what is counted."""
 
 import numpy as np
+import pytest
 
 from stepscope.figures import convergence
 from stepscope.scores.convergence import ESTIMATORS, SCORES
@@ -29,6 +30,18 @@ def test_every_score_has_a_panel_and_every_estimator_a_curve(rng):
         assert words in shown
     panels = [axes for axes in figure.findobj(type(figure.axes[0])) if axes.get_yscale() == "log"]
     assert len(panels) == 6
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("quantity", convergence.QUANTITIES)
+def test_a_level_that_nothing_reaches_is_said_in_its_panels(rng, quantity):
+    table = crossed(
+        prompt_id=["p0", "p1"], step=[4, 8], estimator=list(ESTIMATORS), score=list(SCORES)
+    )
+    numbers = {name: rng.uniform(50, 500, len(table)) for name in convergence.QUANTITIES}
+    numbers[quantity] = np.nan
+    table = table.assign(**UNIT, **numbers, sampling="uniform", seed=0, log_snr=table["step"] - 6.0)
+    assert drawn(convergence.calls(table, LEVELS, **BOOTSTRAP)).count("reached by none") == 3
 
 
 def test_names_are_those_of_the_scores():

@@ -75,7 +75,10 @@ def _panel(
     for (name, label), colour in zip(ESTIMATORS.items(), plotting.PALETTE, strict=False):
         of_name = means[means["estimator"] == name].sort_values("step")
         plotting.line(axes, of_name["log_snr"], of_name, color=colour, marker="o", label=label)
-    axes.set_yscale("log", base=2)
-    axes.yaxis.set_major_formatter("{x:.0f}")
+    if means.empty:
+        axes.text(0.5, 0.5, "reached by none", transform=axes.transAxes, ha="center", va="center")
+    else:  # a logarithmic axis of nothing is refused
+        axes.set_yscale("log", base=2)  # of the whole row
+        axes.yaxis.set_major_formatter("{x:.0f}")
     plotting.step_axis(axes, rows, share=0.11)
     return means
