@@ -38,7 +38,7 @@ def _headline(about: Mapping[str, Any]) -> str:
     if not about["jobs"]:
         return named
     where = f" ({about['machine']})" if about["machine"] else ""
-    took = f"{about['jobs']} jobs with a benchmark took {about['cpu_minutes']:.0f} CPU minutes"
+    took = f"{about['jobs']} jobs with a benchmark took at least {about['cpu_minutes']:.0f} CPU minutes"
     return f"{named} Its {took}{where}."
 
 
@@ -90,7 +90,8 @@ def _table(header: Iterable[str], lines: Iterable[Iterable[Any]]) -> str:
 def circumstances(benchmarks: str) -> dict[str, Any]:
     """What `machine` says, the number of jobs with a benchmark in a folder, and their CPU minutes.
 
-    Of a job that was repeated the last time counts.
+    Of a job that was repeated the last time counts. Snakemake looks at a job every half minute and
+    does not see the end of it, so that minutes are at least these.
     """
     took = [_seconds(path) for path in sorted(Path(benchmarks).glob("**/*.jsonl"))]
     return {"machine": machine(), "jobs": len(took), "cpu_minutes": round(sum(took) / 60, 1)}
