@@ -1,9 +1,9 @@
 # How far a run is (the Snakefile starts it), and in the end what its failed jobs failed of.
 from snakemake.logging import logger
 
-ready("progress.reporter")
+ready("progress.reporter", "progress.rescheduling")
 
-from stepscope.progress import reporter
+from stepscope.progress import reporter, rescheduling
 
 KEPT_ESTIMATES = f"results/{config['study']}/.estimate.json"
 progress = reporter.Reporter(workflow, logger, KEPT_ESTIMATES)
