@@ -1,4 +1,4 @@
-"""Snakemake looks for jobs again where the limit of jobs a second held some back, and only there."""
+"""Snakemake looks for jobs again where its limit of jobs a second held some back, only there."""
 
 from types import SimpleNamespace
 

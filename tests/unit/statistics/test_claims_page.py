@@ -32,7 +32,9 @@ def claims(datasets=("d",)):
 
 def test_findings_are_counted_by_claim_and_written_with_their_numbers():
     text = claims_page.rendered(claims(), ABOUT)
-    assert "**Study `s`.** Its 2 jobs with a benchmark took at least 42 CPU minutes (a | b)." in text
+    assert (
+        "**Study `s`.** Its 2 jobs with a benchmark took at least 42 CPU minutes (a | b)." in text
+    )
     assert "| R1a | says R1a | 1 | 1 |  |  |" in text
     assert "| R1b | says R1b |  |  | 1 |  |" in text
     assert "| R1a | first \\| of all | 0.512 [0.1, 0.9] | 24 | supported |" in text

@@ -38,8 +38,8 @@ def _headline(about: Mapping[str, Any]) -> str:
     if not about["jobs"]:
         return named
     where = f" ({about['machine']})" if about["machine"] else ""
-    took = f"{about['jobs']} jobs with a benchmark took at least {about['cpu_minutes']:.0f} CPU minutes"
-    return f"{named} Its {took}{where}."
+    took = f"{about['jobs']} jobs with a benchmark took at least {about['cpu_minutes']:.0f}"
+    return f"{named} Its {took} CPU minutes{where}."
 
 
 def _by_claim(rows: pd.DataFrame) -> str:
