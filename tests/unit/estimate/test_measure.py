@@ -55,6 +55,8 @@ def test_a_model_that_is_not_at_hand_has_shipped_figures_labelled_so(tmp_path, m
 def test_a_model_at_hand_is_measured_in_the_batches_of_its_jobs(tmp_path, judge, monkeypatch):
     tiny.tiny_sd1(tmp_path)
     monkeypatch.setattr(measure, "STEPS", measure.FIRST)  # as many calls as the first
+    # what else the machine does is not in CPU time
+    monkeypatch.setattr(timings.time, "perf_counter", timings.time.process_time)
     batches: dict[str, set[int]] = {"network": set(), "pictures": set(), "played": set()}
 
     def noting(module, name, what, count):
@@ -81,7 +83,8 @@ def test_a_model_at_hand_is_measured_in_the_batches_of_its_jobs(tmp_path, judge,
     assert "reading" not in CALLS
     assert measured["label"] == "measured on cpu"
     assert measured["geometry"] == GEOMETRY
-    assert all(measured[name] > 0 for name in ("tracing", "decoding", "judging", "playing"))
+    assert all(0 < measured[name] < 1 for name in ("tracing", "decoding", "judging", "playing"))
+    assert measured["playing"] > measured["judging"]
 
 
 def test_seconds_are_those_of_each_call_that_a_method_states(monkeypatch):
