@@ -2,48 +2,135 @@
 
     PYTHONPATH=workflow/src:tests python tests/benchmarks/bench_statistics.py results/scenes
 
-The parts are those of a finished study, each of its batches again and again under other prompt_ids,
-with one seed a prompt or as many as it has (`--seeds all`). A job is its script in a process of its
-own, with one thread. `--only NAME ...` runs some, such as "summarise rq3_concepts"; parts that are
-there are taken as they are. Those of 10,000 prompts have 45 GB, and as much again when merged.
+The jobs are those that Snakemake plans for a finished default study and that read its tables; the
+parts are the study's own, each of its batches again and again under other prompt_ids, with one seed
+a prompt or as many as it has (`--seeds all`). A job is its script in a process of its own, with one
+thread, and runs at each number of `--prompts`; what it takes of 10,000 lies on a straight line
+through them. `--only test_claims ...` runs some, with the jobs that make what they read: few parts
+are written then, and `--prompts 10000` measures it. All 10,000 take about 90 GB of disk, and 1,200
+with 2,400, one after the other, 22 GB.
 """
 
 import argparse
-import json
 import os
+import pickle
 import random
+import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
-import yaml
+import numpy as np
+from snakemake.api import SnakemakeApi
+from snakemake.settings.types import DAGSettings, OutputSettings, Quietness, ResourceSettings
 
 ROOT = Path(__file__).parents[2]
+SCRIPTS = ROOT / "workflow" / "scripts"
+GOAL = 10_000
+FIRST = "axes"  # an input that is of the first batch alone
 # Runs a script of the workflow as Snakemake does, but for its checks.
 JOB = """
-import json, runpy, sys
+import pickle, runpy, sys
 from types import SimpleNamespace
 
 class Files(list):
     def __init__(self, of):
-        self.named = of if isinstance(of, dict) else {}
-        for name, files in self.named.items():
+        self.named = {name: files for name, files in of if name}
+        for name, files in of:
             self += files if isinstance(files, list) else [files]
-            setattr(self, name, files)
-        self += [] if self.named else of
+        self.__dict__.update(self.named)
     def items(self):
         return self.named.items()
     def __getitem__(self, key):
         return self.named[key] if isinstance(key, str) else super().__getitem__(key)
 
-job = json.load(open(sys.argv[2]))
+with open(sys.argv[2], "rb") as file:
+    job = pickle.load(file)
 given = SimpleNamespace(
     **{name: Files(job[name]) for name in ("input", "output", "log")},
     wildcards=SimpleNamespace(**job["wildcards"]), params=SimpleNamespace(**job["params"]),
 )
 runpy.run_path(sys.argv[1], {"snakemake": given})
 """
+Named = list[tuple[str | None, str | list[str]]]  # files of a job, in their order
+
+
+class Job(NamedTuple):
+    """A job that Snakemake plans; paths are relative to the study's root."""
+
+    name: str
+    script: str
+    files: dict[str, Named]
+    wildcards: dict[str, str]
+    params: dict[str, Any]
+
+    def paths(self, which: str) -> list[str]:
+        """All files of `input`, `output` or `log`."""
+        each = [files for _, files in self.files[which]]
+        return [path for files in each for path in (files if isinstance(files, list) else [files])]
+
+
+def planned(study: Path) -> list[Job]:
+    """The jobs that read tables of all batches, or all parts of one, and make no part."""
+    tables, parts = f"results/{study.name}/tables/", f"results/{study.name}/tables/parts/"
+    with SnakemakeApi(OutputSettings(quiet={Quietness.ALL})) as api:
+        workflow = api.workflow(
+            resource_settings=ResourceSettings(cores=1),
+            snakefile=ROOT / "Snakefile",
+            workdir=study.parents[1],
+        )
+        dag = workflow.dag(DAGSettings(targets={"all"}, forceall=True))
+        dag.execute_workflow("dryrun")
+        plan = [job for job in workflow._workflow.dag.jobs if job.rule.script]
+        jobs = [
+            Job(
+                " ".join([job.rule.name, *job.wildcards]),
+                str(SCRIPTS / Path(job.rule.script).name.format(params=job.params)),
+                {name: named(getattr(job, name)) for name in ("input", "output", "log")},
+                dict(job.wildcards.items()),
+                dict(job.params.items()),
+            )
+            for job in plan
+            if "batch" not in dict(job.wildcards.items())
+        ]
+    jobs = [job for job in jobs if not any(path.startswith(parts) for path in job.paths("output"))]
+    jobs = [job for job in jobs if any(path.startswith(tables) for path in job.paths("input"))]
+    return in_order(jobs)
+
+
+def named(files: Any) -> Named:
+    """Files with their names, as a rule gives them."""
+    found: Named = []
+    for name, item in files._allitems():
+        listed = not isinstance(item, str)
+        found.append((name, [str(path) for path in item] if listed else str(item)))
+    return found
+
+
+def in_order(jobs: Iterable[Job]) -> list[Job]:
+    """Jobs after those that make what they read."""
+    waiting, done = sorted(jobs, key=lambda job: job.name), []
+    made = {path for job in waiting for path in job.paths("output")}
+    while waiting:
+        ready = [job for job in waiting if not made.intersection(job.paths("input"))]
+        done += ready
+        made -= {path for job in ready for path in job.paths("output")}
+        waiting = [job for job in waiting if job not in ready]
+    return done
+
+
+def needed(jobs: Sequence[Job], only: Sequence[str]) -> list[Job]:
+    """The jobs of these rules or names, and those that make what they read."""
+    wanted: set[str] = set()
+    chosen = []
+    for job in reversed(jobs):
+        if {job.name, job.name.partition(" ")[0]} & set(only) or wanted & set(job.paths("output")):
+            chosen.append(job)
+            wanted |= set(job.paths("input"))
+    return chosen[::-1]
 
 
 def copies(part: Path, seeds: str) -> tuple[str, list[tuple[str, str, str]]]:
@@ -76,127 +163,98 @@ def shuffled(text: str, header: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def write_parts(study: Path, folder: Path, table: str, count: int, seeds: str) -> list[str]:
-    """Write so many copies of a table's parts; their paths, in the order of the workflow."""
-    paths = []
-    for part in sorted((study / "tables" / "parts" / table).rglob("*.tsv")):
-        place = part.relative_to(study / "tables" / "parts" / table)
-        model, dataset, sampling, batch, *method = place.with_suffix("").parts
-        header, pieces = "", []
-        for copy in range(count):
-            name = Path(model, dataset, sampling, f"{batch}-{copy}", *method)
-            path = folder / "tables" / "parts" / table / name.with_suffix(".tsv")
-            paths.append(str(path))
-            if path.exists():
-                continue
-            if not header:
-                header, pieces = copies(part, seeds)
-            text = "".join(f"{before}{prompt}-{copy}{after}" for before, prompt, after in pieces)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(header + (shuffled(text, header) if table == "rq3_emergence" else text))
-    return paths
+def copied(part: str, count: int) -> list[str]:
+    """Paths of so many copies of a part, `<tables>/parts/<table>/<unit>/<batch>[/<method>].tsv`."""
+    *unit, batch = (names := Path(part).parts)[: names.index("parts") + 6]
+    batch = batch.removesuffix(".tsv")
+    rest = names[len(unit) + 1 :]
+    paths = [Path(*unit, f"{batch}-{copy}", *rest) for copy in range(count)]
+    return [str(path) if rest else f"{path}.tsv" for path in paths]
 
 
-def jobs(study: Path, folder: Path, parts: dict[str, list[str]]) -> dict[str, dict]:
-    """What each job's script is given, by the job's name."""
-    config = yaml.safe_load((ROOT / "config" / "config.yaml").read_text())
-    statistics, tables = config["statistics"], folder / "tables"
-    families = {name: of["concepts"] for name, of in config["probe"]["families"].items()}
-    settings = {"bootstrap": statistics, "confidence": statistics["confidence"], **config}
-    found: dict[str, dict] = {}
-
-    def table(name: str) -> str:
-        return str(tables / f"{name}.tsv")
-
-    def add(name: str, script: str, given: object, outputs: object, **params: object) -> None:
-        found[name] = {
-            "script": str(ROOT / "workflow" / "scripts" / f"{script}.py"),
-            "input": given,
-            "output": outputs,
-            "log": [str(folder / f"{name}.log")],
-            "wildcards": {"table": name.partition(" ")[2]},
-            "params": params,
-        }
-
-    for name, paths in parts.items():
-        add(f"merge_table {name}", "merge_table", paths, [table(name)])
-    for name, paths in parts.items():
-        add(
-            f"summarise {name}",
-            "summarise",
-            paths,
-            [table(f"{name}_summary")],
-            statistics=statistics,
-        )
-    clocks = {name: table(name) for name in ("rq3_clocks", "rq3_clocks_summary")}
-    between = {"overridable": "rq3_commitment", "decided": "rq3_decided"}
-    given = {clock: table(name) for clock, name in between.items()} | {
-        "axes": [paths[0] for paths in units(parts["rq3_concepts"]).values()],
-        "emergence": table("rq3_emergence"),
-        "words": table("rq2_relevance"),
-        "world": [],
-    }
-    add(
-        "measure_clocks", "measure_clocks", given,
-        {"clocks": clocks["rq3_clocks"], "summary": clocks["rq3_clocks_summary"]},
-        between=list(between), families=families, models=["embedded"], statistics=statistics,
-    )  # fmt: skip
-    tested = ["rq1_recovery", "rq1_saliency", "rq1_auc", "rq2_relevance", "rq2_grounding"]
-    tested += ["rq2_order", "rq2_regions", "rq3_clocks", "rq3_samplings"]
-    add(
-        "test_claims", "test_claims", {name: table(name) for name in tested}, [table("claims")],
-        samplings=config["samplings"], statistics=statistics,
-    )  # fmt: skip
-    figures = {
-        "rq1_auc": {"curves": table("rq1_curves"), "areas": table("rq1_auc")},
-        "rq1_recovery": [table("rq1_recovery_summary")],
-        "rq1_controls": [table("rq1_controls")],
-        "rq2_agreement": [table("rq2_agreement")],
-        "rq2_grounding": {"grounding": table("rq2_grounding"), "heads": table("rq2_heads")},
-        "rq2_heads": [table("rq2_heads")],
-        "rq3_emergence": {
-            "concepts": parts["rq3_concepts"],
-            "counted": table("rq3_emergence"),
-            "clocks": table("rq3_clocks"),
-        },
-        "rq3_commitment": [table("rq3_commitment")],
-        "rq3_clocks": {"clocks": table("rq3_clocks"), "summary": table("rq3_clocks_summary")},
-        "claims": [table("claims")],
-    }
-    for name, given in figures.items():
-        own = settings
-        if name == "rq3_clocks":
-            own = {"confidence": statistics["confidence"], "sampling": "log_snr"}
-        paths = [str(folder / "figures" / f"{name}.{form}") for form in ("pdf", "png")]
-        add(f"plot {name}", f"plot_{name}", given, paths, settings=own, figure=name)
-    return found
+def grows(path: str, root: Path) -> bool:
+    """Whether a file is a part with a row a sample; parts of all batches together are not."""
+    if "/tables/parts/" not in path:
+        return False
+    with (root / path).open() as file:
+        return "prompt_id" in file.readline().split("\t")
 
 
-def units(paths: list[str]) -> dict[str, list[str]]:
-    """Parts by model, dataset and sampling."""
-    found: dict[str, list[str]] = {}
-    for path in paths:
-        found.setdefault(str(Path(path).parent), []).append(path)
-    return found
+def write_copies(root: Path, folder: Path, part: str, count: int, seeds: str) -> None:
+    """Write so many copies of a part."""
+    header, pieces = copies(root / part, seeds)
+    for copy, path in enumerate(copied(part, count)):
+        text = "".join(f"{before}{prompt}-{copy}{after}" for before, prompt, after in pieces)
+        place = folder / path
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(header + (shuffled(text, header) if "rq3_emergence" in part else text))
 
 
-def run(job: dict) -> tuple[float, float, float]:
+def of_size(job: Job, root: Path, folder: Path, made: set[str], count: int) -> dict[str, Any]:
+    """What a job's script is given where every batch is there so many times."""
+
+    def placed(path: str, name: str | None) -> list[str]:
+        if grows(path, root):
+            return [str(folder / each) for each in copied(path, 1 if name == FIRST else count)]
+        return [str((folder if path in made else root) / path)]
+
+    def enlarged(files: Named) -> Named:
+        found: Named = []
+        for name, item in files:
+            paths = [item] if isinstance(item, str) else item
+            many = [place for path in paths for place in placed(path, name)]
+            found.append((name, many[0] if isinstance(item, str) and len(many) == 1 else many))
+        return found
+
+    files = {name: enlarged(of) for name, of in job.files.items()}
+    return {**files, "wildcards": job.wildcards, "params": job.params}
+
+
+def run(script: str, given: dict[str, Any], folder: Path) -> tuple[float, float, float]:
     """Seconds, CPU seconds and peak GB of a job."""
     environment = {**os.environ, "STEPSCOPE": str(ROOT / "workflow" / "src")}
     environment |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MPLBACKEND": "agg"}
-    script = Path(job["log"][0]).with_suffix(".py")
-    script.write_text(JOB)
-    given = script.with_suffix(".json")
-    given.write_text(json.dumps(job))
+    (folder / "job.py").write_text(JOB)
+    (folder / "job.pickle").write_bytes(pickle.dumps(given))
+    for _, path in (*given["output"], *given["log"]):
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
     start = time.perf_counter()
     child = subprocess.Popen(
-        [sys.executable, str(script), job["script"], str(given)], env=environment
+        [sys.executable, "job.py", script, "job.pickle"], env=environment, cwd=folder
     )
     _, status, usage = os.wait4(child.pid, 0)
     if status:
-        raise SystemExit(f"see {job['log'][0]}")
+        raise SystemExit(f"see {given['log'][0][1]}")
     seconds = time.perf_counter() - start
     return seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 2**20
+
+
+def measured(
+    jobs: Sequence[Job], root: Path, folder: Path, prompts: int, seeds: str
+) -> dict[str, tuple[float, float, float]]:
+    """What each job takes of so many prompts, by its name; prints a line each."""
+    parts = {path for job in jobs for path in job.paths("input") if grows(path, root)}
+    made = {path for job in jobs for which in ("output", "log") for path in job.paths(which)}
+    emergence = next(root.glob("results/*/tables/parts/rq3_emergence/**/*.tsv"))
+    of_study = len({row[1] for row in copies(emergence, seeds)[1]})
+    count = -(-prompts // of_study)
+    for part in sorted(parts):
+        write_copies(root, folder, part, count, seeds)
+    print(f"{count * of_study} prompts in {count} batches, seeds: {seeds}")
+    print(f"{'job':<44}{'s':>8}{'CPU s':>8}{'GB':>8}", flush=True)
+    found = {}
+    for job in jobs:
+        found[job.name] = run(job.script, of_size(job, root, folder, made, count), folder)
+        print("{:<44}{:>8.1f}{:>8.1f}{:>8.2f}".format(job.name, *found[job.name]), flush=True)
+    return found
+
+
+def extrapolated(sizes: Sequence[int], of_sizes: Sequence[dict[str, tuple[float, ...]]]) -> None:
+    """Print what lies on a straight line through the sizes."""
+    print(f"on a straight line, {GOAL} prompts\n{'job':<44}{'s':>8}{'CPU s':>8}{'GB':>8}")
+    for name in of_sizes[0]:
+        slope, start = np.polyfit(sizes, [of[name] for of in of_sizes], 1)
+        print("{:<44}{:>8.1f}{:>8.1f}{:>8.2f}".format(name, *(start + slope * GOAL)))
 
 
 def main() -> None:
@@ -204,24 +262,23 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     arguments.add_argument("study", type=Path, nargs="?", default=Path("results/scenes"))
     arguments.add_argument("--folder", type=Path, default=Path("results/bench_statistics"))
-    arguments.add_argument("--prompts", type=int, default=10_000)
+    arguments.add_argument("--prompts", type=int, nargs="+", default=[1200, 2400])
     arguments.add_argument("--seeds", choices=("one", "all"), default="one")
     arguments.add_argument("--only", nargs="*", default=())
     chosen = arguments.parse_args()
     if not (chosen.study / "tables" / "parts").is_dir():
         raise SystemExit(f"{chosen.study}: there is no finished study here")
-    folder = chosen.folder.resolve()
-    (folder / "figures").mkdir(parents=True, exist_ok=True)
-    names = sorted(path.name for path in (chosen.study / "tables" / "parts").iterdir())
-    first = next((chosen.study / "tables" / "parts" / "rq3_emergence").rglob("*.tsv"))
-    prompts = len({row[1] for row in copies(first, "one")[1]})
-    count = -(-chosen.prompts // prompts)
-    parts = {name: write_parts(chosen.study, folder, name, count, chosen.seeds) for name in names}
-    print(f"{count * prompts} prompts in {count} batches, seeds: {chosen.seeds}")
-    print(f"{'job':<32}{'s':>8}{'CPU s':>8}{'GB':>8}", flush=True)
-    for name, job in jobs(chosen.study, folder, parts).items():
-        if not chosen.only or name in chosen.only:
-            print("{:<32}{:>8.1f}{:>8.1f}{:>8.2f}".format(name, *run(job)), flush=True)
+    root = chosen.study.resolve().parents[1]
+    jobs = planned(chosen.study.resolve())
+    jobs = needed(jobs, chosen.only) if chosen.only else jobs
+    found = []
+    for prompts in chosen.prompts:
+        folder = chosen.folder.resolve() / str(prompts)
+        shutil.rmtree(folder, ignore_errors=True)
+        found.append(measured(jobs, root, folder, prompts, chosen.seeds))
+        shutil.rmtree(folder / "results")
+    if len(found) > 1:
+        extrapolated(chosen.prompts, found)
 
 
 if __name__ == "__main__":

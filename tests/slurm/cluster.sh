@@ -65,7 +65,7 @@ start() {
 		KillWait=5
 		ReturnToService=2
 		GresTypes=gpu
-		NodeName=$(hostname -s) Gres=gpu:2 CPUs=$(nproc) RealMemory=$(awk '/MemTotal/ {print int($2 / 1024 * 0.95)}' /proc/meminfo)
+		NodeName=$(hostname -s) Gres=gpu:2 CPUs=$(nproc --all) RealMemory=$(awk '/MemTotal/ {print int($2 / 1024 * 0.95)}' /proc/meminfo)
 		PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 	EOF
 	printf 'Name=gpu File=/dev/%s\n' null zero >"$folder/gres.conf"

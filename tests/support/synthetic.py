@@ -1,6 +1,7 @@
 """Made-up stores in memory, for the tests of what is read from them."""
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 
 KEYS = {"model": "tiny", "dataset": "made", "sampling": "uniform", "masks": "exact"}
@@ -100,3 +101,13 @@ def forward_batch(index: int) -> tuple[dict, dict]:
         "token_text": [["t"] * tokens] * 2,
         "guidance": 4.0,
     }
+
+
+def blocks_of(frame):
+    """Rows of a table in two blocks, of every other prompt, with texts as `tables.blocks` gives."""
+    names = [name for name in frame if not pd.api.types.is_numeric_dtype(frame[name])]
+    number = frame["prompt_id"].rank(method="dense") % 2
+    return [
+        rows.astype(dict.fromkeys(names, "category")).reset_index(drop=True)
+        for _, rows in frame.groupby(number)
+    ]

@@ -20,7 +20,7 @@ rule measure_clocks:
         **{clock: table(name) for clock, name in BETWEEN.items()},
         axes=stores("<part>", FIRST_BATCHES, table="rq3_concepts"),
         emergence=table("rq3_emergence"),
-        words=table("rq2_relevance"),
+        words=parts("rq2_relevance"),
         earliest=table("rq3_earliest_summary"),
         world=truth,
         nulls=table("rq3_nulls") if "rq3_nulls" in MADE else [],

@@ -26,8 +26,8 @@ rule score_heads:
 
 use rule plot_rq1_maps_over_time as plot_rq2_grounding with:
     input:
-        grounding=table("rq2_grounding"),
-        heads=table("rq2_heads"),
+        grounding=parts("rq2_grounding"),
+        heads=parts("rq2_heads"),
     output:
         **figure("rq2_grounding", "grounding by step and resolution"),
     log:

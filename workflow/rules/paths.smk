@@ -53,17 +53,16 @@ def stores(pattern, records, **wildcards):
     return [pattern.format(**record, **wildcards) for record in records]
 
 
-def parts_of(wildcards):
+def parts(name):
     """Tables of all batches that make up one table; of games, one a method on their samplings."""
-    if wildcards.table in ("rq1_auc", "rq1_curves"):
+    if name in ("rq1_auc", "rq1_curves"):
         pattern = "<results>/tables/parts/{table}/<batch>/{method}.tsv"
-        return stores(pattern, PLAN.games(BASELINES), table=wildcards.table)
-    samplings = PLAN.measured_on(wildcards.table)
-    units = PLAN.contrasts() if wildcards.table == "rq3_samplings" else PLAN.units(samplings)
-    if wildcards.table in PROBED:
+        return stores(pattern, PLAN.games(BASELINES), table=name)
+    units = PLAN.contrasts() if name == "rq3_samplings" else PLAN.units(PLAN.measured_on(name))
+    if name in PROBED:
         pattern = "<results>/tables/parts/{table}/{model}/{dataset}/{sampling}.tsv"
-        return list(dict.fromkeys(stores(pattern, units, table=wildcards.table)))
-    return stores("<part>", units, table=wildcards.table)
+        return list(dict.fromkeys(stores(pattern, units, table=name)))
+    return stores("<part>", units, table=name)
 
 
 def foreign_stores():

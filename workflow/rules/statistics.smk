@@ -6,7 +6,7 @@ TESTED += ["rq3_clocks_null"]
 
 rule merge_table:
     input:
-        parts_of,
+        lambda wildcards: parts(wildcards.table),
     output:
         "<results>/tables/{table}.tsv",
     log:
@@ -27,7 +27,7 @@ rule merge_table:
 
 rule summarise:
     input:
-        parts_of,
+        lambda wildcards: parts(wildcards.table),
     output:
         "<results>/tables/{table}_summary.tsv",
     log:

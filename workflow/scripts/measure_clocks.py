@@ -18,8 +18,8 @@ with joblog(snakemake.log[0]), written(snakemake.output, snakemake.input) as pat
     given, params = snakemake.input, snakemake.params
     axes = pd.concat(tables.blocks(given.axes, clock_summary.AXES))
     found = clock_summary.measure(
-        *(tables.read(given.emergence), axes, tables.read(given.words), params.families),
-        {clock: tables.read(given[clock]) for clock in params.between},
+        *(tables.read(given.emergence), axes, tables.blocks(given.words, clock_summary.WORDS)),
+        *(params.families, {clock: tables.read(given[clock]) for clock in params.between}),
         *(tables.read(given.world) if given.world else None, params.models),
         earliest=tables.read(given.earliest),
         **params.statistics,

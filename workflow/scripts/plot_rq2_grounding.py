@@ -14,7 +14,7 @@ from stepscope.store import tables
 
 with joblog(snakemake.log[0]), written(snakemake.output, snakemake.input) as (pdf, png):
     given, settings = snakemake.input, snakemake.params.settings
-    grounding = tables.read(given.grounding, rq2_grounding.GROUNDING)
-    heads = tables.read(given.heads, rq2_grounding.HEADS)
+    grounding = tables.blocks(given.grounding, rq2_grounding.GROUNDING)
+    heads = tables.blocks(given.heads, rq2_grounding.HEADS)
     figure = rq2_grounding.by_step(grounding, heads, **settings["bootstrap"])
     plotting.save(figure, pdf, png)

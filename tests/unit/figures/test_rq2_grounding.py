@@ -5,6 +5,7 @@ import pytest
 
 from stepscope.figures import rq2_grounding, rq2_heads, rq2_layers
 from support.drawings import BOOTSTRAP, UNIT, crossed, drawn, sample, times, without_rows
+from support.synthetic import blocks_of
 
 LAYERS = [
     "down_blocks.0.attentions.0.transformer_blocks.0.attn1",
@@ -37,12 +38,19 @@ def heads_table(rng):
 
 def test_methods_and_resolutions_are_drawn_over_the_steps(rng):
     grids, _ = heads_table(rng)
-    figure = rq2_grounding.by_step(grounding_table(rng), grids, **BOOTSTRAP)
+    table = grounding_table(rng)
+    figure = rq2_grounding.by_step(blocks_of(table), blocks_of(grids), **BOOTSTRAP)
     text = drawn(figure)
     for part in ("cross-attention", "random map", "8x8", "detail", "n = 3 prompts", "log-SNR"):
         assert part in text
     above, below = figure.subfigs
     assert [len(one.axes) for one in (above, below)] == [3, 2]
+    whole = rq2_grounding.by_step([table], [grids], **BOOTSTRAP)
+    lines, of_whole = (
+        [(line.get_label(), line.get_xydata().tolist()) for axes in one.axes for line in axes.lines]
+        for one in (figure, whole)
+    )
+    assert lines == of_whole
 
 
 def test_the_best_head_of_a_role_is_where_the_table_has_it(rng):
@@ -79,9 +87,7 @@ def test_layers_are_shown_by_group(rng):
     [
         (lambda: rq2_heads.head_map(without_rows("rq2_heads")), "has maps by head"),
         (
-            lambda: rq2_grounding.by_step(
-                without_rows("rq2_grounding"), without_rows("rq2_heads"), **BOOTSTRAP
-            ),
+            lambda: rq2_grounding.by_step([], [], **BOOTSTRAP),
             "nothing for this figure",
         ),
         (lambda: rq2_layers.by_layer_group([], "df_cam"), "nothing for this figure"),

@@ -6,7 +6,7 @@ import pytest
 
 from stepscope.statistics import clock_summary, clocks
 from stepscope.table_columns import CLOCKS, CLOCKS_SUMMARY
-from support.synthetic import KEYS
+from support.synthetic import KEYS, blocks_of
 
 LOG_SNR = np.linspace(-8, 4, 25)
 AT = {"colour": -5.0, "object": -3.0, "tint": 1.0}  # when concepts become visible
@@ -60,7 +60,7 @@ def found():
     )  # fmt: skip
     both = pd.concat([emergence(), emergence("untrained", late=1.0)])
     return clock_summary.measure(
-        both, AXES, words(), FAMILIES, {"decided": decided}, world, [KEYS["model"]], **SETTINGS
+        both, AXES, [words()], FAMILIES, {"decided": decided}, world, [KEYS["model"]], **SETTINGS
     )
 
 
@@ -86,6 +86,17 @@ def test_work_is_dated_to_the_middle_of_its_bump(found):
     rows = table[table["clock"] == "information"].set_index("family")["log_snr"]
     assert rows.to_dict() == pytest.approx({"object": -2.0, "colour": 1.0}, abs=0.05)
     assert set(table.loc[table["clock"] == "relevance", "family"]) == {"object", "colour"}
+
+
+def test_work_of_blocks_is_that_of_the_whole():
+    each = [words().assign(prompt_id=f"p{number}", seed=number) for number in range(3)]
+    frame = pd.concat(each, ignore_index=True)
+    whole = clocks.worked_on([frame], FAMILIES, AXES)
+    assert set(whole["prompt_id"]) == {"p0", "p1", "p2"}
+    parts = clocks.worked_on(blocks_of(frame), FAMILIES, AXES)
+    keys = ["clock", "family", "prompt_id"]
+    left, right = (of.sort_values(keys, ignore_index=True) for of in (parts, whole))
+    pd.testing.assert_frame_equal(left, right)
 
 
 def test_intervals_keep_their_open_ends(found):
@@ -128,7 +139,7 @@ def test_clocks_of_pairs_stand_in_the_summary_alone():
         first | {"quantity": "flipped", "compared": "share of pairs", "estimate": 0.1},
     ]
     pairs = pd.DataFrame(rows).assign(**KEYS)
-    nothing = emergence().iloc[:0], AXES, words().iloc[:0]
+    nothing = emergence().iloc[:0], AXES, []
     table, found = clock_summary.measure(
         *nothing, FAMILIES, {}, None, [], earliest=pairs, **SETTINGS
     )
@@ -141,7 +152,7 @@ def test_clocks_of_pairs_stand_in_the_summary_alone():
 
 
 def test_a_study_without_readings_has_no_clocks():
-    empty, no_words = emergence().iloc[:0], words().iloc[:0]
+    empty, no_words = emergence().iloc[:0], list[pd.DataFrame]()
     table, summary = clock_summary.measure(
         empty, AXES, no_words, FAMILIES, {}, None, [], **SETTINGS
     )

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from scipy.ndimage import gaussian_filter1d
 
-from stepscope.statistics import inference, matching
+from stepscope.statistics import gathering, inference, matching
 
 DRAWS = 400
 
@@ -48,7 +48,7 @@ def test_prompts_are_the_units_however_many_seeds_each_has():
     )
     own = np.repeat(rng.normal(size=300 * 24), 4)  # what the seeds of a prompt share
     values = pd.Series(own + 0.5 * rng.normal(size=len(index)), index)
-    rows = inference.with_intervals(values, DRAWS, 0.95, 0)
+    rows = gathering.with_intervals(values, DRAWS, 0.95, 0)
     assert (rows["n"] == 24).all()
     assert 0.92 < ((rows["ci_low"] < 0) & (rows["ci_high"] > 0)).mean() < 0.98
 

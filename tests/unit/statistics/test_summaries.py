@@ -7,7 +7,7 @@ import pytest
 from stepscope.statistics import summaries
 from stepscope.table_columns import INTERVAL
 from stepscope.table_registry import TABLES, TEXT
-from support.synthetic import KEYS
+from support.synthetic import KEYS, blocks_of
 
 SETTINGS = {"draws": 400, "confidence": 0.95, "seed": 0}
 
@@ -153,6 +153,10 @@ def test_a_summary_of_blocks_is_that_of_the_whole():
     of = [rows for each in (frame, other) for _, rows in each.groupby(each["prompt_id"] < "p3")]
     pd.testing.assert_frame_equal(
         summaries.summary("rq1_saliency", of, **SETTINGS | {"draws": 20}), whole
+    )
+    coded = [block for each in (frame, other) for block in blocks_of(each)]
+    pd.testing.assert_frame_equal(
+        summaries.summary("rq1_saliency", coded, **SETTINGS | {"draws": 20}), whole
     )
     alone = whole[(whole["method"] == "df_rise") & (whole["quantity"] == "semantic_mass")]
     alone = alone[alone["compared"].str.startswith("mean")].set_index(["sampling", "step"])

@@ -68,6 +68,11 @@ def test_a_block_has_whole_batches_and_those_of_a_unit_follow_each_other(tmp_pat
         assert len(found) == blocks
         assert [place[0] for of in found for place in of] == ["u"] * 6 + ["v"] * 6
         assert all(sorted(of) == sorted({f"{p[:4]}{m}" for p in of for m in "ab"}) for of in found)
+    whole = pd.concat([tables.read(part) for part in sorted(parts)[:6]], ignore_index=True)
+    block = next(tables.blocks(sorted(parts)[:6]))
+    texts = ["model", "word"]
+    assert all(block[name].cat.categories.is_monotonic_increasing for name in texts)
+    pd.testing.assert_frame_equal(block.astype(dict.fromkeys(texts, str)), whole)
     a_field_less(Path(parts[-1]))
     with pytest.raises(ValueError, match=r"v/2/b\.tsv: row 2 has"):
         list(tables.blocks(parts))

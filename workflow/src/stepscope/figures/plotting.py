@@ -15,7 +15,7 @@ from matplotlib.ticker import MaxNLocator
 
 from stepscope.figures import text
 from stepscope.figures.text import STYLE
-from stepscope.statistics import inference
+from stepscope.statistics import gathering, inference
 
 logging.getLogger("fontTools").setLevel(logging.WARNING)  # it logs every glyph of a PDF
 PALETTE = seaborn.color_palette("colorblind")  # told apart under the common deficiencies
@@ -151,7 +151,7 @@ def intervals(
     groups without a value are left out.
     """
     values = inference.per_sample(frame, by, value)
-    table = inference.with_intervals(values, draws, confidence, seed).reset_index()
+    table = gathering.with_intervals(values, draws, confidence, seed).reset_index()
     return table[table["n"] > 0]
 
 

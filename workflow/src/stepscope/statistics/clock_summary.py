@@ -1,6 +1,6 @@
 """rq3_clocks_summary: medians of clocks, lags between them, and the order of concept families."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations, pairwise
 from typing import Any
 
@@ -9,13 +9,14 @@ import pandas as pd
 from scipy import stats
 
 from stepscope.statistics import clocks, survival
-from stepscope.statistics.inference import with_intervals
+from stepscope.statistics.gathering import with_intervals
 from stepscope.store import tables
 from stepscope.table_columns import CLOCKS_SUMMARY
 
 CLOCK = ["family", "clock", "reader"]
 AXES = [*clocks.UNIT, "step", "log_snr"]  # columns of any table of steps
 WHO = ["prompt_id", "seed"]
+WORDS = [*clocks.UNIT, *WHO, "log_snr", "step", "word", "word_index", "method", "relevance"]
 ENOUGH = 3  # families that a rank correlation is over
 # Clocks that are of pairs of noises and of no sample, by the quantity that has them.
 EARLIEST = {"log_snr_clean": "earliest", "log_snr_state": "earliest_state"}
@@ -24,7 +25,7 @@ EARLIEST = {"log_snr_clean": "earliest", "log_snr_state": "earliest_state"}
 def measure(
     emergence: pd.DataFrame,
     axes: pd.DataFrame,
-    words: pd.DataFrame,
+    words: Iterable[pd.DataFrame],
     families: Mapping[str, Sequence[str]],
     between: Mapping[str, pd.DataFrame],
     world: pd.DataFrame | None,
@@ -37,8 +38,8 @@ def measure(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """rq3_clocks and rq3_clocks_summary of a study.
 
-    `emergence` and `words` are rq3_emergence and rq2_relevance, `axes` has the log-SNR of every
-    step, `between` are tables with `lower` and `upper` by the clock's name, and `world` is
+    `emergence` is rq3_emergence, `words` are blocks of rows of rq2_relevance, `axes` has the log-SNR
+    of every step, `between` are tables with `lower` and `upper` by the clock's name, and `world` is
     world_clock_families, which is the truth of `models`; `earliest` is rq3_earliest_summary,
     whose clocks are of no sample and stand in the summary alone.
     """

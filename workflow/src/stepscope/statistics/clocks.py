@@ -3,7 +3,7 @@
 A clock is one function of the table that it is read from; all return rows of the same columns.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -79,14 +79,25 @@ def visible(read: Readings) -> tuple[pd.DataFrame, np.ndarray]:
 
 
 def worked_on(
-    words: pd.DataFrame, families: Mapping[str, Sequence[str]], axes: pd.DataFrame
+    blocks: Iterable[pd.DataFrame], families: Mapping[str, Sequence[str]], axes: pd.DataFrame
 ) -> pd.DataFrame:
     """When half of the work on a family's words is done, by each method of `WORKED_ON`.
 
-    `words` is rq2_relevance. Work is integrated over log-SNR by the trapezoidal rule: the
-    information itself, in nats, and of relevance, whose size says nothing from step to step, the
-    share of its step. A sample has the families that its prompt names a concept of.
+    `blocks` are rows of rq2_relevance, those of a sample in one. Work is integrated over log-SNR by
+    the trapezoidal rule: the information itself, in nats, and of relevance, whose size says nothing
+    from step to step, the share of its step. A sample has the families that its prompt names a
+    concept of.
     """
+    found = [_of_block(block, families) for block in blocks]
+    columns = [*SAMPLE, "clock", "family", "log_snr"]
+    frame = pd.concat(found or [pd.DataFrame(columns=columns)], ignore_index=True)
+    frame = frame.astype({"log_snr": float})
+    exact = frame.assign(lower=frame["log_snr"], upper=frame["log_snr"], reader="")
+    return _timed(exact, axes)
+
+
+def _of_block(words: pd.DataFrame, families: Mapping[str, Sequence[str]]) -> pd.DataFrame:
+    """When half of the work is done on the words of a block of rows."""
     words = words[words["method"].isin(WORKED_ON)]
     share = tables.share(words)
     words = words.assign(work=words["relevance"].clip(lower=0))
@@ -100,10 +111,9 @@ def worked_on(
     ]
     rows = pd.concat(found) if found else pd.DataFrame(columns=[*keys, "family", "log_snr"])
     samples = words[keys].drop_duplicates()  # in the order of the table
+    samples = samples.astype({name: str for name in keys if name != "seed"})
     frame = samples.merge(rows, on=keys).dropna(subset="log_snr")[[*keys, "family", "log_snr"]]
-    frame = frame.rename(columns={"method": "clock"}).astype({"log_snr": float})
-    exact = frame.assign(lower=frame["log_snr"], upper=frame["log_snr"], reader="")
-    return _timed(exact, axes)
+    return frame.rename(columns={"method": "clock"})
 
 
 def _halves(words: pd.DataFrame, families: Mapping[str, Sequence[str]]) -> pd.DataFrame:

@@ -1,7 +1,6 @@
 """Means over prompts with bootstrap intervals, permutation tests and Holm."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -100,7 +99,12 @@ def _standard_errors_away(sums: np.ndarray, squares: np.ndarray, count: int) -> 
 
 def per_sample(frame: pd.DataFrame, by: Sequence[str], value: str) -> pd.Series:
     """Mean over each sample's words of one role, indexed by `by`, prompt_id and seed."""
-    return frame.groupby([*by, "prompt_id", "seed"], sort=True)[value].mean()
+    return all_per_sample(frame, by, [value])[value]
+
+
+def all_per_sample(frame: pd.DataFrame, by: Sequence[str], values: Sequence[str]) -> pd.DataFrame:
+    """Those of several values, a column each."""
+    return frame.groupby([*by, "prompt_id", "seed"], sort=True)[list(values)].mean()
 
 
 def per_prompt(values: pd.Series) -> pd.Series:
@@ -111,80 +115,19 @@ def per_prompt(values: pd.Series) -> pd.Series:
     return values.groupby(level=values.index.names[:-1], sort=True).mean()
 
 
-class Gathered(NamedTuple):
-    """What intervals are made of: a row a group, with a column a prompt or a seed."""
-
-    means: pd.DataFrame  # over a prompt's seeds, NaN where it has none
-    known: pd.DataFrame  # whether a seed has a value; it alone decides a sample's noise
-    prompts: pd.Series  # that have a row, with a value or without
-
-
-def gathered(values: pd.Series) -> Gathered:
-    """Gather values by (..., prompt_id, seed)."""
-    means, by = per_prompt(values), values.index.names[:-2]
-    known = values.notna().groupby(level=[*by, "seed"], sort=True).any()
-    return Gathered(
-        means.unstack("prompt_id"),
-        known.unstack("seed", fill_value=False),
-        means.groupby(level=by, sort=True).size(),
-    )
-
-
-def joined(parts: Sequence[Gathered]) -> Gathered:
-    """Put together what was gathered of other prompts each, in the order of their names."""
-    if len(parts) == 1:
-        return parts[0]
-    means = pd.concat([part.means for part in parts], axis=1).sort_index()
-    known = pd.concat([part.known for part in parts], axis=1).sort_index()
-    prompts = pd.concat([part.prompts for part in parts], axis=1).sort_index()
-    seeds = known.fillna(False).astype(bool).T.groupby(level=0).any().T
-    return Gathered(means.sort_index(axis=1), seeds, prompts.sum(axis=1).astype(int))
-
-
-def intervals(of: Gathered, draws: int, confidence: float, seed: int) -> pd.DataFrame:
-    """n, noises, missing, estimate, ci_low and ci_high of each group.
-
-    n is the number of prompts with a value, `noises` that of distinct seeds behind them, missing
-    that of prompts without: a constant map, a concept that never stays, a region that is empty.
-    """
-    values, count = of.means.to_numpy(float), of.means.notna().sum(axis=1)
-    frame = pd.DataFrame({"n": count, "noises": of.known.sum(axis=1)})
-    low, high = bootstrap(values, draws, confidence, seed)
-    return frame.assign(
-        missing=of.prompts - count,
-        estimate=_sums(values) / count.where(count > 0),
-        ci_low=low,
-        ci_high=high,
-    )
-
-
-def _sums(values: np.ndarray) -> np.ndarray:
-    """Sums (group,) of values (group, prompt) with gaps, by Kahan's algorithm as pandas' means."""
-    total, lost = np.zeros((2, len(values)))
-    for column in values.T:
-        known, added = np.isfinite(column), column - lost
-        after = total + added
-        lost = np.where(known, after - total - added, lost)
-        total = np.where(known, after, total)
-    return total
-
-
-def with_intervals(values: pd.Series, draws: int, confidence: float, seed: int) -> pd.DataFrame:
-    """Those `intervals` of values by (..., prompt_id, seed)."""
-    return intervals(gathered(values), draws, confidence, seed)
-
-
 def trend(frame: pd.DataFrame, value: str, by: Sequence[str] = ("prompt_id", "seed")) -> pd.Series:
     """Rank correlation of a value with log-SNR over each sample's steps, indexed by `by`.
 
     Spearman's; NaN where a sample has one step, or the same value at all.
     """
     frame = frame.dropna(subset=[value])
-    keys = [frame[name] for name in by]
-    x, y = (frame.groupby(keys)[name].rank() for name in ("log_snr", value))
-    x, y = (ranks - ranks.groupby(keys).transform("mean") for ranks in (x, y))
-    size = ((x * x).groupby(keys).sum() * (y * y).groupby(keys).sum()) ** 0.5
-    return (x * y).groupby(keys).sum() / size.where(size > 0)
+    samples = frame.groupby(list(by), sort=True)
+    sample = samples.ngroup()
+    x, y = (frame[name].groupby(sample).rank() for name in ("log_snr", value))
+    x, y = (ranks - ranks.groupby(sample).transform("mean") for ranks in (x, y))
+    size = ((x * x).groupby(sample).sum() * (y * y).groupby(sample).sum()) ** 0.5
+    found = (x * y).groupby(sample).sum() / size.where(size > 0)
+    return found.set_axis(samples.size().index)
 
 
 def sign_flip(values: np.ndarray, draws: int, seed: int) -> float:

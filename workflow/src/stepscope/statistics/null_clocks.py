@@ -3,10 +3,9 @@
 import pandas as pd
 
 from stepscope.statistics import clock_summary, clocks
-from stepscope.statistics.inference import with_intervals
+from stepscope.statistics.gathering import with_intervals
 from stepscope.store import tables
 from stepscope.table_columns import CLOCKS_NULL, CLOCKS_SUMMARY
-from stepscope.table_registry import TABLES
 
 NAMES = {"gaussian_null": "the Gaussian null", "fixed_picture": "a fixed picture"}
 OF_TIME = "log_snr"  # the quantity of medians, means and lags
@@ -27,14 +26,13 @@ def with_nulls(
     `nulls` is rq3_nulls, `axes` has the log-SNR of every step. Their clocks are read as those of
     the models are, whose times are also compared with theirs, paired by sample.
     """
-    words = pd.DataFrame(columns=TABLES["rq2_relevance"].columns)
     rows, summaries = [], [summary]
     for name, of in () if nulls is None else nulls.groupby("denoiser", sort=False):
         label = NAMES[str(name)]
         found, own = clock_summary.measure(
             of.assign(prediction="e_u"),
             axes,
-            words,
+            [],
             {},
             {"decided": of},
             None,

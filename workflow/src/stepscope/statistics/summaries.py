@@ -1,44 +1,37 @@
 """Summaries of tables: means over prompts and paired comparisons, with intervals."""
 
 from collections.abc import Iterable, Iterator
-from itertools import groupby
 from typing import Any
 
 import pandas as pd
 
 from stepscope.scores.emergence import SEVERAL
 from stepscope.statistics import commitment, earliest, head_games
-from stepscope.statistics.inference import (
-    Gathered,
-    gathered,
-    intervals,
-    joined,
-    per_sample,
-    trend,
-)
+from stepscope.statistics.gathering import UNIT, over_blocks
+from stepscope.statistics.inference import all_per_sample, per_sample, trend
 from stepscope.store import tables
 from stepscope.table_columns import INTERVAL, KEYS, SAMPLE, STEP
 from stepscope.table_registry import TABLES, Table
 
-UNIT = ["model", "dataset", "sampling"]
 BASELINES = ("random", "centre", "edge")
+BEYOND = " of the baseline"  # columns of what a quantity is compared with
 # What a summary has beside means, of the table's rows.
 CURVES = {"rq3_commitment": commitment.curves, "rq3_earliest": earliest.curves}
 
 
-def against(values: pd.Series, baseline: str, level: str = "method") -> pd.Series:
+def against(values: pd.DataFrame, baseline: str, level: str = "method") -> pd.DataFrame:
     """Each method's values minus a baseline's of the same sample and step; the index as it was.
 
-    Or at another `level`, such as each prediction's minus the null's.
+    Or at another `level`, such as each prediction's minus the null's. A column a quantity.
     """
-    names = list(values.index.names)
+    names, quantities_ = list(values.index.names), list(values)
     others = [name for name in names if name not in (level, "similarity")]
-    frame = values.rename("left").reset_index()
-    of_baseline = frame[frame[level] == baseline].rename(columns={"left": "right"})
-    pairs = frame[~frame[level].isin({*BASELINES, baseline})].merge(
-        of_baseline[[*others, "right"]], on=others
-    )
-    return (pairs["left"] - pairs["right"]).set_axis(pd.MultiIndex.from_frame(pairs[names]))
+    frame = values.reset_index()
+    of_baseline = frame.loc[frame[level] == baseline, [*others, *quantities_]]
+    rows = frame[~frame[level].isin({*BASELINES, baseline})]
+    pairs = rows.merge(of_baseline, on=others, suffixes=("", BEYOND))
+    beyond = pairs[[f"{name}{BEYOND}" for name in quantities_]].to_numpy()
+    return pairs.set_index(names)[quantities_] - beyond
 
 
 def over_step_before(values: pd.Series) -> pd.Series:
@@ -76,17 +69,16 @@ def summary(
     """
     about = TABLES[table]
     settings: dict[str, Any] = {"draws": draws, "confidence": confidence, "seed": seed}
-    found: dict[tuple[str, str], dict[tuple[str, ...], pd.DataFrame]] = {}
     kept = []
-    for unit, of_unit in groupby(blocks, _unit):
-        parts: dict[tuple[str, str], list[Gathered]] = {}
-        for block in of_unit:
-            kept += [block] if table in CURVES else []
-            for key, values in quantities(about, prepared(table, block)):
-                parts.setdefault(key, []).append(gathered(values))
-        for key, of_key in parts.items():
-            estimates = intervals(joined(of_key), **settings).reset_index()
-            found.setdefault(key, {})[unit] = estimates.assign(quantity=key[0], compared=key[1])
+
+    def values(block: pd.DataFrame) -> Iterator[tuple[tuple[str, str], pd.Series]]:
+        kept.extend([block] if table in CURVES else [])
+        yield from quantities(about, prepared(table, block))
+
+    found = {
+        key: {unit: of.assign(quantity=key[0], compared=key[1]) for unit, of in of_units.items()}
+        for key, of_units in over_blocks(blocks, values, **settings).items()
+    }
     order = about.quantities.index
     ordered = [found[key] for key in sorted(found, key=lambda key: order(key[0]))]
     rows = [of_key[unit] for of_key in ordered for unit in sorted(of_key)]
@@ -97,26 +89,23 @@ def summary(
     return whole.reindex(columns=[*UNIT, *about.groups, "quantity", "compared", *INTERVAL])
 
 
-def _unit(block: pd.DataFrame) -> tuple[str, ...]:
-    """Model, dataset and sampling of a block of rows."""
-    return tuple(block[UNIT].iloc[0])
-
-
 def quantities(about: Table, frame: pd.DataFrame) -> Iterator[tuple[tuple[str, str], pd.Series]]:
     """Values by sample of each quantity of a table, and of what it is compared with, by both."""
+    means = all_per_sample(frame, [*UNIT, *about.groups], about.quantities)
+    every = {"mean over prompts, seeds averaged": means}
+    for baseline in BASELINES if about.paired else ():
+        every[f"minus {baseline}, paired by sample"] = against(means, baseline)
+    if about.null:
+        beyond = against(means, about.null, "prediction")
+        every["minus the Gaussian null, paired by sample"] = beyond
     for quantity in about.quantities:
-        values = per_sample(frame, [*UNIT, *about.groups], quantity)
-        compared = {"mean over prompts, seeds averaged": values}
-        for baseline in BASELINES if about.paired else ():
-            compared[f"minus {baseline}, paired by sample"] = against(values, baseline)
-        if about.null:
-            beyond = against(values, about.null, "prediction")
-            compared["minus the Gaussian null, paired by sample"] = beyond
+        compared = {comparison: values[quantity] for comparison, values in every.items()}
         if quantity in about.pooled:
             compared |= {f"{name}, over steps": pooled(of) for name, of in compared.items()}
         if quantity in about.courses:
-            compared["minus the step before, paired by sample"] = over_step_before(values)
-            compared["rank correlation with log-SNR, over steps"] = over_log_snr(values)
+            of_course = means[quantity]
+            compared["minus the step before, paired by sample"] = over_step_before(of_course)
+            compared["rank correlation with log-SNR, over steps"] = over_log_snr(of_course)
         for comparison, by_sample in compared.items():
             if len(by_sample):
                 yield (quantity, comparison), by_sample
@@ -169,16 +158,16 @@ def concept_courses(
 
     `blocks` are rows of rq3_concepts, as of `summary`, `emergence` is rq3_emergence.
     """
-    by, found = [*UNIT, "family", "prediction", "step", "log_snr"], []
-    for _, of_unit in groupby(blocks, _unit):
-        gathered_ = [
-            gathered(per_sample(counted_probabilities(rows, emergence), by, "probability"))
-            for block in of_unit
-            for rows in [block[block["reader"] == reader]]
-        ]
-        found.append(intervals(joined(gathered_), draws, confidence, seed).reset_index())
-    means = pd.concat(found) if found else pd.DataFrame(columns=[*by, *INTERVAL])
-    return means[means["n"] > 0]
+    by = [*UNIT, "family", "prediction", "step", "log_snr"]
+
+    def values(block: pd.DataFrame) -> Iterator[tuple[str, pd.Series]]:
+        rows = block[block["reader"] == reader]
+        yield reader, per_sample(counted_probabilities(rows, emergence), by, "probability")
+
+    found = over_blocks(blocks, values, draws=draws, confidence=confidence, seed=seed)
+    means = list(found.get(reader, {}).values()) or [pd.DataFrame(columns=[*by, *INTERVAL])]
+    whole = pd.concat(means)
+    return whole[whole["n"] > 0]
 
 
 def final_concepts(frame: pd.DataFrame) -> pd.DataFrame:
