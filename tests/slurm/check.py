@@ -69,10 +69,10 @@ def strike(fault: str, job: str) -> None:
     """Do a fault to a running job of Slurm."""
     if fault == "killed":
         for process in psutil.process_iter(["cmdline"]):
-            with suppress(psutil.NoSuchProcess):
-                ours = process.environ().get("SLURM_JOB_ID") == job
-                if ours and ".snakemake/scripts/" in " ".join(process.info["cmdline"] or ()):
-                    process.kill()
+            if ".snakemake/scripts/" in " ".join(process.info["cmdline"] or ()):
+                with suppress(psutil.Error):  # it has ended, or is another user's
+                    if process.environ().get("SLURM_JOB_ID") == job:
+                        process.kill()
     elif fault == "cancelled":
         asked("scancel", job)
     else:

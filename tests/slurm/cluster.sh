@@ -82,6 +82,9 @@ start() {
 }
 
 stop() {
+	if [ "$(readlink /etc/slurm/slurm.conf)" = "$folder/slurm.conf" ]; then
+		scancel --partition=main 2>/dev/null && sleep 2 || true  # what a check that failed leaves
+	fi
 	for daemon in slurmd slurmctld munge/; do
 		pid="$folder/${daemon%/}.pid"
 		[ "$daemon" = munge/ ] && pid="$folder/munge/pid"

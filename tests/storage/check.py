@@ -20,6 +20,7 @@ from moto.server import ThreadedMotoServer
 import stepscope
 from faults.storm import make_models
 from stepscope.store.maps import read_maps
+from stepscope.store.traces import read_step
 from support.stores import contents
 from support.workflow import Study, new_study
 
@@ -65,14 +66,14 @@ def check(study: Study, models: Path, alone: Study) -> None:
 def read() -> None:
     """Read a trace and maps from the bucket, and refuse a damaged one by name."""
     tree = stepscope.open_trace(f"{PREFIX}/{TRACES}")
-    step = stepscope.read_step(tree, 0, 1)
+    step = read_step(tree, 0, 1)
     assert step.latent.isfinite().all()
     maps = read_maps(f"{PREFIX}/{MAPS}")
     assert set(maps) == {"cross_attention"}
     chunk = next(name for name in stored(TRACES) if name.startswith("latent/value/c"))
     boto3.resource("s3").Object(BUCKET, f"{TRACES}/{chunk}").put(Body=b"damaged")
     with pytest.raises(ValueError, match=f"{PREFIX}/{TRACES}/{re.escape(chunk)}.*damaged"):
-        stepscope.read_step(stepscope.open_trace(f"{PREFIX}/{TRACES}"), 0, 1)
+        read_step(stepscope.open_trace(f"{PREFIX}/{TRACES}"), 0, 1)
     print("read by the package, a damaged chunk refused by name", flush=True)
 
 

@@ -4,7 +4,7 @@ CHOSEN = ("rq1_recovery", "rq1_saliency", "rq1_auc")
 
 rule measure_sensitivity:
     input:
-        **{name: table(name) for name in CHOSEN},
+        **{name: parts(name) for name in CHOSEN},
     output:
         "<results>/tables/rq1_sensitivity.tsv",
     log:

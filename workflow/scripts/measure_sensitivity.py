@@ -10,11 +10,12 @@ sys.path.insert(0, os.environ["STEPSCOPE"])  # the package's folder, set by pack
 from stepscope.joblog import joblog
 from stepscope.outputs import written
 from stepscope.statistics import sensitivity
+from stepscope.statistics.sensitivity import COLUMNS
 from stepscope.store import tables
 
 with joblog(snakemake.log[0]), written(snakemake.output, snakemake.input) as (table,):
     frame = sensitivity.sensitivity_table(
-        {name: tables.read(path) for name, path in snakemake.input.items()},
+        {name: tables.blocks(of, COLUMNS.get(name)) for name, of in snakemake.input.items()},
         samplings={name: entry["kind"] for name, entry in snakemake.params.samplings.items()},
         **snakemake.params.statistics,
     )

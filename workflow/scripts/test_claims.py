@@ -10,12 +10,17 @@ sys.path.insert(0, os.environ["STEPSCOPE"])  # the package's folder, set by pack
 from stepscope.joblog import joblog
 from stepscope.outputs import written
 from stepscope.statistics import claims
+from stepscope.statistics.claims import COLUMNS
 from stepscope.store import tables
 
 with joblog(snakemake.log[0]), written(snakemake.output, snakemake.input) as (table,):
     samplings = {name: entry["kind"] for name, entry in snakemake.params.samplings.items()}
+    measured = {
+        name: [tables.read(of)] if isinstance(of, str) else tables.blocks(of, COLUMNS.get(name))
+        for name, of in snakemake.input.items()
+    }
     frame = claims.claims_table(
-        claims.read(dict(snakemake.input.items()), samplings),
+        measured,
         samplings=samplings,
         **snakemake.params.statistics,
     )

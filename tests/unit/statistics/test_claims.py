@@ -169,13 +169,18 @@ def resampled(words, effect, rng):
         )
 
 
+def table_of(measured, **settings):
+    """claims.tsv of tables that come as one block each."""
+    return claims.claims_table({name: [of] for name, of in measured.items()}, **settings)
+
+
 def differing(table):
     """Rows that claim a difference, which is what a study is made with."""
     return table[~table["statistic"].str.contains("within 0")]
 
 
 def verdicts(effect, seed=0):
-    table = claims.claims_table(study(effect, seed, clocked=True), **SETTINGS)
+    table = table_of(study(effect, seed, clocked=True), **SETTINGS)
     assert tuple(table.columns) == CLAIMS
     return table
 
@@ -195,10 +200,10 @@ def test_planted_effects_are_supported_and_all_claims_are_there():
 def test_the_noises_of_a_claim_are_the_seeds_behind_its_values(monkeypatch):
     monkeypatch.setattr(claims, "PERMUTATIONS", 99)
     measured = study(1.0, clocked=True)
-    shared = claims.claims_table(measured, **SETTINGS | {"draws": 20})
+    shared = table_of(measured, **SETTINGS | {"draws": 20})
     for frame in measured.values():  # each prompt has seeds of its own
         frame["seed"] += 10 * frame["prompt_id"].str[1:].astype(int)
-    own = claims.claims_table(measured, **SETTINGS | {"draws": 20})
+    own = table_of(measured, **SETTINGS | {"draws": 20})
     tested = own["verdict"] != "not_testable"
     assert (own["noises"] == np.where(tested, PROMPTS * SEEDS, 0)).all()
     pd.testing.assert_frame_equal(own.drop(columns="noises"), shared.drop(columns="noises"))
@@ -207,7 +212,7 @@ def test_the_noises_of_a_claim_are_the_seeds_behind_its_values(monkeypatch):
         measured[name] = frame[~gone | (frame["prompt_id"] < "p08")]
     onsets = measured["rq3_clocks"]
     onsets.loc[onsets["prompt_id"] == "p15", "within_steps"] = np.nan
-    rows = claims.claims_table(measured, **SETTINGS | {"draws": 20}).set_index("claim")
+    rows = table_of(measured, **SETTINGS | {"draws": 20}).set_index("claim")
     assert rows.loc["R3a", "n"].tolist()[:2] == [PROMPTS - 1] * 2
     assert rows.loc["R3a", "noises"].tolist()[:2] == [8 * SEEDS + 7] * 2
     assert set(rows.loc["R2a", "noises"]) == {PROMPTS * SEEDS}
@@ -241,11 +246,11 @@ def test_noise_is_undecided(seed):
 def test_tables_without_rows_leave_claims_untestable():
     empty = {name: frame.iloc[:0] for name, frame in study(1.0).items()}
     empty["rq1_recovery"] = study(1.0)["rq1_recovery"].iloc[:1]
-    table = claims.claims_table(empty, **SETTINGS)
+    table = table_of(empty, **SETTINGS)
     assert (table["verdict"] == "not_testable").all()
     assert set(table["claim"]) == set(claims.STATEMENTS)
     empty["rq1_recovery"] = empty["rq1_recovery"].iloc[:0]
-    assert tuple(claims.claims_table(empty, **SETTINGS).columns) == CLAIMS
+    assert tuple(table_of(empty, **SETTINGS).columns) == CLAIMS
 
 
 @pytest.mark.parametrize(
@@ -263,7 +268,7 @@ def test_tables_without_rows_leave_claims_untestable():
 def test_a_study_without_a_method_says_which_claims_need_it(table, method, untested, reason):
     measured = study(1.0)
     measured[table] = measured[table][measured[table]["method"] != method]
-    rows = claims.claims_table(measured, **SETTINGS | {"draws": 20})
+    rows = table_of(measured, **SETTINGS | {"draws": 20})
     rows = rows[~rows["statistic"].str.contains("lime")]
     lacking = rows[rows["reason"].str.startswith(reason)]
     assert set(lacking["claim"]) - {"R1c"} <= untested
@@ -288,7 +293,7 @@ def rows_of(measured, claim, *parts):
         name: frame.iloc[:0] if name.startswith("rq2") else frame
         for name, frame in measured.items()
     }
-    table = claims.claims_table(measured, **SETTINGS | {"draws": 100})
+    table = table_of(measured, **SETTINGS | {"draws": 100})
     table = table[table["claim"] == claim]
     for part in parts:
         table = table[table["statistic"].str.contains(part, regex=False)]
@@ -412,7 +417,7 @@ def test_each_row_says_what_had_been_found_otherwise_or_why_not():
     games = measured["rq1_auc"]
     centre = (games["method"] == "centre") & (games["game"] == "deletion")
     games.loc[centre, "auc_normalised"] -= 0.2  # the centre map is a good one
-    table = claims.claims_table(measured, **SETTINGS | {"draws": 100})
+    table = table_of(measured, **SETTINGS | {"draws": 100})
     for name in REFERENCES:
         empty = table[name].isna()
         assert (table["lacking"].str.contains(f"{name}: ") == empty).all()
@@ -453,7 +458,7 @@ def test_gaps_leave_out_a_word_or_a_step_not_the_claim():
     regions = measured["rq2_grounding"]
     regions.loc[regions["step"] == 5, "mass"] = np.nan
     regions.loc[regions["word_index"] == 0, "mass"] = np.nan
-    rows = claims.claims_table(measured, **SETTINGS).set_index("claim")
+    rows = table_of(measured, **SETTINGS).set_index("claim")
     assert set(rows.loc["R2a", "verdict"]) == {"supported"}
     # of the curves one prompt has other steps, and one a single seed; orders are all there
     assert set(rows.loc["R2a", "n"]) == {PROMPTS, PROMPTS - 2}
@@ -470,7 +475,7 @@ def test_gaps_leave_out_a_word_or_a_step_not_the_claim():
     ],
 )
 def test_claims_are_tested_on_even_steps_of_log_snr_before_all_others(kinds, tested):
-    table = claims.claims_table(study(1.0), **SETTINGS | {"samplings": kinds})  # maps of "uniform"
+    table = table_of(study(1.0), **SETTINGS | {"samplings": kinds})  # maps of "uniform"
     found = table.loc[table["claim"] == "R1a", "verdict"]
     assert (found != "not_testable").all() if tested else (found == "not_testable").all()
 
@@ -486,7 +491,7 @@ def test_no_change_is_a_claim_with_a_margin(mean, expected):
 
 
 def test_clocks_that_a_study_lacks_are_named_with_what_makes_them():
-    rows = claims.claims_table(study(1.0), **SETTINGS | {"draws": 20}).set_index("claim")
+    rows = table_of(study(1.0), **SETTINGS | {"draws": 20}).set_index("claim")
     assert (rows.loc[["C1", "C2", "C3"], "verdict"] == "not_testable").all()
     reasons = " ".join(rows.loc[["C1", "C2", "C3", "R3a"], "reason"])
     for part in ("rq3_decided", "rq3_commitment", "world_clock", "word information", "uniform"):

@@ -37,7 +37,9 @@ def measured(curve, prompts=8, method="relevance", noise=1):
                 word = who | {"word_index": index, "word": role, "role": role}
                 relevance.append(
                     pd.DataFrame(
-                        word | {"step": STEPS, "log_snr": STEPS, "relevance": values[index]}
+                        word
+                        | {"step": STEPS, "log_snr": STEPS}
+                        | {"relevance": values[index], "share": share[index]}
                     )
                 )
                 order.append(word | {"centre_rank": float((centre < centre[index]).sum())})

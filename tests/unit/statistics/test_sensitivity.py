@@ -4,9 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from stepscope.statistics.findings_rq1 import areas, regions_and_detail
+from stepscope.statistics.findings_rq1 import areas, recovery_times, regions_and_detail
 from stepscope.statistics.sensitivity import sensitivity_table
 from stepscope.statistics.verdicts import with_verdicts
+from support.synthetic import blocks_of
 
 PROMPTS = 10
 SAMPLINGS = {"even": "log_snr", "uniform": "uniform"}
@@ -79,9 +80,14 @@ def measured():
     return {name: pd.concat([part[name] for part in parts]) for name in parts[0]}
 
 
+def blocks(measured):
+    """Tables in blocks of prompts."""
+    return {name: blocks_of(frame) for name, frame in measured.items()}
+
+
 @pytest.fixture(scope="module")
 def table(measured):
-    return sensitivity_table(measured, samplings=SAMPLINGS, **SETTINGS)
+    return sensitivity_table(blocks(measured), samplings=SAMPLINGS, **SETTINGS)
 
 
 def rows_of(table, choice, instead, dataset="generated"):
@@ -91,6 +97,7 @@ def rows_of(table, choice, instead, dataset="generated"):
 
 def test_the_primary_rows_are_the_claims_own(measured, table):
     own = tables_of("generated", "even")
+    own["rq1_recovery"] = recovery_times(own["rq1_recovery"])
     findings = [*regions_and_detail(own), *areas(own)]
     claims = with_verdicts([one for one in findings if not one.family], **SETTINGS)
     found = rows_of(table, "primary", CLAIMS).reset_index()
@@ -154,6 +161,6 @@ def test_a_study_without_games_or_other_maps_has_the_choices_of_its_traces():
     measured = tables_of("generated", "even")
     measured["rq1_auc"] = measured["rq1_auc"].iloc[:0]
     measured["rq1_saliency"] = measured["rq1_saliency"].query("method == 'random'")
-    table = sensitivity_table(measured, samplings=SAMPLINGS, **SETTINGS)
+    table = sensitivity_table(blocks(measured), samplings=SAMPLINGS, **SETTINGS)
     assert set(table["choice"]) == {"primary", "band"}
     assert set(table.loc[table["claim"] != "R1a", "verdict"]) == {"not_testable"}

@@ -52,9 +52,13 @@ def role_curves(frame: pd.DataFrame, method: str = METHOD) -> pd.Series:
     but get no curve.
     """
     frame = frame[frame["method"] == method]
-    frame = frame.assign(share=tables.share(frame))
-    keys = [*SAMPLE, "role", "log_snr"]
-    return frame[frame["role"] != ""].groupby(keys)["share"].sum()
+    return summed(frame.assign(share=tables.share(frame)))
+
+
+def summed(shares: pd.DataFrame, method: str = METHOD) -> pd.Series:
+    """Those of a method's words, whose `share` of their step is known."""
+    rows = shares[(shares["method"] == method) & (shares["role"] != "")]
+    return rows.groupby([*SAMPLE, "role", "log_snr"])["share"].sum()
 
 
 def averaged(curve: pd.Series, low: float | None = None, high: float | None = None) -> float:

@@ -1,6 +1,6 @@
 """The paper's claims, tested on the study's own tables."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 import pandas as pd
 
@@ -12,9 +12,9 @@ from stepscope.statistics import (
     findings_rq3,
 )
 from stepscope.statistics.verdicts import PERMUTATIONS, tested_sampling, with_verdicts
+from stepscope.statistics.word_courses import SOURCES
 from stepscope.store import tables
-from stepscope.table_columns import CLAIMS, CLOCKS, CLOCKS_NULL, SAMPLE
-from stepscope.table_registry import TABLES
+from stepscope.table_columns import CLAIMS, SAMPLE
 
 STATEMENTS = {
     "R1a": "Early steps recover regions with semantic content, later steps finer detail.",
@@ -29,32 +29,39 @@ STATEMENTS = {
     "C3": "The order of concept families is the same for all clocks.",
 }
 # What findings look at: tables of all samplings, and of the others methods and columns.
+LACKED = ("rq3_clocks", "rq3_clocks_null", "rq3_samplings")  # by some studies
 ALL_SAMPLINGS = ("rq2_relevance", "rq3_samplings")
 METHODS = {
     "rq1_saliency": ("df_rise", findings_rq1.ON_NULL, "random"),
-    "rq2_relevance": ("relevance", "word_removal"),
+    "rq2_relevance": tuple(SOURCES),
+    "rq2_order": tuple(SOURCES),
     "rq2_grounding": ("df_cam_word", "random"),
+    "rq2_regions": ("df_cam_word",),
 }
 OF_WORDS = (*SAMPLE, "step", "log_snr", "word_index", "role", "method")
 COLUMNS = {
-    "rq1_recovery": (*SAMPLE, "step", "log_snr", "prediction", "region", "band", "recovered"),
+    "rq1_recovery": findings_rq1.RECOVERED,
     "rq2_relevance": (*OF_WORDS, "relevance"),
     "rq2_grounding": (*OF_WORDS, "mass"),
+    "rq2_regions": (*OF_WORDS, "gain"),
 }
 
 
-def read(paths: Mapping[str, str], samplings: Mapping[str, str]) -> dict[str, pd.DataFrame]:
-    """The tables of `claims_table` from their files, but for rows that no claim looks at."""
-    sampling = tested_sampling(samplings)
-    found = {}
-    for name, path in paths.items():
-        rows: dict[str, Sequence[str]] = {}
-        if name not in ALL_SAMPLINGS:
-            rows["sampling"] = [sampling]
-        if name in METHODS:
-            rows["method"] = METHODS[name]
-        found[name] = tables.read(path, COLUMNS.get(name), rows)
-    return found
+def looked_at(name: str, block: pd.DataFrame, sampling: str) -> pd.DataFrame:
+    """What claims that are tested on a sampling look at, of the rows of whole samples of a table.
+
+    Of rq1_recovery `findings_rq1.recovery_times`, and of rq2_relevance each word's share of its
+    step; of words those with a role.
+    """
+    if name not in ALL_SAMPLINGS:
+        block = block[block["sampling"] == sampling]
+    if name in METHODS:
+        block = block[block["method"].isin(METHODS[name])]
+    if name == "rq1_recovery":
+        block = findings_rq1.recovery_times(block)
+    if name == "rq2_relevance":
+        block = block.assign(share=tables.share(block)).drop(columns="relevance")
+    return tables.plain(block[block["role"] != ""] if "role" in block else block)
 
 
 def _where(holds: pd.Series, frame: pd.DataFrame) -> pd.DataFrame:
@@ -63,7 +70,7 @@ def _where(holds: pd.Series, frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def claims_table(
-    measured: Mapping[str, pd.DataFrame],
+    measured: Mapping[str, Iterable[pd.DataFrame]],
     *,
     samplings: Mapping[str, str],
     draws: int,
@@ -72,21 +79,23 @@ def claims_table(
 ) -> pd.DataFrame:
     """claims.tsv: every claim by every statistic that the tables hold, per model and dataset.
 
-    `measured` holds tables by name, those that a study lacks left out, `samplings` the kind of each
-    sampling. All but R3b and what samplings change are tested on the `tested_sampling`.
+    `measured` holds blocks of tables by name (`store.tables.blocks`), those that a study lacks left
+    out, `samplings` the kind of each sampling. All but R3b and what samplings change are tested on
+    the `tested_sampling`.
     """
     sampling = tested_sampling(samplings)
     frames = []
-    measured = {
-        "rq3_clocks": pd.DataFrame(columns=CLOCKS),
-        "rq3_clocks_null": pd.DataFrame(columns=CLOCKS_NULL),
-        "rq3_samplings": pd.DataFrame(columns=TABLES["rq3_samplings"].columns),
-    } | dict(measured)
-    units = measured["rq1_recovery"][["model", "dataset"]].drop_duplicates()
+    whole = {
+        name: tables.whole(
+            name, (looked_at(name, block, sampling) for block in measured.get(name, ()))
+        )
+        for name in [*measured, *LACKED]
+    }
+    units = whole["rq1_recovery"][["model", "dataset"]].drop_duplicates()
     for model, dataset in units.itertuples(index=False):
         of_unit = {
             name: _where((frame["model"] == model) & (frame["dataset"] == dataset), frame)
-            for name, frame in measured.items()
+            for name, frame in whole.items()
         }
         of_sampling = {
             name: _where(frame["sampling"] == sampling, frame) for name, frame in of_unit.items()

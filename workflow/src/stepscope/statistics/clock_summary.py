@@ -38,8 +38,8 @@ def measure(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """rq3_clocks and rq3_clocks_summary of a study.
 
-    `emergence` is rq3_emergence, `words` are blocks of rows of rq2_relevance, `axes` has the log-SNR
-    of every step, `between` are tables with `lower` and `upper` by the clock's name, and `world` is
+    `emergence` is rq3_emergence, `words` are blocks of rq2_relevance, `axes` has the log-SNR of
+    every step, `between` are tables with `lower` and `upper` by the clock's name, and `world` is
     world_clock_families, which is the truth of `models`; `earliest` is rq3_earliest_summary,
     whose clocks are of no sample and stand in the summary alone.
     """

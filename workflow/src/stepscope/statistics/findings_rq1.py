@@ -7,7 +7,11 @@ import pandas as pd
 from stepscope.statistics.finding import Finding, References, over_prompts
 from stepscope.statistics.inference import trend
 from stepscope.statistics.primary_games import primary
+from stepscope.table_columns import SAMPLE
 
+UNIT = ["model", "dataset", "sampling"]
+REGION = ("masks", "prediction", "region", "band")
+RECOVERED = (*SAMPLE, "step", "log_snr", *REGION, "recovered")  # columns of rq1_recovery
 BETTER = {"deletion": -1, "insertion": 1}  # sign of a better explanation's normalised area
 BASELINES = ("random", "centre")
 PREDICTIONS = ("e_u", "e_c", "guided")
@@ -38,20 +42,28 @@ def beyond_null(maps: pd.DataFrame, value: str) -> tuple[pd.DataFrame, pd.DataFr
     return own.assign(**{value: own[value] - null[value]}).reset_index(), null.reset_index()
 
 
-def centres(frame: pd.DataFrame) -> pd.DataFrame:
-    """Mean log-SNR of recovery by (prompt_id, seed), a column a (prediction, region, band).
+def recovery_times(recovery: pd.DataFrame) -> pd.DataFrame:
+    """Mean log-SNR of recovery of each sample, prediction, region and band, of rq1_recovery.
 
     Of each step the log-SNR half-way from the step before, weighted by what it recovers, max(
-    recovered, 0) times the log-SNR between the two.
+    recovered, 0) times the log-SNR between the two. Rows are all steps of their samples.
     """
-    times = frame.groupby("step")["log_snr"].first()
-    width = frame["step"].map(times.diff())
-    weight = frame["recovered"].clip(lower=0) * width
-    keys = [frame[name] for name in ("prompt_id", "seed", "prediction", "region", "band")]
-    total = weight.groupby(keys).sum()
-    means = (weight * (frame["log_snr"] - width / 2)).groupby(keys).sum() / total.where(total > 0)
+    times = recovery.drop_duplicates([*UNIT, "step"]).set_index([*UNIT, "step"])["log_snr"]
+    widths = times.sort_index().groupby(level=UNIT).diff().rename("width")
+    width = recovery[[*UNIT, "step"]].merge(widths.reset_index(), how="left")["width"].to_numpy()
+    weight = recovery["recovered"].clip(lower=0) * width
+    weighted = weight * (recovery["log_snr"] - width / 2)
+    keys = [*SAMPLE, *REGION]
+    sums = recovery[keys].assign(weight=weight, weighted=weighted).groupby(keys).sum()
+    centre = sums["weighted"] / sums["weight"].where(sums["weight"] > 0)
+    return centre.rename("centre").reset_index()
+
+
+def centres(times: pd.DataFrame) -> pd.DataFrame:
+    """Those times by (prompt_id, seed), a column a (prediction, region, band)."""
+    by = ["prediction", "region", "band"]
+    wide = times.set_index(["prompt_id", "seed", *by])["centre"].unstack(by)
     columns = [(*PREDICTIONS, NULL), ("object", "background"), ("low", "high")]
-    wide = means.unstack(["prediction", "region", "band"])
     return wide.reindex(columns=pd.MultiIndex.from_product(columns))
 
 
@@ -82,9 +94,9 @@ def courses(maps: pd.DataFrame) -> Iterator[Finding]:
             yield Finding.of_samples("R1a", text, expected, found, reason, references)
 
 
-def orders(recovery: pd.DataFrame) -> Iterator[Finding]:
-    """R1a, of rq1_recovery: what is recovered after what, beyond the order of the null."""
-    when = centres(recovery)
+def orders(times: pd.DataFrame) -> Iterator[Finding]:
+    """R1a, of `recovery_times`: what is recovered after what, beyond the order of the null."""
+    when = centres(times)
     for prediction in PREDICTIONS:
         for name, later, earlier in (
             ("objects are recovered, high minus low frequencies", "object high", "object low"),

@@ -29,8 +29,7 @@ def _courses(
     frame: pd.DataFrame, source: str, name: str, draws: int, seed: int
 ) -> Iterator[Finding]:
     """R2a of one source: courses of words, beyond what all words of their slot have in common."""
-    frame = word_courses.shares_of(frame, source).dropna(subset=["share"])
-    frame = frame[frame["role"] != ""]
+    frame = frame[frame["method"] == source].dropna(subset=["share"])
     pairs = word_courses.seed_pairs(curves(frame, "share"))
     beyond = word_courses.beyond_generic(pairs, frame)
     blocks = [

@@ -9,7 +9,7 @@ import pandas as pd
 
 from stepscope.statistics import matching
 from stepscope.statistics.finding import Finding, References
-from stepscope.statistics.word_courses import NO_WORDS, SOURCES, Curves, curves, matched, shares_of
+from stepscope.statistics.word_courses import NO_WORDS, SOURCES, Curves, curves, matched
 
 
 def df_cam_follows_relevance(
@@ -20,14 +20,14 @@ def df_cam_follows_relevance(
     By relevance, and by what a step loses without the word.
     """
     grounding, gains = measured["rq2_grounding"], measured["rq2_regions"]
-    grounding = grounding[grounding["role"] != ""]
+    relevance = measured["rq2_relevance"]
     mass, chance = (
         curves(grounding[grounding["method"] == method], "mass")
         for method in ("df_cam_word", "random")
     )
     gain = curves(gains[gains["method"] == "df_cam_word"], "gain")
     for source, name in SOURCES.items():
-        shares = curves(shares_of(measured["rq2_relevance"], source), "share")
+        shares = curves(relevance[relevance["method"] == source], "share")
         reason = f"needs df_cam_word and {source} at three steps, and two words with regions"
         yield _covaries(mass, chance, shares, name, draws, seed, reason)
         yield from _lights(gain, shares, name, draws, seed, reason)

@@ -83,7 +83,7 @@ def roles(measured: Mapping[str, pd.DataFrame]) -> Iterator[Finding]:
     low, high = ends["min"].max(), ends["max"].min()
     curves: dict[tuple, pd.Series] = {}
     for kind, rows in frame.groupby("kind"):
-        shares = word_relevance.role_curves(rows)
+        shares = word_relevance.summed(rows)
         by_step = shares.groupby(level=["role", "prompt_id", "seed", "log_snr"]).mean().unstack()
         known = by_step.notna().to_numpy()
         for key, values, steps in zip(by_step.index, by_step.to_numpy(), known, strict=True):

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from itertools import groupby
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -23,7 +23,8 @@ class Gathered(NamedTuple):
 
 def gathered(values: pd.Series) -> Gathered:
     """Gather values by (..., prompt_id, seed), whose texts may be categories."""
-    index, known = values.index, values.notna().to_numpy()
+    index: Any = values.index
+    known = values.notna().to_numpy()
     *by, prompt, seed = index.codes
     *shape, prompts, seeds = index.levshape
     _, first, group = np.unique(
@@ -47,7 +48,7 @@ def gathered(values: pd.Series) -> Gathered:
     )
 
 
-def _plain(index: pd.Index) -> pd.Index:
+def _plain(index: Any) -> Any:
     """An index whose texts are no categories: those of two blocks of rows differ."""
     if isinstance(index, pd.MultiIndex):
         return index.set_levels([_plain(level) for level in index.levels])

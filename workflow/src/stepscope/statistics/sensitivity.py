@@ -5,7 +5,7 @@ functions that make the claims are asked again, so that nothing else differs.
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -13,7 +13,15 @@ import numpy as np
 import pandas as pd
 
 from stepscope.statistics.finding import Finding
-from stepscope.statistics.findings_rq1 import BASELINES, ON_NULL, areas, courses, orders
+from stepscope.statistics.findings_rq1 import (
+    BASELINES,
+    ON_NULL,
+    RECOVERED,
+    areas,
+    courses,
+    orders,
+    recovery_times,
+)
 from stepscope.statistics.primary_games import primary
 from stepscope.statistics.verdicts import judged, tested, tested_sampling
 from stepscope.store import tables
@@ -21,6 +29,7 @@ from stepscope.table_columns import SENSITIVITY
 
 Measured: TypeAlias = Mapping[str, pd.DataFrame]
 READ = ("rq1_recovery", "rq1_saliency", "rq1_auc")
+COLUMNS = {"rq1_recovery": RECOVERED}
 PRIMARY = "primary"  # the choice that claims.tsv rests on
 OWN = "df_rise"
 # Other measures of what a column of rq1_saliency stands for in the claims.
@@ -48,7 +57,7 @@ class Choice:
 
 
 def sensitivity_table(
-    measured: Measured,
+    measured: Mapping[str, Iterable[pd.DataFrame]],
     *,
     samplings: Mapping[str, str],
     draws: int,
@@ -57,18 +66,18 @@ def sensitivity_table(
 ) -> pd.DataFrame:
     """rq1_sensitivity: RQ1's findings over all steps, as in claims.tsv and under each other choice.
 
-    `measured` holds the tables of `READ` by name, `samplings` the kind of each sampling. A choice
-    has no row for a finding that it leaves as it is, or of which the tables then have no sample.
-    P-values are by Holm over the findings of RQ1, all others being the primary ones.
+    `measured` holds blocks of the tables of `READ` by name, `samplings` each sampling's kind. A
+    choice has no row for a finding that it leaves as it is, or of which the tables then have no
+    sample. P-values are by Holm over the findings of RQ1, all others being the primary ones.
     """
     sampling = tested_sampling(samplings)
     frames = []
-    measured = asked_about(measured)
-    for model, dataset in units(measured):
-        own = part(measured, model=model, dataset=dataset)
+    whole = {name: tables.whole(name, map(ASKED_ABOUT[name], measured[name])) for name in READ}
+    for model, dataset in units(whole):
+        own = part(whole, model=model, dataset=dataset)
         rows = under_choices(
             part(own, sampling=sampling),
-            [*single(part(own, sampling=sampling)), *other(measured, own, model, sampling)],
+            [*single(part(own, sampling=sampling)), *other(whole, own, model, sampling)],
             draws,
             confidence,
             seed,
@@ -78,14 +87,23 @@ def sensitivity_table(
     return tables.ordered(pd.concat(frames) if frames else empty, "rq1_sensitivity")
 
 
-def asked_about(measured: Measured) -> dict[str, pd.DataFrame]:
-    """The tables without the methods that no finding is about, which only take time."""
-    saliency, every = measured["rq1_saliency"], measured["rq1_auc"]
-    return {
-        **measured,
-        "rq1_saliency": saliency[saliency["method"].str.startswith(OWN)],
-        "rq1_auc": every[every["method"].isin(BASELINES) | (every["similarity"] != "")],
-    }
+def _of_own(maps: pd.DataFrame) -> pd.DataFrame:
+    """Rows of the maps that findings are about."""
+    return tables.plain(maps[maps["method"].str.startswith(OWN)])
+
+
+def _of_rivals(areas_: pd.DataFrame) -> pd.DataFrame:
+    """Rows of the games of maps that findings are about."""
+    compared = areas_["method"].isin(BASELINES) | (areas_["similarity"] != "")
+    return tables.plain(areas_[compared])
+
+
+def _times(recovery: pd.DataFrame) -> pd.DataFrame:
+    return tables.plain(recovery_times(recovery))
+
+
+# What findings look at of the rows of a block.
+ASKED_ABOUT = {"rq1_recovery": _times, "rq1_saliency": _of_own, "rq1_auc": _of_rivals}
 
 
 def units(measured: Measured) -> list[tuple[str, str]]:

@@ -9,7 +9,6 @@ import pandas as pd
 from stepscope.language import slots, word_order
 from stepscope.statistics import matching
 from stepscope.statistics.finding import Finding, References
-from stepscope.store import tables
 
 NO_WORDS = "the Gaussian null has no words"
 # What words' scores say, by the method that has them: also by what a step loses without the word.
@@ -17,12 +16,6 @@ SOURCES = {"relevance": "relevance", "word_removal": "word removal"}
 AMONG = 256  # prompts, at most, that partners are swapped among: time and memory go by its square
 Curves = dict[tuple[Hashable, ...], pd.DataFrame]  # word_index by step, by (prompt_id, seed)
 Pairs = dict[Hashable, tuple[pd.DataFrame, pd.DataFrame]]
-
-
-def shares_of(frame: pd.DataFrame, source: str) -> pd.DataFrame:
-    """Rows of a method's scores with their share of the step."""
-    frame = frame[frame["method"] == source]
-    return frame.assign(share=tables.share(frame))
 
 
 def curves(frame: pd.DataFrame, value: str) -> Curves:

@@ -3,7 +3,7 @@
 import csv
 import os
 import shutil
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -137,6 +137,17 @@ def _joined(pieces: Sequence[pd.DataFrame]) -> pd.DataFrame:
             for name, of_pieces in columns.items()
         }
     )
+
+
+def plain(rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows whose texts are no categories."""
+    return rows.astype(dict.fromkeys(rows.select_dtypes("category"), str))
+
+
+def whole(table: str, rows: Iterable[pd.DataFrame]) -> pd.DataFrame:
+    """What is kept of the blocks of a table, one after another; of none, its columns."""
+    kept = list(rows)
+    return pd.concat(kept, ignore_index=True) if kept else pd.DataFrame(columns=columns(table))
 
 
 def _place(part: str) -> list[str]:
