@@ -57,11 +57,11 @@ test-slurm: setup
 test-storage: setup
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet -r envs/storage.lock moto[server]==5.2.5
 	PYTHONPATH=workflow/src:tests $(BIN)/python tests/storage/check.py
+
 # Not in `test`: about half an hour of kills, full disks and little memory; `KILLS=60` is shorter.
 KILLS ?= 240
 test-faults: setup
 	OMP_NUM_THREADS=1 PYTHONPATH=workflow/src:tests $(BIN)/python tests/faults/check.py --kills $(KILLS)
-
 
 # Not in `test`: the validator has packages of its own, in other versions than the lock's.
 test-provenance: setup

@@ -31,6 +31,7 @@ ROOT = Path(__file__).parents[2]
 SCRIPTS = ROOT / "workflow" / "scripts"
 GOAL = 10_000
 FIRST = "axes"  # an input that is of the first batch alone
+SHOWN = "previews"  # what a figure of a few samples has as input, whose parts are theirs alone
 # Runs a script of the workflow as Snakemake does, but for its checks.
 JOB = """
 import pickle, runpy, sys
@@ -193,8 +194,10 @@ def write_copies(root: Path, folder: Path, part: str, count: int, seeds: str) ->
 def of_size(job: Job, root: Path, folder: Path, made: set[str], count: int) -> dict[str, Any]:
     """What a job's script is given where every batch is there so many times."""
 
+    of_few = SHOWN in dict(job.files["input"])
+
     def placed(path: str, name: str | None) -> list[str]:
-        if grows(path, root):
+        if grows(path, root) and not of_few:
             return [str(folder / each) for each in copied(path, 1 if name == FIRST else count)]
         return [str((folder if path in made else root) / path)]
 

@@ -88,7 +88,13 @@ stop() {
 	for daemon in slurmd slurmctld munge/; do
 		pid="$folder/${daemon%/}.pid"
 		[ "$daemon" = munge/ ] && pid="$folder/munge/pid"
-		[ -f "$pid" ] && kill "$(cat "$pid")" 2>/dev/null || true
+		if [ -f "$pid" ] && number=$(cat "$pid") && kill "$number" 2>/dev/null; then
+			# until it has written its state: the folder may be deleted then
+			for _ in $(seq 100); do
+				kill -0 "$number" 2>/dev/null || break
+				sleep 0.1
+			done
+		fi
 	done
 	for name in slurm.conf gres.conf; do
 		[ "$(readlink "/etc/slurm/$name")" = "$folder/$name" ] && rm "/etc/slurm/$name" || true

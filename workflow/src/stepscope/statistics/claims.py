@@ -85,11 +85,10 @@ def claims_table(
     """
     sampling = tested_sampling(samplings)
     frames = []
+    every = {**dict.fromkeys(LACKED, ()), **measured}
     whole = {
-        name: tables.whole(
-            name, (looked_at(name, block, sampling) for block in measured.get(name, ()))
-        )
-        for name in [*measured, *LACKED]
+        name: tables.whole(name, (looked_at(name, block, sampling) for block in blocks))
+        for name, blocks in every.items()
     }
     units = whole["rq1_recovery"][["model", "dataset"]].drop_duplicates()
     for model, dataset in units.itertuples(index=False):
