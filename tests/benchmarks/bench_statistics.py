@@ -193,7 +193,6 @@ def write_copies(root: Path, folder: Path, part: str, count: int, seeds: str) ->
 
 def of_size(job: Job, root: Path, folder: Path, made: set[str], count: int) -> dict[str, Any]:
     """What a job's script is given where every batch is there so many times."""
-
     of_few = SHOWN in dict(job.files["input"])
 
     def placed(path: str, name: str | None) -> list[str]:
