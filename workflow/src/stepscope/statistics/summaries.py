@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from stepscope.scores.emergence import SEVERAL
@@ -138,11 +139,24 @@ def counted_probabilities(frame: pd.DataFrame, emergence: pd.DataFrame) -> pd.Da
     two. `frame` is rq3_concepts.
     """
     keys = [*SAMPLE, "family", "reader"]
+    group, groups = _groups(frame, keys)
     counted = emergence[[*keys, "counted"]].drop_duplicates(keys)
     counted = counted.assign(concept=counted["counted"].str.split(SEVERAL)).explode("concept")
-    rows = frame.astype({"concept": str}).merge(counted[[*keys, "concept"]], on=[*keys, "concept"])
+    pairs = tables.plain(groups).merge(counted[[*keys, "concept"]], on=keys)
+    concepts = frame["concept"].astype("category").cat
+    codes = concepts.categories.get_indexer(pd.Index(pairs["concept"]))
+    wanted = pairs["group"] * len(concepts.categories) + codes
+    of_row = group * len(concepts.categories) + concepts.codes.to_numpy()
+    rows = frame[np.isin(of_row, wanted[codes >= 0])]
     by = [name for name in rows if name not in ("concept", "probability", "margin")]
-    return rows.groupby(by, as_index=False, observed=True)[["probability"]].sum()
+    return rows.groupby(by, as_index=False)[["probability"]].sum()
+
+
+def _groups(frame: pd.DataFrame, keys: list[str]) -> tuple[np.ndarray, pd.DataFrame]:
+    """The number of each row's group by keys, and keys and `group` of each, in order of number."""
+    group = frame.groupby(keys).ngroup().to_numpy()
+    numbers, first = np.unique(group, return_index=True)
+    return group, frame[keys].iloc[first].assign(group=numbers)
 
 
 def concept_courses(
@@ -176,13 +190,21 @@ def final_concepts(frame: pd.DataFrame) -> pd.DataFrame:
     Where a reader has no row of it, its probability is 0.
     """
     keys = [*SAMPLE, "family", "reader"]
-    guided = frame[frame["prediction"] == "guided"]
-    last = guided[guided["step"] == guided.groupby(keys)["step"].transform("max")]
-    top = last.loc[last.groupby(keys)["probability"].idxmax(), [*keys, "concept"]]
-    when = [*keys, "prediction", *(name for name in STEP if name in frame)]
-    found = frame.merge(top, on=[*keys, "concept"])
-    every = frame[when].drop_duplicates()
-    if len(every) == len(found):
+    group, groups = _groups(frame, keys)
+    concept = frame["concept"].astype("category").cat.codes.to_numpy()
+    step, prediction = frame["step"].to_numpy(), frame["prediction"].astype("category").cat
+    guided = np.flatnonzero(frame["prediction"] == "guided")
+    end = np.full(len(groups), -1)
+    np.maximum.at(end, group[guided], step[guided])
+    last = guided[step[guided] == end[group[guided]]]
+    likely = last[np.lexsort((-frame["probability"].to_numpy()[last], group[last]))]
+    highest = likely[np.unique(group[likely], return_index=True)[1]]
+    top = np.full(len(groups), -1)
+    top[group[highest]] = concept[highest]
+    found = frame[concept == top[group]].reset_index(drop=True)
+    of_row = group * len(prediction.categories) + prediction.codes.to_numpy()
+    if len(np.unique(of_row * (step.max() + 1) + step)) == len(found):
         return found
-    found = every.merge(top, on=keys).merge(found, on=[*when, "concept"], how="left")
-    return found.fillna({"probability": 0.0})
+    when = [*keys, "prediction", *(name for name in STEP if name in frame)]
+    every = frame[when].drop_duplicates().merge(frame[[*keys, "concept"]].iloc[highest], on=keys)
+    return every.merge(found, on=[*when, "concept"], how="left").fillna({"probability": 0.0})
