@@ -118,8 +118,8 @@ def over_blocks(
         for block in of_unit:
             for key, of_block in values(block):
                 parts.setdefault(key, []).append(gathered(of_block))
-        for key, of_key in parts.items():
-            estimates = intervals(joined(of_key), draws, confidence, seed)
+        for key in list(parts):
+            estimates = intervals(joined(parts.pop(key)), draws, confidence, seed)
             found.setdefault(key, {})[unit] = estimates.reset_index()
     return found
 
