@@ -83,7 +83,7 @@ def summary(
     order = about.quantities.index
     ordered = [found[key] for key in sorted(found, key=lambda key: order(key[0]))]
     rows = [of_key[unit] for of_key in ordered for unit in sorted(of_key)]
-    rows += [CURVES[table](pd.concat(kept), **settings)] if kept else []
+    rows += [CURVES[table](tables.joined(kept), **settings)] if kept else []
     whole = pd.concat(rows, ignore_index=True) if rows else pd.DataFrame()
     if "score" in whole:  # a distance has no auc_similarity, nor the other way round
         whole = whole[whole.groupby(["quantity", "score"])["n"].transform("sum") > 0]

@@ -123,10 +123,10 @@ def blocks(parts: Sequence[str], columns: Sequence[str] | None = None) -> Iterat
                 _check_rows(path)
             pieces = [pd.read_table(path, **_as_ours(path, columns, "category")) for path in paths]
             if some := [piece for piece in pieces if len(piece)]:
-                yield _joined(some)
+                yield joined(some)
 
 
-def _joined(pieces: Sequence[pd.DataFrame]) -> pd.DataFrame:
+def joined(pieces: Sequence[pd.DataFrame]) -> pd.DataFrame:
     """Rows of pieces one after another, whose texts stay categories."""
     columns = {name: [piece[name] for piece in pieces] for name in pieces[0]}
     return pd.DataFrame(
