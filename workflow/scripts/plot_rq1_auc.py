@@ -14,7 +14,7 @@ from stepscope.store import tables
 
 with joblog(snakemake.log[0]), written(snakemake.output, snakemake.input) as (pdf, png):
     figure = games.auc(
-        tables.read(snakemake.input.curves, games.CURVES),
+        tables.read_large(snakemake.input.curves, games.CURVES),
         tables.read(snakemake.input.areas, games.AREAS),
         **snakemake.params.settings["bootstrap"],
     )

@@ -13,5 +13,5 @@ from stepscope.outputs import written
 from stepscope.store import tables
 
 with joblog(snakemake.log[0]), written(snakemake.output, snakemake.input) as (pdf, png):
-    table = tables.read(snakemake.input[0], rq2_heads.COLUMNS)
+    table = tables.read_large(snakemake.input[0], rq2_heads.COLUMNS, rq2_heads.is_drawn)
     plotting.save(rq2_heads.head_map(table), pdf, png)

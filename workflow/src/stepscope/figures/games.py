@@ -43,7 +43,7 @@ def auc(
     every = _labelled(areas)
     areas = primary(every)
     drawn = areas[["game", "substrate", "score"]].drop_duplicates()
-    curves = _labelled(curves.merge(drawn))
+    curves = _labelled(curves[is_of(drawn, curves)])
     score = areas["score"].iloc[0]
     parts: list[plotting.Part] = []
     for title, rows in plotting.groups(areas):
@@ -52,14 +52,31 @@ def auc(
     return plotting.stacked(parts)
 
 
+def is_of(drawn: pd.DataFrame, curves: pd.DataFrame) -> np.ndarray:
+    """Which curves are of these games, substrates and scores, (row,) bool."""
+    each = [
+        np.logical_and.reduce([curves[name] == value for name, value in one.items()])
+        for one in drawn.to_dict("records")
+    ]
+    return np.logical_or.reduce(each)
+
+
 def _labelled(table: pd.DataFrame) -> pd.DataFrame:
     """Name what is compared: the method, with similarity or sampling where there are several."""
-    label = table["method"].astype(str).map(lambda name: plotting.METHODS.get(name, name))
-    for column in ("similarity", "sampling"):
-        names = table[column].astype(str)
-        if len(set(names) - {""}) > 1:
-            label += names.map(lambda name: f" · {name}" if name else "")
-    return table.assign(label=label, step=table["step"].astype(int))
+    of = ["method"]
+    of += [name for name in ("similarity", "sampling") if len({*table[name].unique()} - {""}) > 1]
+    pairs = table[of].drop_duplicates().astype(str)
+    labels = [
+        " · ".join([plotting.METHODS.get(method, method), *filter(None, others)])
+        for method, *others in pairs.itertuples(index=False)
+    ]
+    codes, names = pd.factorize(np.array(labels, object))
+    label = codes[table.groupby(of, sort=False).ngroup()]
+    is_large = isinstance(table["method"].dtype, pd.CategoricalDtype)
+    found = pd.Series(pd.Categorical.from_codes(label, [str(name) for name in names]), table.index)
+    return table.assign(
+        label=found if is_large else found.astype(str), step=table["step"].astype(int)
+    )
 
 
 def _part(

@@ -22,7 +22,7 @@ def head_map(table: pd.DataFrame) -> Figure:
 
     From rq2_heads: means over the steps, then over a prompt's samples and words, then over prompts.
     """
-    heads = table[(table["head"] != "") & (table["role"] != "")]
+    heads = table[is_drawn(table)]
     parts = [
         plotting.Part(
             " · ".join(filter(None, [title, str(sampling), str(method)])),
@@ -35,6 +35,11 @@ def head_map(table: pd.DataFrame) -> Figure:
     ]
     why = "No method of the study has maps by head (attention with heads: all)."
     return plotting.stacked(parts or [plotting.nothing("", why)])
+
+
+def is_drawn(table: pd.DataFrame) -> "pd.Series[bool]":
+    """Which rows are of a head and of a word with a role."""
+    return (table["head"] != "") & (table["role"] != "")
 
 
 def means_of(rows: pd.DataFrame, role: str) -> pd.DataFrame:

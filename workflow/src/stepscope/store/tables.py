@@ -3,7 +3,7 @@
 import csv
 import os
 import shutil
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -74,25 +74,27 @@ def write(path: str, frame: pd.DataFrame) -> None:
     frame.to_csv(path, sep="\t", index=False, float_format="%.8g", lineterminator="\n")
 
 
-def read(
-    path: str,
-    columns: Sequence[str] | None = None,
-    rows: Mapping[str, Collection[str]] | None = None,
-) -> pd.DataFrame:
+def read(path: str, columns: Sequence[str] | None = None) -> pd.DataFrame:
     """Read a table; text stays text (a prompt may hold the word "nan"), empty numbers are NaN.
 
-    `rows` says, of columns, which values are kept: what is not is never held. A table whose last
-    line is cut raises ValueError.
+    A table whose last line is cut raises ValueError.
     """
-    as_ours = _as_ours(path, columns, str)
-    if not rows:
-        return pd.read_table(path, **as_ours)
-    with pd.read_table(path, **as_ours, chunksize=ROWS) as given:
-        pieces = [
-            piece[np.logical_and.reduce([piece[name].isin(kept) for name, kept in rows.items()])]
-            for piece in given
-        ]
-    return pd.concat(pieces, ignore_index=True)
+    return pd.read_table(path, **_as_ours(path, columns, str))
+
+
+def read_large(
+    path: str,
+    columns: Sequence[str],
+    kept: Callable[[pd.DataFrame], "pd.Series[bool]"] | None = None,
+) -> pd.DataFrame:
+    """Read a table of many rows, whose texts become categories, as in `blocks`.
+
+    `kept` says of rows which are: what is not is never held.
+    """
+    with pd.read_table(path, **_as_ours(path, columns, "category"), chunksize=ROWS) as given:
+        pieces = [piece if kept is None else piece[kept(piece)] for piece in given]
+    some = [piece for piece in pieces if len(piece)]
+    return joined(some) if some else read(path, columns).iloc[:0]
 
 
 def _as_ours(path: str, columns: Sequence[str] | None, text: object) -> dict[str, Any]:
