@@ -73,7 +73,7 @@ def _labelled(table: pd.DataFrame) -> pd.DataFrame:
     codes, names = pd.factorize(np.array(labels, object))
     label = codes[table.groupby(of, sort=False).ngroup()]
     is_large = isinstance(table["method"].dtype, pd.CategoricalDtype)
-    found = pd.Series(pd.Categorical.from_codes(label, [str(name) for name in names]), table.index)
+    found = pd.Series(pd.Categorical.from_codes(label, pd.Index(names)), table.index)
     return table.assign(
         label=found if is_large else found.astype(str), step=table["step"].astype(int)
     )
