@@ -13,12 +13,14 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from tqdm import tqdm
 
 import stepscope
 from stepscope import outputs
@@ -41,6 +43,8 @@ CLASSES = {
 def import_all() -> None:
     """Import what jobs use; it must start no thread, of which a fork has none."""
     torch.set_num_threads(1)
+    # its own is a semaphore that forks share: one that is killed with it would hold all later ones
+    tqdm.set_lock(threading.RLock())
     for module in pkgutil.walk_packages(stepscope.__path__, "stepscope."):
         importlib.import_module(module.name)
     for library, names in CLASSES.items():

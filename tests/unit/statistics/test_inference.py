@@ -120,7 +120,7 @@ def test_smooth_unrelated_curves_match_no_more_often_than_stated():
         halves = [np.exp(smooth(rng, 8, 3, 20)) for _ in range(2)]
         shares = [half / half.sum(1, keepdims=True) for half in halves]  # words of a step sum to 1
         blocks = [matching.correlations(a, b) for a, b in zip(*shares, strict=True)]
-        _, p_value = matching.matching(blocks, [1] * 8, 99, 0)
+        _, p_value = matching.matching(blocks, [1] * 8, 99, 0, 8)
         p_values.append(p_value)
     assert np.mean(np.array(p_values) <= 0.05) < 0.09
 
@@ -131,14 +131,26 @@ def test_a_trend_that_all_words_share_is_no_match_but_an_own_course_is():
     shared = [trend + smooth(rng, 6, 3, 20) for _ in range(2)]
     blocks = [matching.correlations(a, b) for a, b in zip(*shared, strict=True)]
     assert np.mean([np.diag(block).mean() for block in blocks]) > 0.8  # they all correlate
-    effects, p_value = matching.matching(blocks, [1] * 6, DRAWS, 0)
+    effects, p_value = matching.matching(blocks, [1] * 6, DRAWS, 0, 6)
     assert abs(np.mean(effects)) < 0.05
     assert p_value > 0.05
     halves = [own + 0.3 * smooth(rng, 6, 3, 20) for _ in range(2)]
     blocks = [matching.correlations(a, b) for a, b in zip(*halves, strict=True)]
-    effects, p_value = matching.matching(blocks, [1] * 6, DRAWS, 0)
+    effects, p_value = matching.matching(blocks, [1] * 6, DRAWS, 0, 6)
     assert np.mean(effects) > 0.4
     assert p_value < 0.02
+
+
+@pytest.mark.parametrize("own", [0.02, 0.04, 0.06])
+def test_of_many_prompts_swaps_are_those_of_a_normal_distribution(own):
+    rng = np.random.default_rng(0)
+    blocks = [rng.normal(size=(size, size)) + own * np.eye(size) for size in (40, 60, 1, 80) * 8]
+    weights = list(map(len, blocks))
+    swapped, normal = (matching.matching(blocks, weights, 4999, 0, n) for n in (1000, 1001))
+    assert normal[1] == pytest.approx(swapped[1], abs=0.02)
+    np.testing.assert_array_equal(np.concatenate(normal[0]), np.concatenate(swapped[0]))
+    alike = [np.ones((3, 3))] * 2  # no swap changes anything
+    assert [matching.matching(alike, [3, 3], 99, 0, n)[1] for n in (2, 1001)] == [1, 1]
 
 
 def test_correlations_are_pearsons_and_zero_for_a_constant():

@@ -106,10 +106,12 @@ def _shared(
     """Both curves (word, step) at words and steps they share; None of few."""
     if share is None:
         return None
-    steps, both = value.columns.intersection(share.columns), value.index.intersection(share.index)
-    if len(both) < 2 or len(steps) < 3:
+    words, steps = share.index.get_indexer(value.index), share.columns.get_indexer(value.columns)
+    own = np.ix_(words >= 0, steps >= 0)
+    words, steps = words[words >= 0], steps[steps >= 0]
+    if len(words) < 2 or len(steps) < 3:
         return None
-    return value.loc[both, steps].to_numpy(), share.loc[both, steps].to_numpy()
+    return value.to_numpy()[own], share.to_numpy()[np.ix_(words, steps)]
 
 
 def _followed(masses: Curves, shares: Curves) -> dict[Hashable, dict[Hashable, np.ndarray]]:

@@ -1,6 +1,7 @@
 """Courses of a prompt's words over steps, as the findings of RQ2 compare them."""
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -165,7 +166,8 @@ def matched(
         return Finding(claim, text, reason=reason)
     across = isinstance(prompts[0], list)
     weights = list(map(len, blocks)) if across else [1] * len(blocks)
-    effects, p_value = matching.matching(blocks, weights, draws, seed)
+    count = len({*chain(*prompts)}) if across else len(blocks)
+    effects, p_value = matching.matching(blocks, weights, draws, seed, count)
     values = (
         per_prompt(effects, prompts)  # type: ignore[arg-type]
         if across
