@@ -1,5 +1,6 @@
 """Every part of a model has exactly the weights of its files, or is refused by name."""
 
+import errno
 import json
 import re
 import shutil
@@ -13,7 +14,7 @@ from safetensors.numpy import load_file, save_file
 from transformers import AutoTokenizer, CLIPTextModel, T5EncoderModel
 
 from stepscope.models import judges, pipelines
-from stepscope.models.loading import load_part
+from stepscope.models.loading import load_part, naming
 from support import tiny, tiny_judges
 
 UNET = "sd1/unet/diffusion_pytorch_model.safetensors"
@@ -269,3 +270,13 @@ def test_a_judge_that_was_saved_in_half_precision_computes_in_float32(folder, na
 def halved(values: np.ndarray) -> np.ndarray:
     """Numbers in half precision; integers stay."""
     return values.astype(np.float16) if np.issubdtype(values.dtype, np.floating) else values
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(errno.ENOSPC, "No space left on device"), MemoryError(), RuntimeError("torn")]
+)
+def test_a_file_is_not_blamed_for_a_full_disk_or_too_little_memory(error):
+    blamed = isinstance(error, RuntimeError)
+    with pytest.raises(ValueError if blamed else type(error)) as found, naming("a.bin"):
+        raise error
+    assert ("a.bin cannot be loaded" in str(found.value)) == blamed

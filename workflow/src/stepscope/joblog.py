@@ -123,7 +123,7 @@ def sentence(error: Exception) -> str:
     """
     said, *more = str(error).strip().splitlines() or [""]
     name = type(error).__name__
-    if _has_no_room(error):
+    if has_no_room(error):
         name = f"the disk of {getattr(error, 'filename', None) or os.getcwd()} is full"
         said, more = f"{said}; {ROOM}", []
     elif is_out_of_memory(error):
@@ -136,7 +136,7 @@ def sentence(error: Exception) -> str:
     return escaped(": ".join(filter(None, [*parts, said])) + (" …" if more else ""))
 
 
-def _has_no_room(error: Exception) -> bool:
+def has_no_room(error: Exception) -> bool:
     """Whether an exception says that a file could not grow."""
     number = error.errno if isinstance(error, OSError) else None
     return number in (errno.ENOSPC, errno.EDQUOT) or (

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel
 
+from stepscope.joblog import has_no_room
 from stepscope.models import folders
 from stepscope.models.memory import is_out_of_memory
 from stepscope.models.weight_files import tensors, weights
@@ -138,11 +139,14 @@ def _listed(names: Collection[str]) -> str:
 
 @contextmanager
 def naming(what: Path | str) -> Iterator[None]:
-    """Turn what a library says into one sentence that names the user's file or folder."""
+    """Turn what a library says into one sentence that names the user's file or folder.
+
+    But for what is no fault of the file: too little memory, or a disk without room for the log.
+    """
     try:
         yield
     except Exception as error:
-        if is_out_of_memory(error):
+        if is_out_of_memory(error) or has_no_room(error):
             raise
         said = " ".join(str(error).split())
         said = said if len(said) <= LENGTH else f"{said[:LENGTH]} ..."
