@@ -19,7 +19,7 @@ from stepscope.table_registry import TABLES, TEXT
 
 REMEDY = "Delete the file; Snakemake then makes it again."
 ROWS = 2**19  # that are read at once where some are kept
-BLOCK = 2**27  # bytes of parts that are read together
+BLOCK = 2**26  # bytes of parts that are read together
 
 
 def ordered(frame: pd.DataFrame, table: str) -> pd.DataFrame:
