@@ -1,5 +1,6 @@
 """A job's log holds all that it printed, and only a sentence reaches the terminal."""
 
+import errno
 import logging
 import os
 import subprocess
@@ -149,3 +150,17 @@ def test_without_room_for_the_log_the_terminal_has_the_sentence(path, capfd):
     (said,) = capfd.readouterr().err.splitlines()
     assert said.endswith(f"(log: {path})")
     assert said.startswith("the disk of " if path == "/dev/full" else "NotADirectoryError: ")
+
+
+def test_a_library_that_stumbles_over_a_full_disk_hides_it_from_nobody():
+    full = OSError(errno.ENOSPC, "No space left on device")
+    try:
+        try:
+            raise full
+        finally:
+            raise AttributeError("'Stream' object has no attribute 'pos'")
+    except AttributeError as error:
+        said = module.sentence(error)
+    assert said == module.sentence(full)
+    assert said.startswith("the disk of ")
+    assert module.sentence(AttributeError("no pos")) == "AttributeError: no pos"

@@ -121,6 +121,8 @@ def sentence(error: Exception) -> str:
 
     Of memory and of a disk without room it also says what to do.
     """
+    for behind in _chain(error):  # a library may stumble over what a full disk left half done
+        error = behind if isinstance(behind, Exception) and has_no_room(behind) else error
     said, *more = str(error).strip().splitlines() or [""]
     name = type(error).__name__
     if has_no_room(error):
@@ -134,6 +136,13 @@ def sentence(error: Exception) -> str:
         said, more = f"{said}; {MEMORY}", []
     parts = [] if type(error) is ValueError and said else [name]
     return escaped(": ".join(filter(None, [*parts, said])) + (" …" if more else ""))
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """The exceptions during whose handling an exception came."""
+    while error.__context__ is not None:
+        error = error.__context__
+        yield error
 
 
 def has_no_room(error: Exception) -> bool:
