@@ -12,10 +12,10 @@ import pandas as pd
 from stepscope.language import parts
 from stepscope.scores.emergence import named
 from stepscope.statistics import onsets
+from stepscope.statistics.gathering import UNIT
 from stepscope.store import tables
 from stepscope.table_columns import CLOCKS, SAMPLE
 
-UNIT = ["model", "dataset", "sampling"]
 TIMED = ["log_snr", "lower", "upper", "censored", "within_steps"]
 VISIBLE = {"e_u": "visible", "e_c": "visible_e_c", "guided": "visible_guided"}
 WORKED_ON = ("information", "relevance")  # methods, whose names are those of the clocks

@@ -5,11 +5,11 @@ from collections.abc import Iterator, Mapping, Sequence
 import pandas as pd
 
 from stepscope.statistics.finding import Finding, References, over_prompts
+from stepscope.statistics.gathering import UNIT
 from stepscope.statistics.inference import trend
 from stepscope.statistics.primary_games import primary
 from stepscope.table_columns import SAMPLE
 
-UNIT = ["model", "dataset", "sampling"]
 REGION = ("masks", "prediction", "region", "band")
 RECOVERED = (*SAMPLE, "step", "log_snr", *REGION, "recovered")  # columns of rq1_recovery
 BETTER = {"deletion": -1, "insertion": 1}  # sign of a better explanation's normalised area

@@ -72,7 +72,12 @@ def sensitivity_table(
     """
     sampling = tested_sampling(samplings)
     frames = []
-    whole = {name: tables.whole(name, map(ASKED_ABOUT[name], measured[name])) for name in READ}
+    whole = {
+        name: tables.whole(
+            name, (tables.plain(ASKED_ABOUT[name](block)) for block in measured[name])
+        )
+        for name in READ
+    }
     for model, dataset in units(whole):
         own = part(whole, model=model, dataset=dataset)
         rows = under_choices(
@@ -89,21 +94,17 @@ def sensitivity_table(
 
 def _of_own(maps: pd.DataFrame) -> pd.DataFrame:
     """Rows of the maps that findings are about."""
-    return tables.plain(maps[maps["method"].str.startswith(OWN)])
+    return maps[maps["method"].str.startswith(OWN)]
 
 
 def _of_rivals(areas_: pd.DataFrame) -> pd.DataFrame:
     """Rows of the games of maps that findings are about."""
     compared = areas_["method"].isin(BASELINES) | (areas_["similarity"] != "")
-    return tables.plain(areas_[compared])
-
-
-def _times(recovery: pd.DataFrame) -> pd.DataFrame:
-    return tables.plain(recovery_times(recovery))
+    return areas_[compared]
 
 
 # What findings look at of the rows of a block.
-ASKED_ABOUT = {"rq1_recovery": _times, "rq1_saliency": _of_own, "rq1_auc": _of_rivals}
+ASKED_ABOUT = {"rq1_recovery": recovery_times, "rq1_saliency": _of_own, "rq1_auc": _of_rivals}
 
 
 def units(measured: Measured) -> list[tuple[str, str]]:
