@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 from scipy import optimize
 
-UNIT = ["model", "dataset", "sampling"]
-GROUP = [*UNIT, "family", "reader"]
+from stepscope.statistics.gathering import FAMILY
+
 BOTH = "both"  # stands for both trajectories
 CURVE = "isotonic, falling with log-SNR"
 MEDIAN = "median, the isotonic curve at one half"
@@ -88,8 +88,8 @@ def curves(frame: pd.DataFrame, draws: int, confidence: float, seed: int) -> pd.
     A curve has a row a step, a median (infinite where it is censored) one without a step.
     """
     rows: list[dict[str, Any]] = []
-    for group, of_group in frame.groupby(GROUP, sort=False, observed=True):
-        key = dict(zip(GROUP, group, strict=True)) | {"trajectory": BOTH}
+    for group, of_group in frame.groupby(FAMILY, sort=False, observed=True):
+        key = dict(zip(FAMILY, group, strict=True)) | {"trajectory": BOTH}
         if curve := curve_of(of_group, draws, seed):
             rows += _rows(curve, key, of_group, confidence)
     return pd.DataFrame(rows)

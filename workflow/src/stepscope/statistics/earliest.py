@@ -9,8 +9,8 @@ from scipy import stats
 
 from stepscope.scores.emergence import onset
 from stepscope.statistics import inference
+from stepscope.statistics.gathering import FAMILY
 
-GROUP = ["model", "dataset", "sampling", "family", "reader"]
 NOISE = ["prompt_id", "seed"]
 FEWEST = 8  # flips, and stable pairs, below which a family is not tested
 AREA = "area under the ROC curve, flips against stable pairs"
@@ -44,8 +44,9 @@ def areas(distance: np.ndarray, flipped: np.ndarray, noise: np.ndarray) -> np.nd
     placed = placements(distance, flipped)
     area = placed[..., flipped].mean(-1, keepdims=True)
     weight = np.where(flipped, 1 / flipped.sum(), 1 / (~flipped).sum())
-    belongs = noise[:, None] == np.arange(noise.max() + 1)
-    return area + belongs.shape[1] * (((placed - area) * weight) @ belongs)
+    added, noises = (placed - area) * weight, noise.max() + 1
+    sums = [np.bincount(noise, row, noises) for row in added.reshape(-1, len(noise))]
+    return area + noises * np.reshape(sums, (*added.shape[:-1], noises))
 
 
 def curves(frame: pd.DataFrame, draws: int, confidence: float, seed: int) -> pd.DataFrame:
@@ -56,8 +57,8 @@ def curves(frame: pd.DataFrame, draws: int, confidence: float, seed: int) -> pd.
     their pairs. A family with too few pairs of either kind has a row that says so.
     """
     rows: list[dict[str, Any]] = []
-    for group, of_group in frame.groupby(GROUP, sort=False, observed=True):
-        key = dict(zip(GROUP, group, strict=True))
+    for group, of_group in frame.groupby(FAMILY, sort=False, observed=True):
+        key = dict(zip(FAMILY, group, strict=True))
         rows += [key | row for row in _rows(of_group, draws, confidence, seed)]
     return pd.DataFrame(rows)
 

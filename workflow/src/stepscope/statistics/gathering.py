@@ -10,6 +10,7 @@ import pandas as pd
 from stepscope.statistics.inference import bootstrap
 
 UNIT = ["model", "dataset", "sampling"]
+FAMILY = [*UNIT, "family", "reader"]  # what a family of concepts is to a reader
 Key = TypeVar("Key", bound=Hashable)
 
 

@@ -1,6 +1,6 @@
 """Summaries of tables: means over prompts and paired comparisons, with intervals."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -8,7 +8,7 @@ import pandas as pd
 
 from stepscope.scores.emergence import SEVERAL
 from stepscope.statistics import commitment, earliest, head_games
-from stepscope.statistics.gathering import UNIT, over_blocks
+from stepscope.statistics.gathering import FAMILY, UNIT, over_blocks
 from stepscope.statistics.inference import all_per_sample, per_sample, trend
 from stepscope.store import tables
 from stepscope.table_columns import INTERVAL, KEYS, SAMPLE, STEP
@@ -70,10 +70,11 @@ def summary(
     """
     about = TABLES[table]
     settings: dict[str, Any] = {"draws": draws, "confidence": confidence, "seed": seed}
-    kept = []
+    kept: dict[Hashable, list[pd.DataFrame]] = {}
 
     def values(block: pd.DataFrame) -> Iterator[tuple[tuple[str, str], pd.Series]]:
-        kept.extend([block] if table in CURVES else [])
+        for family, of_family in block.groupby(FAMILY, sort=False) if table in CURVES else ():
+            kept.setdefault(family, []).append(of_family)
         yield from quantities(about, prepared(table, block))
 
     found = {
@@ -83,7 +84,7 @@ def summary(
     order = about.quantities.index
     ordered = [found[key] for key in sorted(found, key=lambda key: order(key[0]))]
     rows = [of_key[unit] for of_key in ordered for unit in sorted(of_key)]
-    rows += [CURVES[table](tables.joined(kept), **settings)] if kept else []
+    rows += [CURVES[table](tables.joined(kept.pop(of)), **settings) for of in list(kept)]
     whole = pd.concat(rows, ignore_index=True) if rows else pd.DataFrame()
     if "score" in whole:  # a distance has no auc_similarity, nor the other way round
         whole = whole[whole.groupby(["quantity", "score"])["n"].transform("sum") > 0]
