@@ -13,9 +13,7 @@ from stepscope.outputs import written
 from stepscope.store import tables
 
 with joblog(snakemake.log[0]), written(snakemake.output, snakemake.input) as (pdf, png):
-    figure = games.auc(
-        tables.read_large(snakemake.input.curves, games.CURVES),
-        tables.read(snakemake.input.areas, games.AREAS),
-        **snakemake.params.settings["bootstrap"],
-    )
+    areas = tables.read(snakemake.input.areas, games.AREAS)
+    curves = tables.read_large(snakemake.input.curves, games.CURVES, games.of_primary(areas))
+    figure = games.auc(curves, areas, **snakemake.params.settings["bootstrap"])
     plotting.save(figure, pdf, png)

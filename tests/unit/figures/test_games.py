@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from stepscope.figures import game_sensitivity, games
+from stepscope.store import tables
 from stepscope.table_registry import TABLES
 from support.drawings import BOOTSTRAP, UNIT, crossed, drawn, texts, times
 
@@ -89,6 +90,18 @@ def test_other_substrates_and_scores_are_drawn_as_sensitivity(rng):
     assert "insertion (substrate: blur)" in text  # the first, which no method uses
     for kind in ("zero", "noise", "blur"):
         assert f"{kind} · clip_distance, n = 3 prompts, 2 noises" in text
+
+
+def test_curves_are_read_of_the_games_that_are_drawn(rng, tmp_path):
+    curves, areas = game_tables(rng, prompts=2)
+    both = [pd.concat([table, table.assign(substrate="noise")]) for table in (curves, areas)]
+    path = str(tmp_path / "rq1_curves.tsv")
+    tables.write(path, both[0][games.CURVES])
+    frame = tables.read_large(path, games.CURVES, games.of_primary(both[1]))
+    found = set(frame.groupby(["game", "substrate"]).groups)
+    assert found == {("deletion", "noise"), ("insertion", "blur")}
+    assert len(frame) == len(curves)
+    assert tables.read_large(path, games.CURVES, games.of_primary(areas.iloc[:0])).empty
 
 
 def test_a_gain_is_positive_where_a_map_beats_the_random_one(rng):

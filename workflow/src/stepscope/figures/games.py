@@ -1,6 +1,6 @@
 """Figure of the deletion and insertion games (RQ1): whether a map names the pixels that matter."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import pandas as pd
@@ -42,8 +42,7 @@ def auc(
         return plotting.stacked([])
     every = _labelled(areas)
     areas = primary(every)
-    drawn = areas[["game", "substrate", "score"]].drop_duplicates()
-    curves = _labelled(curves[is_of(drawn, curves)])
+    curves = _labelled(curves[of_primary(every)(curves)])
     score = areas["score"].iloc[0]
     parts: list[plotting.Part] = []
     for title, rows in plotting.groups(areas):
@@ -52,13 +51,17 @@ def auc(
     return plotting.stacked(parts)
 
 
-def is_of(drawn: pd.DataFrame, curves: pd.DataFrame) -> np.ndarray:
-    """Which curves are of these games, substrates and scores, (row,) bool."""
-    each = [
-        np.logical_and.reduce([curves[name] == value for name, value in one.items()])
-        for one in drawn.to_dict("records")
-    ]
-    return np.logical_or.reduce(each)
+def of_primary(areas: pd.DataFrame) -> Callable[[pd.DataFrame], np.ndarray]:
+    """Says of curves which are of the games whose areas are drawn, (row,) bool."""
+    drawn = primary(areas)[["game", "substrate", "score"]].drop_duplicates().to_dict("records")
+
+    def are(curves: pd.DataFrame) -> np.ndarray:
+        found = np.zeros(len(curves), bool)
+        for one in drawn:
+            found |= np.logical_and.reduce([curves[name] == value for name, value in one.items()])
+        return found
+
+    return are
 
 
 def _labelled(table: pd.DataFrame) -> pd.DataFrame:

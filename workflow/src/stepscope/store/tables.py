@@ -85,7 +85,7 @@ def read(path: str, columns: Sequence[str] | None = None) -> pd.DataFrame:
 def read_large(
     path: str,
     columns: Sequence[str],
-    kept: Callable[[pd.DataFrame], "pd.Series[bool]"] | None = None,
+    kept: Callable[[pd.DataFrame], "np.ndarray | pd.Series[bool]"] | None = None,
 ) -> pd.DataFrame:
     """Read a table of many rows, whose texts become categories, as in `blocks`.
 
@@ -137,7 +137,8 @@ def joined(pieces: Sequence[pd.DataFrame]) -> pd.DataFrame:
             if isinstance(of_pieces[0].dtype, pd.CategoricalDtype)
             else pd.concat(of_pieces, ignore_index=True)
             for name, of_pieces in columns.items()
-        }
+        },
+        copy=False,  # columns of one type are not put together once more
     )
 
 
