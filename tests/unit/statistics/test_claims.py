@@ -197,6 +197,20 @@ def test_planted_effects_are_supported_and_all_claims_are_there():
     assert (table["noises"][table["verdict"] == "not_testable"] == 0).all()
 
 
+def test_texts_of_blocks_are_categories_and_claims_are_the_same(monkeypatch):
+    monkeypatch.setattr(claims, "PERMUTATIONS", 99)
+    measured, settings = study(1.0, clocked=True), SETTINGS | {"draws": 20}
+    halves = {}
+    for name, frame in measured.items():
+        texts = frame.select_dtypes("str")
+        first = frame["prompt_id"] < "p08"
+        halves[name] = [
+            frame[half].astype(dict.fromkeys(texts, "category")) for half in (first, ~first)
+        ]
+    found = claims.claims_table(halves, **settings)
+    pd.testing.assert_frame_equal(found, table_of(measured, **settings))
+
+
 def test_the_noises_of_a_claim_are_the_seeds_behind_its_values(monkeypatch):
     monkeypatch.setattr(claims, "PERMUTATIONS", 99)
     measured = study(1.0, clocked=True)

@@ -61,7 +61,7 @@ def looked_at(name: str, block: pd.DataFrame, sampling: str) -> pd.DataFrame:
         block = findings_rq1.recovery_times(block)
     if name == "rq2_relevance":
         block = block.assign(share=tables.share(block)).drop(columns="relevance")
-    return tables.plain(block[block["role"] != ""] if "role" in block else block)
+    return block[block["role"] != ""] if "role" in block else block
 
 
 def _where(holds: pd.Series, frame: pd.DataFrame) -> pd.DataFrame:

@@ -124,7 +124,8 @@ def areas(measured: Mapping[str, pd.DataFrame], *, at_each_step: bool = True) ->
     published (`paper`, `official`), where the study has these, over all steps and, unless these are
     not asked for, at each; p-values of single steps are adjusted by themselves.
     """
-    every = measured["rq1_auc"]
+    texts = ["method", "similarity", "game", "substrate", "score"]
+    every = measured["rq1_auc"].astype(dict.fromkeys(texts, str))
     similar = every["method"] + " with " + every["similarity"]
     plain = every["similarity"].isin(["", "structure"])
     every = every.assign(rival=every["method"].where(plain, similar))

@@ -145,6 +145,7 @@ def sign_flip(values: np.ndarray, draws: int, seed: int) -> float:
         permutation_type="samples",
         vectorized=True,
         n_resamples=draws,
+        batch=max(1, DRAWN_AT_ONCE // len(values)),
         rng=np.random.default_rng(seed),
     ).pvalue
 

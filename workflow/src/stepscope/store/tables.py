@@ -150,7 +150,7 @@ def plain(rows: pd.DataFrame) -> pd.DataFrame:
 def whole(table: str, rows: Iterable[pd.DataFrame]) -> pd.DataFrame:
     """What is kept of the blocks of a table, one after another; of none, its columns."""
     kept = list(rows)
-    return pd.concat(kept, ignore_index=True) if kept else pd.DataFrame(columns=columns(table))
+    return joined(kept) if kept else pd.DataFrame(columns=columns(table))
 
 
 def _place(part: str) -> list[str]:
