@@ -48,9 +48,9 @@ def test_roles_are_averaged_over_log_snr_not_over_steps():
 
 
 def test_a_curve_is_averaged_over_part_of_its_log_snr_with_its_ends_interpolated():
-    index = pd.MultiIndex.from_product([["subject"], [0.0, 1.0, 4.0]], names=["role", "log_snr"])
-    curve = pd.Series([0.0, 1.0, 4.0], index)  # the identity
+    log_snr = shares = np.array([0.0, 1.0, 4.0])  # the identity
     for low, high in ((0, 4), (0.5, 2), (1, 4), (2, 3)):
-        assert word_relevance.averaged(curve, low, high) == pytest.approx((low + high) / 2)
-    assert word_relevance.averaged(curve) == pytest.approx(2)
-    assert word_relevance.averaged(curve.iloc[1:2]) == 1
+        mean = word_relevance.averaged(log_snr, shares, low, high)
+        assert mean == pytest.approx((low + high) / 2)
+    assert word_relevance.averaged(log_snr, shares) == pytest.approx(2)
+    assert word_relevance.averaged(log_snr[1:2], shares[1:2]) == 1

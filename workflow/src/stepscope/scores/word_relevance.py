@@ -61,25 +61,26 @@ def summed(shares: pd.DataFrame, method: str = METHOD) -> pd.Series:
     return rows.groupby([*SAMPLE, "role", "log_snr"])["share"].sum()
 
 
-def averaged(curve: pd.Series, low: float | None = None, high: float | None = None) -> float:
-    """Mean over log-SNR, by the trapezoidal rule, of a curve whose index ends with log_snr.
+def averaged(
+    log_snr: np.ndarray, values: np.ndarray, low: float | None = None, high: float | None = None
+) -> float:
+    """Mean over log-SNR, by the trapezoidal rule, of a curve's values (step,) f8.
 
     From `low` to `high`, where the curve is interpolated, or over the whole of it.
     """
-    log_snr = curve.index.get_level_values("log_snr").to_numpy()
     low, high = log_snr[0] if low is None else low, log_snr[-1] if high is None else high
     ends = np.array([low, *log_snr[(log_snr > low) & (log_snr < high)], high])
-    shares = np.interp(ends, log_snr, curve.to_numpy())
-    return np.trapezoid(shares, ends) / (high - low) if high > low else shares[0]
+    read = np.interp(ends, log_snr, values)
+    return np.trapezoid(read, ends) / (high - low) if high > low else read[0]
 
 
 def by_role(frame: pd.DataFrame) -> pd.DataFrame:
     """rq3_roles: the share of relevance of each role, averaged over the log-SNR of its sampling."""
-    curves = role_curves(frame).groupby(level=[*SAMPLE, "role"])
-    rows = [
-        (*key, averaged(curve))  # type: ignore[misc]  # the stub knows no keys of several levels
-        for key, curve in curves
-    ]
+    rows = []
+    for key, curve in role_curves(frame).groupby(level=[*SAMPLE, "role"]):
+        log_snr = curve.index.get_level_values("log_snr").to_numpy()
+        mean = averaged(log_snr, curve.to_numpy())
+        rows.append((*key, mean))  # type: ignore[misc]  # the stub knows no keys of several levels
     return pd.DataFrame(rows, columns=TABLES["rq3_roles"].columns)
 
 

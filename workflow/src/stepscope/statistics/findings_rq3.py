@@ -22,6 +22,7 @@ CHANGED = (  # measure, part, column of rq3_samplings, sign of early minus latte
 # What is at most so much of the relevance of a step is no change: a fifth of a word's share in a
 # prompt of ten.
 EQUIVALENT = 0.02
+Curve = tuple[np.ndarray, np.ndarray]  # log-SNR of steps, and values
 LACKING: References = {"without_objects": "the Gaussian null has no words and no concepts"}
 LACKING |= dict.fromkeys(("at_chance", "with_centre"), "measured without a map")
 
@@ -81,14 +82,17 @@ def roles(measured: Mapping[str, pd.DataFrame]) -> Iterator[Finding]:
     )
     ends = frame.groupby("kind")["log_snr"].agg(["min", "max"])
     low, high = ends["min"].max(), ends["max"].min()
-    curves: dict[tuple, pd.Series] = {}
+    curves: dict[tuple, Curve] = {}
     for kind, rows in frame.groupby("kind"):
         shares = word_relevance.summed(rows)
         by_step = shares.groupby(level=["role", "prompt_id", "seed", "log_snr"]).mean().unstack()
-        known = by_step.notna().to_numpy()
-        for key, values, steps in zip(by_step.index, by_step.to_numpy(), known, strict=True):
-            curves[(kind, *key)] = pd.Series(values[steps], by_step.columns[steps])
-    means = _wide({key: word_relevance.averaged(curve, low, high) for key, curve in curves.items()})
+        log_snr = by_step.columns.to_numpy()
+        for key, values in zip(by_step.index, by_step.to_numpy(), strict=True):
+            known = np.isfinite(values)
+            curves[(kind, *key)] = log_snr[known], values[known]
+    means = _wide(
+        {key: word_relevance.averaged(*curve, low, high) for key, curve in curves.items()}
+    )
     reweighted = _wide(
         {
             (kind, *key): _read(curves.get(("uniform", *key)), curve)
@@ -149,11 +153,6 @@ def _wide(numbers: Mapping[tuple, float]) -> pd.DataFrame:
     return by_prompt.mean().unstack("kind").reindex(columns=KINDS)
 
 
-def _read(curve: pd.Series | None, other: pd.Series) -> float:
+def _read(curve: Curve | None, other: Curve) -> float:
     """Mean of a curve over log-SNR, read at the steps of another."""
-    if curve is None:
-        return np.nan
-    steps, own_steps = (
-        shares.index.get_level_values("log_snr").to_numpy() for shares in (other, curve)
-    )
-    return float(np.interp(steps, own_steps, curve.to_numpy()).mean())
+    return np.nan if curve is None else float(np.interp(other[0], *curve).mean())
