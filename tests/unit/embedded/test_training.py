@@ -30,6 +30,7 @@ from stepscope.embedded.training.conversion import encode
 from stepscope.embedded.training.judges import bands, by_log_snr, learnt_from, strengths
 from stepscope.embedded.training.muon import Muon, optimizers_for
 from stepscope.embedded.training.tokenizer import MAX_TOKENS, build_tokenizer, caption_words
+from stepscope.joblog import sentence
 from support.workflow import ROOT
 
 COMMON = {"seed": 0, "checkpoint_minutes": 5}
@@ -341,6 +342,13 @@ def test_a_resumed_run_ends_with_the_same_bits(tmp_path, monkeypatch):
     assert all(torch.equal(a, b) for a, b in zip(whole, resumed, strict=True))
     curves = [(tmp_path / name / "toy.tsv").read_text() for name in ("whole", "cut")]
     assert curves[0] == curves[1]
+
+
+def test_a_checkpoint_that_does_not_fit_says_that_the_disk_is_full(tmp_path):
+    (tmp_path / "toy.part").symlink_to("/dev/full")
+    with pytest.raises((OSError, RuntimeError)) as raised:  # torch ends what it has begun
+        _fit(tmp_path, 1)
+    assert "is full: [Errno 28] No space left on device" in sentence(raised.value)
 
 
 def test_muon_moves_a_convolution_by_a_nearly_orthogonal_matrix_of_adamws_size():

@@ -103,8 +103,10 @@ def fit(
             "seconds": spent + time.monotonic() - began,
             "rows": rows,
         }
-        torch.save(values, path.with_suffix(".part"))
-        os.replace(path.with_suffix(".part"), path)
+        part = path.with_suffix(".part")
+        with part.open("wb") as file:  # of a path torch does not say that the disk is full
+            torch.save(values, file)
+        os.replace(part, path)
         write_curve(state / f"{name}.tsv", rows)
 
     began = saved_at = time.monotonic()
