@@ -1,6 +1,7 @@
 """Whole runs of Snakemake where something is wrong with the folder, the home or the clock."""
 
 import os
+import shlex
 import subprocess
 import time
 
@@ -48,20 +49,31 @@ def closed_home(study: Study) -> list[str]:
     return wrong + ([f"XDG_CACHE_HOME is not enough: {printed[-200:]}"] if status else [])
 
 
-def wrong_clock(study: Study) -> list[str]:
-    """Results of a clock that was a day ahead are refused by name, and `--touch` mends them."""
-    wrong = []
+def of_tomorrow(study: Study) -> None:
+    """Give a store times that lie a day ahead."""
     ahead = time.time() + DAY
     for path in (study.folder / STORE).rglob("*"):
         os.utime(path, (ahead, ahead))
+
+
+def wrong_clock(study: Study) -> list[str]:
+    """Results of a clock that was a day ahead are refused by name, with a command that mends them.
+
+    What was made of them is made again, or kept by `--touch`.
+    """
+    of_tomorrow(study)
     status, printed = said(study, "--forcerun", "decode", "--", PART)
-    if not status or "has older modification time" not in printed:
-        wrong.append("a store of tomorrow is not named")
-    status, printed = said(study, "--touch", PART)
-    status, printed = said(study, PART)
-    status, printed = said(study, "--dry-run", PART)
-    if status or "Nothing to be done" not in printed:
-        wrong.append("a store of tomorrow is not mended by --touch")
+    named = printed.partition("lies in the future")[2]
+    if not status or not named:
+        return ["a store of tomorrow is not named"]
+    command, wrong = shlex.split(named.split("`")[1]), []
+    for then in ((), ("--touch",)):
+        subprocess.run(command, cwd=study.folder, check=True)
+        status, printed = said(study, *then, PART)
+        if status or "Nothing to be done" not in said(study, "--dry-run", PART)[1]:
+            wrong.append(f"a store of tomorrow is not mended by {command}, {then}: {printed}")
+        of_tomorrow(study)
+    subprocess.run(command, cwd=study.folder, check=True)
     return wrong
 
 

@@ -2,11 +2,12 @@
 
 import multiprocessing
 import os
+import shlex
 import signal
 import subprocess
 import sys
 import time
-from contextlib import redirect_stdout
+from contextlib import redirect_stdout, suppress
 from pathlib import Path
 
 import pytest
@@ -271,3 +272,31 @@ def test_an_input_of_each_kind_counts_by_its_state(folder, name):
     changed = source / "zarr.json" if name == "0.zarr" else source
     os.utime(changed, ns=(0, 0))
     assert outputs.key_of([str(source)], {}) != first
+
+
+@pytest.mark.parametrize("stamped", [False, True])
+def test_an_input_from_the_future_is_refused_by_name_until_its_time_is_set(folder, stamped):
+    read = folder / "stores" / "0.zarr"
+    read.mkdir(parents=True)
+    stamp = read / outputs.STAMP
+    times = [read]
+    if stamped:
+        stamp.touch()
+        times = [stamp]
+    for ahead, refused in ((outputs.AHEAD / 2, False), (outputs.AHEAD + 60, True)):
+        for path in times:
+            os.utime(path, (time.time() + ahead,) * 2)
+        with suppress(ValueError), outputs.written([str(folder / "a.tsv")], [str(read)]) as drafts:
+            make(drafts[0], "1")
+        assert (folder / "a.tsv").exists() is not refused
+        (folder / "a.tsv").unlink(missing_ok=True)
+    with (
+        pytest.raises(ValueError, match="its time, .* lies in the future") as raised,
+        outputs.written([str(folder / "a.tsv")], [str(read)]),
+    ):
+        pass
+    command = shlex.split(str(raised.value).split("`")[1])
+    assert command[:2] == ["find", str(folder / "stores")]
+    subprocess.run(command, check=True)
+    with outputs.written([str(folder / "a.tsv")], [str(read)]) as drafts:
+        make(drafts[0], "1")

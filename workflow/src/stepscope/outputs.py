@@ -12,14 +12,18 @@ import hashlib
 import json
 import os
 import shutil
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 SNAKEMAKE = "STEPSCOPE_SNAKEMAKE"  # the process that started the job, as package.smk says
 STORE, KEPT, DRAFT = ".zarr", "kept", "draft"  # how names end
+STAMP = ".snakemake_timestamp"  # in a folder: the file whose time is the folder's
+AHEAD = 60  # seconds that an input's time may lie in the future: clocks of two machines differ
 
 
 @contextmanager
@@ -31,10 +35,12 @@ def written(
     Another process that writes them is waited for. With `made_from`, plain values, what was made
     of the same inputs and values is put into place instead, which ends the process (SystemExit 0).
     A job whose Snakemake is gone leaves its result to the next one, since nobody records it.
-    Whatever is in a store's place and is no store raises ValueError.
+    Whatever is in a store's place and is no store raises ValueError, and so does an input from the
+    future, which Snakemake takes for one that was written meanwhile: it refuses the result.
     """
     places, starter = [Path(path) for path in outputs], _starter()
     for name in inputs:
+        _refuse_future(Path(name))
         _discard(Path(name), KEPT)  # as an input it is on record
     with alone(_beside(places[0], "lock")):
         for place in places:
@@ -195,6 +201,19 @@ def _refuse_foreign(place: Path) -> None:
     """Raise ValueError if something else than a result is in its place."""
     if is_foreign(place):
         raise ValueError(f"{place}: this is no result of the workflow; move it away.")
+
+
+def _refuse_future(path: Path) -> None:
+    """Raise ValueError if a file or folder is from the future."""
+    stamp = path / STAMP
+    file = stamp if stamp.is_file() else path
+    if file.exists() and (at := file.stat().st_mtime) > time.time() + AHEAD:
+        when = datetime.fromtimestamp(at).isoformat(" ", "seconds")
+        top = path.parent if path.is_absolute() else path.parts[0]
+        raise ValueError(
+            f"{path}: its time, {when}, lies in the future; once the clock is right, "
+            f"`find {top} -newermt now -exec touch {{}} +` gives all that is there the present one."
+        )
 
 
 def _starter() -> int | None:
