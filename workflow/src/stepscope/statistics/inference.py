@@ -9,7 +9,7 @@ from scipy import stats
 # Of more prompts Student's t takes the place of draws, which say no more: ends differ by about as
 # much as those of two seeds do.
 MANY = 1000
-GROUPS_AT_ONCE = 256  # bounds the memory of draws: groups x draws numbers
+GROUPS_AT_ONCE = 256  # bounds memory: groups x draws, or groups x prompts, numbers
 DRAWN_AT_ONCE = 2**21  # prompts of all draws that are held together
 ROUNDING = 1e-12  # relative; values that differ by less are equal
 # A draw of few prompts, or of values that are nearly all equal, may have no spread of its own; its
@@ -31,17 +31,21 @@ def bootstrap(
     """
     low, high = np.full((2, len(values)), np.nan)
     counts = np.isfinite(values).sum(-1)
-    many = counts > MANY
-    low[many], high[many] = _students(values[many], confidence)
-    few = np.flatnonzero((counts > 1) & ~many)
+    for block in _blocks(np.flatnonzero(counts > MANY)):
+        low[block], high[block] = _students(values[block], confidence)
+    few = np.flatnonzero((counts > 1) & (counts <= MANY))
     patterns, which = np.unique(np.isfinite(values[few]), axis=0, return_inverse=True)
     for number, pattern in enumerate(patterns):
-        rows = few[which.ravel() == number]
-        for block in np.array_split(rows, -(-len(rows) // GROUPS_AT_ONCE)):
+        for block in _blocks(few[which.ravel() == number]):
             low[block], high[block] = _studentised(
                 values[block][:, pattern], draws, confidence, seed
             )
     return low, high
+
+
+def _blocks(groups: np.ndarray) -> list[np.ndarray]:
+    """Groups in parts of `GROUPS_AT_ONCE` at most."""
+    return np.array_split(groups, max(1, -(-len(groups) // GROUPS_AT_ONCE)))
 
 
 def _students(values: np.ndarray, confidence: float) -> tuple[np.ndarray, np.ndarray]:
