@@ -16,7 +16,9 @@ from stepscope.store import tables
 with joblog(snakemake.log[0]), written(snakemake.output, snakemake.input) as (table,):
     samplings = {name: entry["kind"] for name, entry in snakemake.params.samplings.items()}
     measured = {
-        name: [tables.read(of)] if isinstance(of, str) else tables.blocks(of, COLUMNS.get(name))
+        name: [tables.read_large(of)]
+        if isinstance(of, str)
+        else tables.blocks(of, COLUMNS.get(name))
         for name, of in snakemake.input.items()
     }
     frame = claims.claims_table(

@@ -84,7 +84,7 @@ def read(path: str, columns: Sequence[str] | None = None) -> pd.DataFrame:
 
 def read_large(
     path: str,
-    columns: Sequence[str],
+    columns: Sequence[str] | None = None,
     kept: Callable[[pd.DataFrame], "np.ndarray | pd.Series[bool]"] | None = None,
 ) -> pd.DataFrame:
     """Read a table of many rows, whose texts become categories, as in `blocks`.
