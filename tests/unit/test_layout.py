@@ -5,9 +5,11 @@ import functools
 import graphlib
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
+from snakemake.resources import GroupResources, Resources
 
 from stepscope.study import digests
 from support.workflow import ROOT, package_text, rule_texts, script_closure
@@ -248,6 +250,21 @@ def test_a_cluster_gives_a_card_to_each_rule_that_asks_for_one():
     asking = {name for name, text in rule_texts().items() if "gpu=GPU" in text}
     assert asking > {"generate", "explain", "probe"}
     assert profile["set-resources"] == {name: {"gpu": 1} for name in asking}
+
+
+def test_a_group_of_jobs_asks_a_cluster_for_two_cores_and_no_card():
+    profile = yaml.safe_load((ROOT / "profiles" / "slurm" / "profile.yaml").read_text("utf-8"))
+    limits = Resources.parse(profile["resources"], allow_expressions=False)
+    assert profile["set-resource-scopes"] == [f"{name}=local" for name in limits]
+    together = dict(text.split("=") for text in profile["group-components"])
+    of_job = profile["default-resources"] | {"_cores": 1, "mem_mb": 1000, "runtime": 60}
+    found = {}
+    for rule, group in (text.split("=") for text in profile["groups"]):
+        assert "gpu=GPU" not in rule_texts()[rule]
+        jobs = [SimpleNamespace(resources=of_job, pipe_group=None)] * int(together[group])
+        asked = GroupResources.basic_layered([jobs], limits, run_local=False)
+        found[rule] = asked["_cores"], asked["runtime"]
+    assert set(found.values()) == {(2, 4 * 60)}
 
 
 @pytest.mark.parametrize("key", ["set-resources", "set-threads", "groups"])
