@@ -23,7 +23,7 @@ from support.workflow import ROOT
 PACKAGE = ROOT / "workflow" / "src" / "stepscope"
 PAGES = ["README.md", "CONTRIBUTING.md", "config/README.md", "workflow/README.md"]
 PAGES += ["config/reading_maps.md"]
-CONFIGS = [f"config/{name}.yaml" for name in ("config", "full", "paper")]
+CONFIGS = [f"config/{name}.yaml" for name in ("config", "full", "onsets", "paper")]
 CONFIGS += ["tests/support/study/config/config.yaml"]
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 EXAMPLES = ("animals.tsv", "contrast")  # in names of files that only the examples make

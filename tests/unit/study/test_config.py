@@ -112,6 +112,23 @@ def test_the_full_study_is_valid_and_as_large_as_it_says():
         assert config[key] == default[key]
 
 
+def test_the_study_of_onsets_reads_more_pictures_as_the_full_one_does():
+    onsets, full = (
+        yaml.safe_load((ROOT / f"config/{name}.yaml").read_text()) for name in ("onsets", "full")
+    )
+    check(onsets, SCHEMA, "onsets.yaml")
+    check_references(onsets, "onsets.yaml")
+    for key in ("models", "guidance", "scheduler", "probe", "statistics"):
+        assert onsets[key] == full[key]
+    for name, sampling in onsets["samplings"].items():
+        assert sampling == full["samplings"][name]
+    ours, theirs = onsets["datasets"]["generated"], full["datasets"]["generated"]
+    assert ours["seed"] == theirs["seed"]
+    assert ours["scenes"] > 2 * theirs["scenes"]
+    read = published.read_all(onsets["datasets"], "results/onsets/.datasets", "1")
+    assert len({tuple(record["seeds"]) for record in read["generated"]}) == ours["scenes"]
+
+
 @pytest.mark.parametrize("name", ["sd14", "sd21", "sdxl", "pixart", "sd3"])
 def test_every_preset_is_a_valid_entry_of_models(name):
     presets = yaml.safe_load((ROOT / "config/presets.yaml").read_text())

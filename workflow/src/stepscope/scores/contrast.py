@@ -44,7 +44,7 @@ def spread(tree: xr.DataTree, samples: int | None) -> list[int]:
     More than there are prompts takes second ones too. Any beginning of them is spread alike.
     """
     ids = list(prompt_ids_of(tree))
-    ranks = [ids[:number].count(prompt_id) for number, prompt_id in enumerate(ids)]
+    ranks = pd.Series(ids).groupby(ids).cumcount()
     halves = [f"{number:b}"[::-1] for number in range(len(ids))]  # the order of van der Corput
     order = sorted(range(len(ids)), key=lambda number: (ranks[number], halves[number]))
     return order[:samples]

@@ -204,7 +204,9 @@ def final_concepts(frame: pd.DataFrame) -> pd.DataFrame:
     top[group[highest]] = concept[highest]
     found = frame[concept == top[group]].reset_index(drop=True)
     of_row = group * len(prediction.categories) + prediction.codes.to_numpy()
-    if len(np.unique(of_row * (step.max() + 1) + step)) == len(found):
+    there = np.zeros((len(groups) * len(prediction.categories), step.max() + 1), bool)
+    there[of_row, step] = True
+    if there.sum() == len(found):
         return found
     when = [*keys, "prediction", *(name for name in STEP if name in frame)]
     every = frame[when].drop_duplicates().merge(frame[[*keys, "concept"]].iloc[highest], on=keys)

@@ -208,12 +208,20 @@ def _is_even(path: str) -> bool:
     Fields in quotes may hold either: tables with quotes are looked at row by row.
     """
     tabs = lines = 0
-    with open(path, encoding="utf-8", newline="") as file:
-        of_line = file.readline().count("\t")
+    plain = True
+    with open(path, "rb") as file:
+        of_line = file.readline().count(b"\t")
         while piece := file.read(2**20):
-            if '"' in piece:
+            if b'"' in piece:
                 return False
-            tabs, lines = tabs + piece.count("\t"), lines + piece.count("\n")
+            plain = plain and piece.isascii()
+            signs = np.frombuffer(piece, np.uint8)  # counted twice as fast as in bytes
+            tabs += np.count_nonzero(signs == ord("\t"))
+            lines += np.count_nonzero(signs == ord("\n"))
+    if not plain:
+        with open(path, encoding="utf-8") as text:
+            for _ in text:
+                pass  # a row that is no text is looked for, too
     return tabs == of_line * lines
 
 

@@ -3,6 +3,7 @@
 A Snakefile imports this module, so nothing here may import the science stack.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -74,8 +75,8 @@ def _check_partners(
     """Refuse kinds that need another prompt where a batch has one alone."""
     for kind in (kind for kind in kinds if kind in PARTNERED):
         for dataset, records in prompts.items():
-            batches = [record["batch"] for record in records]
-            if alone := next((name for name in batches if batches.count(name) == 1), None):
+            prompts_of = Counter(record["batch"] for record in records)
+            if alone := next((name for name, number in prompts_of.items() if number == 1), None):
                 raise ValueError(
                     f"{where}: controls/kinds: {kind} takes another prompt of the batch, and batch "
                     f"{alone} of the dataset {dataset} has one prompt; set fewer batches, or leave "
