@@ -116,12 +116,11 @@ def test_the_study_of_onsets_reads_more_pictures_as_the_full_one_does():
     onsets, full = (
         yaml.safe_load((ROOT / f"config/{name}.yaml").read_text()) for name in ("onsets", "full")
     )
-    check(onsets, SCHEMA, "onsets.yaml")
-    check_references(onsets, "onsets.yaml")
     for key in ("models", "guidance", "scheduler", "probe", "statistics"):
         assert onsets[key] == full[key]
-    for name, sampling in onsets["samplings"].items():
-        assert sampling == full["samplings"][name]
+    assert onsets["samplings"].items() <= full["samplings"].items()
+    check(onsets, SCHEMA, "onsets.yaml")
+    check_references(onsets, "onsets.yaml")
     ours, theirs = onsets["datasets"]["generated"], full["datasets"]["generated"]
     assert ours["seed"] == theirs["seed"]
     assert ours["scenes"] > 2 * theirs["scenes"]
