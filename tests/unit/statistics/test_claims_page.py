@@ -20,6 +20,10 @@ ROWS = [  # claim, statistic, n, estimate, ci_low, ci_high, verdict, reason
     ("R1b", "area", 3, 1.0, -2.0, 4.0, "undecided", ""),
     ("R1b", "area, at step 6", 3, 1.0, -2.0, 4.0, "undecided", ""),
     ("R1c", "other", 0, np.nan, np.nan, np.nan, "not_testable", "there is one"),
+    ("R2a", "order", 0, np.nan, np.nan, np.nan, "not_testable", "needs seeds"),
+    ("R2a", "course", 9, 0.1, 0.0, 0.2, "undecided", ""),
+    ("R2a", "another order", 0, np.nan, np.nan, np.nan, "not_testable", "needs seeds"),
+    ("R2a", "a third", 1, np.nan, np.nan, np.nan, "not_testable", "needs words"),
 ]
 
 
@@ -39,8 +43,13 @@ def test_findings_are_counted_by_claim_and_written_with_their_numbers():
     assert "| R1b | says R1b |  |  | 1 |  |" in text
     assert "| R1a | first \\| of all | 0.512 [0.1, 0.9] | 24 | supported |" in text
     assert "| R1c | other |  | 0 | not testable: there is one |" in text
+    assert (
+        "| R2a | course | 0.1 [0, 0.2] | 9 | undecided |\n"
+        "| R2a | 2 statistics |  | 0 | not testable: needs seeds |\n"
+        "| R2a | a third |  | 1 | not testable: needs words |\n"
+    ) in text
     assert "estimate [90% interval]" in text
-    assert "All 4 findings; 1 of single steps are in" in text
+    assert "All 8 findings; 1 of single steps are in" in text
     assert "at step 6" not in text
     assert text.count("<details>") == text.count("</details>") == 1
 

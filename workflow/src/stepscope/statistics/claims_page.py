@@ -53,11 +53,16 @@ def _by_claim(rows: pd.DataFrame) -> str:
 
 
 def _findings(rows: pd.DataFrame, left: int, about: Mapping[str, Any]) -> str:
-    """Every finding in a part that unfolds."""
-    lines = (
-        (row.claim, row.statistic, _interval(row), f"{row.n:.0f}", _verdict(row))
-        for row in rows.itertuples()
-    )
+    """Every finding in a part that unfolds; those of a claim that lack the same are one line."""
+    lines = []
+    for claim, of_claim in rows.groupby("claim", sort=False):
+        tested = of_claim["verdict"] != "not_testable"
+        for row in of_claim[tested].itertuples():
+            lines.append((claim, row.statistic, _interval(row), f"{row.n:.0f}", _verdict(row)))
+        for _, lacking in of_claim[~tested].groupby("reason", sort=False):
+            one, many = next(lacking.itertuples()), len(lacking)
+            text = one.statistic if many == 1 else f"{many} statistics"
+            lines.append((claim, text, "", f"{one.n:.0f}", _verdict(one)))
     interval = f"estimate [{about['confidence']:.0%} interval]"
     table = _table(("claim", "statistic", interval, "n", "verdict"), lines)
     also = f"; {left} of single steps are in `claims.tsv`" if left else ""
