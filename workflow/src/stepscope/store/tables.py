@@ -216,8 +216,8 @@ def _is_even(path: str) -> bool:
                 return False
             plain = plain and piece.isascii()
             signs = np.frombuffer(piece, np.uint8)  # counted twice as fast as in bytes
-            tabs += np.count_nonzero(signs == ord("\t"))
-            lines += np.count_nonzero(signs == ord("\n"))
+            tabs += int(np.count_nonzero(signs == ord("\t")))
+            lines += int(np.count_nonzero(signs == ord("\n")))
     if not plain:
         with open(path, encoding="utf-8") as text:
             for _ in text:
