@@ -147,6 +147,14 @@ def test_a_damaged_part_is_refused_by_name(tmp_path, damage, says, damaged):
         tables.merge(str(tmp_path / "whole.tsv"), [str(part) for part in parts])
 
 
+def test_a_header_that_is_no_text_is_refused_by_name(tmp_path):
+    part = tmp_path / "0.tsv"
+    tables.write(str(part), FRAME)
+    part.write_bytes(part.read_bytes().replace(b"word", b"w\xffrd", 1))
+    with pytest.raises(ValueError, match=r"0\.tsv: 'utf-8' codec can't decode .* Delete the file"):
+        tables.merge(str(tmp_path / "whole.tsv"), [str(part)])
+
+
 @pytest.mark.parametrize("damage", [cut, cut_at_a_tab, emptied])
 def test_a_cut_table_is_refused_when_it_is_read(tmp_path, damage):
     path = tmp_path / "a.tsv"

@@ -208,9 +208,9 @@ def _is_even(path: str) -> bool:
     Fields in quotes may hold either: tables with quotes are looked at row by row.
     """
     tabs = lines = 0
-    plain = True
     with open(path, "rb") as file:
-        of_line = file.readline().count(b"\t")
+        header = file.readline()
+        of_line, plain = header.count(b"\t"), header.isascii()
         while piece := file.read(2**20):
             if b'"' in piece:
                 return False
@@ -221,7 +221,7 @@ def _is_even(path: str) -> bool:
     if not plain:
         with open(path, encoding="utf-8") as text:
             for _ in text:
-                pass  # a row that is no text is looked for, too
+                pass  # raises where it is not UTF-8
     return tabs == of_line * lines
 
 
